@@ -1,0 +1,94 @@
+"""What training leaves in a model directory, and how every later command reads it."""
+
+import importlib.metadata
+import json
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import keras
+
+from a2v_tf import __version__
+from a2v_tf.errors import A2vError
+
+CONFIG = "config.json"
+ENCODER = "encoder.keras"  # the best by validation loss; what every later command uses
+LAST_ENCODER = "encoder_last.keras"
+MODEL = "model.keras"  # the whole model (encoder, decoder, heads) at the same step as ENCODER
+LOG = "train_log.csv"
+
+
+def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:
+    """Write `config.json`: `config` plus the versions and revision that made it."""
+    text = json.dumps({**config, "made_with": _provenance()}, indent=2)
+    (model_dir / CONFIG).write_text(text + "\n")
+
+
+def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:
+    """Read `config.json`.
+
+    Raises:
+      A2vError: the directory or the file is missing or not readable as JSON.
+    """
+    path = pathlib.Path(model_dir) / CONFIG
+    if not path.is_file():
+        raise A2vError(f"no {CONFIG} in {str(model_dir)!r}: expected a directory made by a2v_train")
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise A2vError(f"{path} is not valid JSON: {error}") from error
+
+
+def load_encoder(model_dir: pathlib.Path | str) -> keras.Model:
+    """Load the trained encoder: log-mel `[batch, N, F]` -> embedding `[batch, d]`.
+
+    Raises:
+      A2vError: there is none, or the file is damaged.
+    """
+    return _load(pathlib.Path(model_dir), ENCODER)
+
+
+def load_model(model_dir: pathlib.Path | str) -> keras.Model:
+    """Load the whole trained model, decoder included.
+
+    Raises:
+      A2vError: there is none, or the file is damaged.
+    """
+    return _load(pathlib.Path(model_dir), MODEL)
+
+
+def _load(model_dir: pathlib.Path, name: str) -> keras.Model:
+    read_config(model_dir)  # says in one line when this is no model directory
+    path = model_dir / name
+    if not path.is_file():
+        raise A2vError(f"no {name} in {str(model_dir)!r}: has a2v_train finished its first round?")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises many kinds for a damaged archive
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise A2vError(f"cannot load {path}: {first_line}") from error
+
+
+def _provenance() -> dict[str, str | None]:
+    packages = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert")
+    made_with = {"a2v_tf": __version__, "python": platform.python_version()}
+    for package in packages:
+        try:
+            made_with[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {**made_with, "backend": keras.backend.backend(), "git_revision": _git_revision()}
+
+
+def _git_revision() -> str | None:
+    try:
+        run = subprocess.run(
+            ["git", "-C", str(pathlib.Path(__file__).parent), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None  # an installed package, not a checkout
+    return run.stdout.strip()
