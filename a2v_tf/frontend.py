@@ -65,7 +65,13 @@ def log_mel(pcm: tf.Tensor, spec: FrontEnd = FRONT_END) -> tf.Tensor:
 
     Returns:
       float32 `[..., frames, mel_bins]` with `frames = spec.frames(samples)`.
+
+    Raises:
+      ValueError: fewer samples than one window.
     """
+    samples = pcm.shape[-1]
+    if samples is not None and samples < spec.window_length:
+        raise ValueError(f"{samples} samples make no frame: expected at least {spec.window_length}")
     window, mel = _constants(spec)
     frames = tf.signal.frame(pcm, spec.window_length, spec.hop_length)
     modulus = tf.abs(tf.signal.rfft(frames * window, [spec.fft_length]))

@@ -3,7 +3,19 @@
 import keras
 from keras import layers
 
-from a2v_tf.models.encoder import EncoderConfig, InputStats, conv_bn, restore_scale
+from a2v_tf.models.encoder import EncoderConfig, InputStats, restore_scale
+
+
+def _deconv_layer(x: keras.KerasTensor, channels: int, name: str, last: bool) -> keras.KerasTensor:
+    """The encoder's layer in reverse: along frequency, then along time, beside the residual."""
+    y = layers.Conv2D(x.shape[-1], (1, 3), padding="same", use_bias=False, name=f"{name}_freq")(x)
+    y = layers.ReLU(name=f"{name}_freq_relu")(y)
+    y = layers.Conv2D(channels, (3, 1), padding="same", use_bias=last, name=f"{name}_time")(y)
+    residual = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_residual")(x)
+    y = layers.Add(name=f"{name}_add")([y, residual])
+    if last:  # a reconstruction is any real number
+        return y
+    return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_bn")(y))
 
 
 def build_decoder(
@@ -36,18 +48,7 @@ def build_decoder(
     below = (outputs, *config.channels[:-1])
     for i, channels in reversed(list(enumerate(below, start=1))):
         x = layers.UpSampling2D(2, interpolation="nearest", name=f"deconv{i}_up")(x)
-        y = conv_bn(x, x.shape[-1], (1, 3), f"deconv{i}_freq")
-        y = layers.ReLU(name=f"deconv{i}_freq_relu")(y)
-        if i == 1:  # the reconstruction is any real number: no batch norm, no ReLU
-            y = layers.Conv2D(channels, (3, 1), padding="same", name="deconv1_time")(y)
-            residual = layers.Conv2D(channels, 1, name="deconv1_residual")(x)
-            x = layers.Add(name="deconv1_add")([y, residual])
-        else:
-            y = conv_bn(y, channels, (3, 1), f"deconv{i}_time")
-            residual = conv_bn(x, channels, (1, 1), f"deconv{i}_residual")
-            x = layers.ReLU(name=f"deconv{i}_relu")(
-                layers.Add(name=f"deconv{i}_add")([y, residual])
-            )
+        x = _deconv_layer(x, channels, f"deconv{i}", last=i == 1)
     x = layers.Cropping2D(((0, rows * scale - frames), (0, columns * scale - bins)))(x)
     x = layers.Permute((3, 1, 2), name="slices_first")(x)
     return keras.Model(z, restore_scale(stats)(x), name="decoder")

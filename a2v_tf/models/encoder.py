@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import numpy as np
 from keras import layers
 
 
@@ -51,32 +52,49 @@ def restore_scale(stats: InputStats) -> layers.Layer:
     )
 
 
-def conv_bn(
-    x: keras.KerasTensor, channels: int, kernel: tuple[int, int], name: str, causal: bool = False
+def conv_layer(
+    x: keras.KerasTensor, channels: int, name: str, *, folded: bool = False
 ) -> keras.KerasTensor:
-    """Convolve and batch-normalise; `causal` pads time before the first frame only."""
-    if causal:
-        x = layers.ZeroPadding2D(((kernel[0] - 1, 0), (0, 0)), name=f"{name}_pad")(x)
-    x = layers.Conv2D(
-        channels, kernel, padding="valid" if causal else "same", use_bias=False, name=name
-    )(x)
-    return layers.BatchNormalization(name=f"{name}_bn")(x)
+    """One convolutional layer of Table 1, before its pooling.
+
+    A convolution along time (3x1), then one along frequency (1x3), in parallel to a pointwise
+    residual; then batch norm and ReLU. Time is padded before the first frame only (causal), so
+    that the layer can stream.
+
+    Args:
+      x: `[batch, time, frequency, channels in]`.
+      channels: channels out.
+      name: prefix of the Keras layers' names.
+      folded: leave batch norm out and give the convolutions a bias to fold it into.
+    """
+    y = layers.ZeroPadding2D(((2, 0), (0, 0)), name=f"{name}_pad")(x)
+    y = layers.Conv2D(channels, (3, 1), use_bias=False, name=f"{name}_time")(y)
+    y = layers.ReLU(name=f"{name}_time_relu")(y)
+    y = layers.Conv2D(channels, (1, 3), padding="same", use_bias=folded, name=f"{name}_freq")(y)
+    residual = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_residual")(x)
+    y = layers.Add(name=f"{name}_add")([y, residual])
+    if not folded:
+        y = layers.BatchNormalization(name=f"{name}_bn")(y)
+    return layers.ReLU(name=f"{name}_relu")(y)
 
 
 def build_encoder(
-    config: EncoderConfig, frames: int | None, bins: int, stats: InputStats
+    config: EncoderConfig,
+    frames: int | None,
+    bins: int,
+    stats: InputStats,
+    *,
+    folded: bool = False,
 ) -> keras.Model:
-    """Build the encoder.
-
-    Each layer is a convolution along time (3x1, causal so that the encoder can stream), then one
-    along frequency (1x3), in parallel to a pointwise residual; batch norm after each, ReLU, and
-    2x2 max-pooling. Global max-pooling and a fully-connected layer give the embedding.
+    """Build the encoder: convolutional layers, each with 2x2 max-pooling, then global max-pooling
+    and a fully-connected layer.
 
     Args:
       config: channels and embedding size.
       frames: N, frames of a slice; None builds for any.
       bins: F, mel bins.
       stats: standardises the input, so that the zeros of the causal padding mean "average".
+      folded: the form to export, without batch norm; see `fold_batch_norm`.
 
     Returns:
       A model from log-mel `[batch, frames, bins]` to embeddings `[batch, embedding_dim]`.
@@ -85,12 +103,29 @@ def build_encoder(
     x = standardise(stats)(log_mel)
     x = layers.Reshape((-1, bins, 1), name="add_channel")(x)
     for i, channels in enumerate(config.channels, start=1):
-        y = conv_bn(x, channels, (3, 1), f"conv{i}_time", causal=True)
-        y = layers.ReLU(name=f"conv{i}_time_relu")(y)
-        y = conv_bn(y, channels, (1, 3), f"conv{i}_freq")
-        residual = conv_bn(x, channels, (1, 1), f"conv{i}_residual")
-        x = layers.ReLU(name=f"conv{i}_relu")(layers.Add(name=f"conv{i}_add")([y, residual]))
+        x = conv_layer(x, channels, f"conv{i}", folded=folded)
         x = layers.MaxPooling2D(2, padding="same", name=f"conv{i}_pool")(x)
     x = layers.GlobalMaxPooling2D(name="global_pool")(x)
     embedding = layers.Dense(config.embedding_dim, use_bias=False, name="embedding")(x)
     return keras.Model(log_mel, embedding, name="encoder")
+
+
+def fold_batch_norm(encoder: keras.Model, folded: keras.Model) -> None:
+    """Give `folded` the weights of `encoder`, batch norm folded into the convolutions before it.
+
+    Batch norm scales and shifts the sum of the frequency and the residual convolution by constants
+    a channel, so both kernels take the scale and one bias the shift.
+    """
+    for layer in encoder.layers:
+        if not isinstance(layer, layers.BatchNormalization):
+            continue
+        prefix = layer.name.removesuffix("_bn")
+        gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in layer.get_weights())
+        scale = gamma / np.sqrt(variance + layer.epsilon)
+        (freq,) = encoder.get_layer(f"{prefix}_freq").get_weights()
+        (residual,) = encoder.get_layer(f"{prefix}_residual").get_weights()
+        time = encoder.get_layer(f"{prefix}_time").get_weights()
+        folded.get_layer(f"{prefix}_time").set_weights(time)
+        folded.get_layer(f"{prefix}_freq").set_weights([freq * scale, beta - mean * scale])
+        folded.get_layer(f"{prefix}_residual").set_weights([residual * scale])
+    folded.get_layer("embedding").set_weights(encoder.get_layer("embedding").get_weights())

@@ -1,0 +1,82 @@
+"""The Keras callbacks that Keras does not have."""
+
+import pathlib
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from a2v_tf.checkpoints import best_validation_loss, save_checkpoint, save_model
+from a2v_tf.model_dir import ENCODER, LAST_ENCODER, LOG, MODEL
+
+
+class ExamplesPerSecond(keras.callbacks.Callback):
+    """Add `examples_per_s`, the mean over the round so far, to the logs that others show."""
+
+    def __init__(self, batch_size: int):
+        super().__init__()
+        self._batch_size = batch_size
+        self._start = self._rate = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._start = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._rate = (batch + 1) * self._batch_size / (time.monotonic() - self._start)
+        if logs is not None:
+            logs["examples_per_s"] = self._rate
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            logs["examples_per_s"] = self._rate
+
+
+class SaveRound(keras.callbacks.Callback):
+    """After each round: a checkpoint to resume from, the last encoder, and the best so far.
+
+    Keras' BackupAndRestore and ModelCheckpoint write in place, so a kill while they write loses
+    the only copy, and neither knows the best loss of before the kill.
+    """
+
+    def __init__(self, model_dir: pathlib.Path):
+        super().__init__()
+        self._model_dir = model_dir
+        self._best = best_validation_loss(model_dir / LOG)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        encoder = self.model.get_layer("encoder")
+        save_model(encoder, self._model_dir / LAST_ENCODER)
+        if logs["val_loss"] < self._best:
+            self._best = logs["val_loss"]
+            save_model(encoder, self._model_dir / ENCODER)
+            save_model(self.model, self._model_dir / MODEL)
+        # Last: a checkpoint says that everything of its round is on disk.
+        save_checkpoint(self.model, self._model_dir, epoch + 1)
+
+
+class ReconstructionImages(keras.callbacks.Callback):
+    """Show TensorBoard a few validation targets beside their reconstructions."""
+
+    def __init__(self, log_dir: pathlib.Path, validation: tf.data.Dataset, count: int = 4):
+        super().__init__()
+        self._log_dir = str(log_dir)
+        self._examples = validation.unbatch().batch(count).take(1)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        inputs, targets = next(iter(self._examples))
+        outputs = np.asarray(self.model.predict_on_batch(inputs))
+        images = side_by_side(targets.numpy(), outputs)
+        with tf.summary.create_file_writer(self._log_dir).as_default(step=epoch):
+            tf.summary.image("target | reconstruction", images, max_outputs=len(images))
+
+
+def side_by_side(targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Grey images `[n, F, 2N+4, 1]` in [0, 1], low frequencies lowest, of slices `[n, N, F]`."""
+    low = targets.min(axis=(1, 2), keepdims=True)
+    high = targets.max(axis=(1, 2), keepdims=True)
+    divider = np.broadcast_to(high, (len(targets), 4, targets.shape[2]))
+    images = np.concatenate([targets, divider, outputs], axis=1)
+    images = np.clip((images - low) / np.maximum(high - low, 1e-6), 0.0, 1.0)
+    return images.transpose(0, 2, 1)[:, ::-1, :, np.newaxis]

@@ -1,0 +1,263 @@
+"""Train a self-supervised task on unlabelled audio: the `a2v_train` command.
+
+  a2v_train --data=/path/to/recordings --model_dir=models/mine
+  a2v_train --data=tfds:audioset:unbalanced --model_dir=models/audioset --steps=500000
+  a2v_train --data=demo --model_dir=/tmp/demo --steps=500 --batch_size=64
+
+Run the same command again to go on after an interruption.
+"""
+
+import math
+import os
+import pathlib
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import flags
+
+from a2v_tf import training_data
+from a2v_tf.callbacks import ExamplesPerSecond, ReconstructionImages, SaveRound
+from a2v_tf.checkpoints import latest_checkpoint, trim_log
+from a2v_tf.data.sources import Source, one_line_errors, open_source
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.frontend import FRONT_END
+from a2v_tf.model_dir import LOG, read_config, write_config
+from a2v_tf.models.encoder import ENCODERS, InputStats
+from a2v_tf.slicing import ContextSlicing
+from a2v_tf.tasks import TASKS
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_enum("task", "cbow", sorted(TASKS), "Self-supervised task.")
+flags.DEFINE_string(
+    "data",
+    "demo",
+    "Audio to learn from: 'demo', a directory searched recursively, or tfds:NAME[/CONFIG][:SPLIT].",
+)
+flags.DEFINE_string(
+    "validation_data",
+    None,
+    "Audio for the validation loss, given like --data. By default crops of the training recordings "
+    "that are never trained on as such, which rank steps but do not show overfitting.",
+)
+flags.DEFINE_string("model_dir", None, "Directory to write; see README.", required=True)
+flags.DEFINE_enum("encoder", "small", sorted(ENCODERS), "Encoder (ICLR Table 1 is 'small').")
+flags.DEFINE_integer("steps", 10_000, "Steps to train for, in all.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 256, "Examples a step.", lower_bound=1)
+flags.DEFINE_float(
+    "learning_rate", None, "Of Adam. Default: the task's in the papers.", lower_bound=0.0
+)
+flags.DEFINE_enum(
+    "schedule", "constant", ["constant", "cosine"], "Learning rate over --steps; papers: constant."
+)
+flags.DEFINE_integer("seed", 0, "Of weights, crops and order.", lower_bound=0)
+flags.DEFINE_integer(
+    "eval_every",
+    500,
+    "Steps in a round; each ends with validation, a checkpoint and a row in the log.",
+    lower_bound=1,
+)
+flags.DEFINE_integer("validation_examples", 1024, "Examples of the validation loss.", lower_bound=1)
+flags.DEFINE_enum(
+    "resume",
+    "auto",
+    ["auto", "always", "never"],
+    "auto: go on from the last checkpoint if there is one; always: fail if there is none; never: "
+    "fail if there is one.",
+)
+flags.DEFINE_integer("frames", 96, "N: frames of a slice.", lower_bound=1)
+flags.DEFINE_integer("context", 2, "P: slices on each side of the middle one.", lower_bound=1)
+flags.DEFINE_integer("gap", 2, "G: frames between two slices.", lower_bound=0)
+flags.DEFINE_float(
+    "max_bad_fraction",
+    0.1,
+    "Fraction of recordings that may be unusable before training stops.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+flags.DEFINE_enum(
+    "decoder",
+    "auto",
+    ["auto", "soundfile", "tfio"],
+    "Audio decoder; auto takes tensorflow-io where it loads, else soundfile.",
+)
+
+# What a resumed run may change without becoming another run.
+_FREE_ON_RESUME = {"steps", "model_dir", "resume", "max_bad_fraction", "decoder"}
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    train(flag_values())
+
+
+def flag_values() -> dict[str, Any]:
+    """This module's flags as a dictionary: the settings of a run."""
+    module = FLAGS.find_module_defining_flag("eval_every")  # "__main__" under python -m
+    return {flag.name: flag.value for flag in FLAGS.flags_by_module_dict()[module]}
+
+
+def train(settings: dict[str, Any]) -> keras.Model:
+    """Train, or go on training, in `settings["model_dir"]`.
+
+    Args:
+      settings: a value for each flag of `a2v_train`.
+
+    Returns:
+      The trained model.
+
+    Raises:
+      A2vError: bad settings, unusable data, or a model directory of another run.
+    """
+    task = TASKS[settings["task"]]
+    slicing = ContextSlicing(settings["frames"], settings["context"], settings["gap"])
+    if settings["learning_rate"] is None:
+        settings = {**settings, "learning_rate": task.LEARNING_RATE}
+    if settings["schedule"] == "cosine":
+        _FREE_ON_RESUME.discard("steps")  # the schedule's shape depends on it
+    model_dir = _prepare_directory(settings)
+    checkpoint = latest_checkpoint(model_dir)
+    keras.utils.set_random_seed(settings["seed"])
+
+    # ---- Data
+    def open_(flag: str) -> Source:
+        opened = open_source(
+            settings[flag],
+            max_bad_fraction=settings["max_bad_fraction"],
+            decoder=settings["decoder"],
+            log_dir=model_dir,
+        )
+        opened.check(FRONT_END.samples(task.crop_frames(slicing)))
+        print(f"--{flag}: {opened.describe()}")
+        return opened
+
+    source = open_("data")
+    validation_source = open_("validation_data") if settings["validation_data"] else source
+    validation = training_data.validation_batches(
+        validation_source,
+        task,
+        slicing,
+        batch_size=settings["batch_size"],
+        seed=settings["seed"],
+        examples=settings["validation_examples"],
+    )
+    with one_line_errors(source):
+        stats = _input_stats(model_dir, source, task.crop_frames(slicing), settings)
+    batches = training_data.training_batches(
+        source,
+        task,
+        slicing,
+        batch_size=settings["batch_size"],
+        seed=settings["seed"],
+        steps_per_round=settings["eval_every"],
+        first_round=checkpoint.round if checkpoint else 0,
+    )
+
+    # ---- Model
+    model = task.build(ENCODERS[settings["encoder"]], slicing, FRONT_END.mel_bins, stats)
+    model.compile(keras.optimizers.Adam(_learning_rate(settings)), task.LOSS)
+    rounds = math.ceil(settings["steps"] / settings["eval_every"])
+    first_round = 0
+    if checkpoint:
+        model.optimizer.build(model.trainable_variables)
+        checkpoint.restore(model)
+        trim_log(model_dir / LOG, checkpoint.round)
+        first_round = checkpoint.round
+        print(f"Resuming {model_dir} after step {first_round * settings['eval_every']}.")
+    if first_round >= rounds:
+        print(f"{model_dir} is already trained for {settings['steps']} steps.")
+        return model
+
+    # ---- Training
+    with one_line_errors(source), one_line_errors(validation_source):
+        model.fit(
+            batches,
+            epochs=rounds,
+            initial_epoch=first_round,
+            steps_per_epoch=settings["eval_every"],
+            validation_data=validation,
+            callbacks=[
+                ExamplesPerSecond(settings["batch_size"]),
+                keras.callbacks.TerminateOnNaN(raise_error=True),
+                keras.callbacks.CSVLogger(model_dir / LOG, append=True),
+                keras.callbacks.TensorBoard(model_dir / "tensorboard", write_graph=False),
+                ReconstructionImages(model_dir / "tensorboard" / "images", validation),
+                SaveRound(model_dir),
+            ],
+        )
+    print(f"Trained encoder: {model_dir}/encoder.keras   Curves: tensorboard --logdir {model_dir}")
+    return model
+
+
+def _prepare_directory(settings: dict[str, Any]) -> pathlib.Path:
+    """Make the model directory, or check that it holds this same run."""
+    model_dir = pathlib.Path(settings["model_dir"])
+    try:
+        model_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise A2vError(f"cannot write --model_dir={str(model_dir)!r}: {error.strerror}") from error
+    if not os.access(model_dir, os.W_OK):
+        raise A2vError(f"cannot write --model_dir={str(model_dir)!r}: permission denied")
+    found = latest_checkpoint(model_dir)
+    if settings["resume"] == "always" and not found:
+        raise A2vError(f"--resume=always, but {str(model_dir)!r} holds no checkpoint")
+    if settings["resume"] == "never" and found:
+        raise A2vError(
+            f"--resume=never, but {str(model_dir)!r} holds a run of "
+            f"{found.round} rounds: give another --model_dir"
+        )
+    if found:
+        _check_same_run(read_config(model_dir), settings)
+    return model_dir
+
+
+def _check_same_run(config: dict[str, Any], settings: dict[str, Any]) -> None:
+    for name in sorted(settings.keys() - _FREE_ON_RESUME):
+        if config.get(name) != settings[name]:
+            raise A2vError(
+                f"{settings['model_dir']!r} was trained with --{name}={config.get(name)}, not "
+                f"{settings[name]}: use that value to resume, or another --model_dir"
+            )
+
+
+def _input_stats(
+    model_dir: pathlib.Path, source: Source, frames: int, settings: dict[str, Any]
+) -> InputStats:
+    """The statistics of the training data; writes them and the settings to `config.json`."""
+    if latest_checkpoint(model_dir):
+        config = read_config(model_dir)
+        stats = InputStats(config["input_mean"], config["input_variance"])
+    else:
+        stats = training_data.input_stats(source, frames, seed=settings["seed"])
+    config = {
+        **settings,
+        "bins": FRONT_END.mel_bins,
+        "input_mean": stats.mean,
+        "input_variance": stats.variance,
+        "front_end": vars(FRONT_END),
+    }
+    write_config(model_dir, config)
+    return stats
+
+
+def _learning_rate(settings: dict[str, Any]) -> float | keras.optimizers.schedules.CosineDecay:
+    peak = settings["learning_rate"]
+    if settings["schedule"] == "constant":
+        return peak
+    warm_up = max(1, settings["steps"] // 50)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, settings["steps"] - warm_up),
+        warmup_target=peak,
+        warmup_steps=warm_up,
+    )
+
+
+def run() -> None:
+    """Entry point of `a2v_train`."""
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,65 @@
+"""Package metadata. The `export/` folder installs as `a2v_tf.export`."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "a2v_tf/__init__.py").read_text())[1]
+
+# A user who has a GPU build, or tensorflow-cpu, keeps it: the core install names no TensorFlow at
+# all, and one of the extras `cpu`, `gpu` or `tf` brings one. See README, "Install".
+TENSORFLOW = ">=2.16,<2.22"
+
+COMMANDS = {
+    "a2v_train": "a2v_tf.train:run",
+    "a2v_embed": "a2v_tf.embed:run",
+    "a2v_evaluate": "a2v_tf.evaluate:run",
+    "export_tflite": "a2v_tf.export.export_tflite:run",
+}
+
+setup(
+    name="a2v_tf",
+    version=VERSION,
+    description="Self-supervised audio embeddings for mobile devices: Audio2Vec in TensorFlow, "
+    "exported to int8 TFLite that streams.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=[
+        *find_packages(include=["a2v_tf", "a2v_tf.*"]),
+        "a2v_tf.export",
+    ],
+    package_dir={"a2v_tf": "a2v_tf", "a2v_tf.export": "export"},
+    install_requires=[
+        "absl-py",
+        "importlib_resources",  # tensorflow-datasets imports it without asking for it
+        "keras>=3.3",
+        "matplotlib",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "scikit-learn",
+        "soundfile>=0.12",
+        "soxr",
+        "tensorboard",
+        "tensorflow-datasets>=4.9.7",
+        "tqdm",
+    ],
+    extras_require={
+        "tf": [f"tensorflow{TENSORFLOW}", "ai-edge-litert>=1.4"],
+        "cpu": [f"tensorflow-cpu{TENSORFLOW}", "ai-edge-litert>=1.4"],
+        "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", "ai-edge-litert>=1.4"],
+        "tfio": ["tensorflow==2.16.2", "tensorflow-io==0.37.1"],
+        "jax": ["jax"],
+        "dev": ["hypothesis", "pytest", "ruff"],
+    },
+    entry_points={"console_scripts": [f"{name} = {target}" for name, target in COMMANDS.items()]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Multimedia :: Sound/Audio :: Analysis",
+    ],
+)
