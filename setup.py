@@ -15,6 +15,7 @@ TENSORFLOW = ">=2.16,<2.22"
 COMMANDS = {
     "a2v_train": "a2v_tf.train:run",
     "a2v_embed": "a2v_tf.embed:run",
+    "a2v_report": "a2v_tf.report:run",
     "a2v_evaluate": "a2v_tf.evaluate:run",
     "export_tflite": "a2v_tf.export.export_tflite:run",
 }

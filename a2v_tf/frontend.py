@@ -22,9 +22,10 @@ class FrontEnd:
     mel_bins: int = 64
     mel_low_hz: float = 60.0
     mel_high_hz: float = 7_800.0
-    # Added to every mel magnitude before the logarithm. A full-scale sine reaches about 100 and
-    # the rounding noise of 16-bit PCM about 1e-4, so 1e-3 keeps quiet detail but not that noise.
-    log_offset: float = 1e-3
+    # Added to every mel magnitude before the logarithm: a full-scale sine reaches about 100, so
+    # 1e-2 leaves 80 dB. Ten times less gives noise below hearing more weight in every distance
+    # between slices, and costs 2 points of mean kNN accuracy (BUILD_NOTES.md, "Front end").
+    log_offset: float = 1e-2
 
     def frames(self, samples: int) -> int:
         """Number of frames in `samples` samples; no padding, so 0 below one window."""

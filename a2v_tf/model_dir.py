@@ -11,6 +11,8 @@ import keras
 
 from a2v_tf import __version__
 from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END
+from a2v_tf.models.encoder import ENCODERS, InputStats, build_stream_encoder
 
 CONFIG = "config.json"
 ENCODER = "encoder.keras"  # the best by validation loss; what every later command uses
@@ -49,6 +51,25 @@ def load_encoder(model_dir: pathlib.Path | str) -> keras.Model:
     return _load(pathlib.Path(model_dir), ENCODER)
 
 
+def load_stream_encoder(model_dir: pathlib.Path | str) -> tuple[keras.Model, int, int]:
+    """Load the trained encoder as it streams.
+
+    Returns:
+      The model of `build_stream_encoder`, log-mel `[batch, T, F]` -> `[batch, T / step, d]`; its
+      step in frames; and N, the frames that an embedding describes.
+
+    Raises:
+      A2vError: there is none, or the file is damaged.
+    """
+    encoder = load_encoder(model_dir)
+    config = read_config(model_dir)
+    shape = ENCODERS[config["encoder"]]
+    stats = InputStats(config["input_mean"], config["input_variance"])
+    stream = build_stream_encoder(shape, config["frames"], config["bins"], stats)
+    stream.set_weights(encoder.get_weights())
+    return stream, shape.step_frames, config["frames"]
+
+
 def load_model(model_dir: pathlib.Path | str) -> keras.Model:
     """Load the whole trained model, decoder included.
 
@@ -59,7 +80,12 @@ def load_model(model_dir: pathlib.Path | str) -> keras.Model:
 
 
 def _load(model_dir: pathlib.Path, name: str) -> keras.Model:
-    read_config(model_dir)  # says in one line when this is no model directory
+    made_for = read_config(model_dir).get("front_end")
+    if made_for != vars(FRONT_END):
+        raise A2vError(
+            f"{str(model_dir)!r} was trained on another front end, {made_for}: this version "
+            f"computes {vars(FRONT_END)}"
+        )
     path = model_dir / name
     if not path.is_file():
         raise A2vError(f"no {name} in {str(model_dir)!r}: has a2v_train finished its first round?")

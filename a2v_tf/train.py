@@ -13,7 +13,6 @@ import pathlib
 from typing import Any
 
 import keras
-import tensorflow as tf
 from absl import flags
 
 from a2v_tf import training_data

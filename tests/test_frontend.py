@@ -44,7 +44,7 @@ def reference_log_mel(pcm: np.ndarray) -> np.ndarray:
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     weights = np.maximum(0.0, np.minimum(rising, falling))
-    return np.log(modulus @ weights + 1e-3)
+    return np.log(modulus @ weights + 1e-2)
 
 
 def test_golden_vectors(update_golden):
@@ -61,7 +61,7 @@ def test_golden_vectors(update_golden):
             np.testing.assert_allclose(
                 log_mel(pcm_to_float(pcm)).numpy(),
                 golden[f"{name}.log_mel"],
-                atol=2e-4,  # float32 FFTs of other builds; the quietest bins are log(1e-3)
+                atol=2e-4,  # float32 FFTs of other builds; the quietest bins are log(1e-2)
                 err_msg=name,
             )
 
@@ -96,7 +96,7 @@ def test_number_of_frames(samples):
 
 def test_less_than_one_window():
     assert FRONT_END.frames(399) == FRONT_END.frames(0) == FRONT_END.samples(0) == 0
-    with pytest.raises(ValueError, match="399 samples.*at least 400"):
+    with pytest.raises(ValueError, match=r"399 samples.*at least 400"):
         log_mel(tf.zeros([399]))
 
 
@@ -106,7 +106,7 @@ def test_slice_is_975_ms():
 
 
 def test_other_specs_work():
-    spec = FrontEnd(mel_bins=29, log_offset=1e-2)
+    spec = FrontEnd(mel_bins=29, log_offset=1e-3)
     assert log_mel(tf.zeros([2, 1_000]), spec).shape == (2, 4, 29)
 
 

@@ -78,6 +78,24 @@ def conv_layer(
     return layers.ReLU(name=f"{name}_relu")(y)
 
 
+def _convolutions(
+    config: EncoderConfig,
+    frames: int | None,
+    bins: int,
+    stats: InputStats,
+    *,
+    folded: bool = False,
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """The encoder's input and the output of its last convolutional layer."""
+    log_mel = keras.Input((frames, bins), name="log_mel")
+    x = standardise(stats)(log_mel)
+    x = layers.Reshape((-1, bins, 1), name="add_channel")(x)
+    for i, channels in enumerate(config.channels, start=1):
+        x = conv_layer(x, channels, f"conv{i}", folded=folded)
+        x = layers.MaxPooling2D(2, padding="same", name=f"conv{i}_pool")(x)
+    return log_mel, x
+
+
 def build_encoder(
     config: EncoderConfig,
     frames: int | None,
@@ -99,15 +117,39 @@ def build_encoder(
     Returns:
       A model from log-mel `[batch, frames, bins]` to embeddings `[batch, embedding_dim]`.
     """
-    log_mel = keras.Input((frames, bins), name="log_mel")
-    x = standardise(stats)(log_mel)
-    x = layers.Reshape((-1, bins, 1), name="add_channel")(x)
-    for i, channels in enumerate(config.channels, start=1):
-        x = conv_layer(x, channels, f"conv{i}", folded=folded)
-        x = layers.MaxPooling2D(2, padding="same", name=f"conv{i}_pool")(x)
+    log_mel, x = _convolutions(config, frames, bins, stats, folded=folded)
     x = layers.GlobalMaxPooling2D(name="global_pool")(x)
     embedding = layers.Dense(config.embedding_dim, use_bias=False, name="embedding")(x)
     return keras.Model(log_mel, embedding, name="encoder")
+
+
+def build_stream_encoder(
+    config: EncoderConfig, frames: int, bins: int, stats: InputStats
+) -> keras.Model:
+    """Build the encoder over a whole stream: what a streaming export computes, without state.
+
+    The convolutions hear all that came before (`build_encoder` hears zeros before its slice), and
+    each column of the last layer, `step_frames` frames, gives an embedding of the `frames` frames
+    that end with it. It has the weights of `build_encoder`, in the same order.
+
+    Args:
+      config: channels and embedding size.
+      frames: N, a multiple of `config.step_frames`.
+      bins: F, mel bins.
+      stats: the encoder's.
+
+    Returns:
+      A model from log-mel `[batch, T, bins]`, T a multiple of `step_frames`, to embeddings
+      `[batch, T / step_frames, embedding_dim]`.
+    """
+    log_mel, x = _convolutions(config, None, bins, stats)
+    columns = frames // config.step_frames
+    # Zeros before the stream are neutral: what is pooled is never below zero.
+    x = layers.ZeroPadding2D(((columns - 1, 0), (0, 0)), name="before_stream")(x)
+    x = layers.MaxPooling2D((columns, x.shape[2]), strides=1, name="sliding_pool")(x)
+    x = layers.Reshape((-1, x.shape[-1]), name="columns")(x)
+    embeddings = layers.Dense(config.embedding_dim, use_bias=False, name="embedding")(x)
+    return keras.Model(log_mel, embeddings, name="stream_encoder")
 
 
 def fold_batch_norm(encoder: keras.Model, folded: keras.Model) -> None:

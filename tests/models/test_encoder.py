@@ -9,6 +9,7 @@ from a2v_tf.models.encoder import (
     EncoderConfig,
     InputStats,
     build_encoder,
+    build_stream_encoder,
     fold_batch_norm,
 )
 
@@ -86,3 +87,27 @@ def test_survives_saving(tmp_path):
     loaded = keras.models.load_model(tmp_path / "encoder.keras")
     x = np.random.default_rng(0).normal(size=(2, 96, 64)).astype(np.float32)
     np.testing.assert_array_equal(loaded(x), encoder(x))
+
+
+def test_stream_encoder_first_window_equals_the_encoder():
+    """Before a stream begins the convolutions hear the zeros that a slice's padding has."""
+    encoder = build_encoder(SMALL, 96, 64, STATS)
+    randomise(encoder)
+    stream = build_stream_encoder(SMALL, 96, 64, STATS)
+    stream.set_weights(encoder.get_weights())
+    x = np.random.default_rng(0).normal(-1, 2, (1, 160, 64)).astype(np.float32)
+    embeddings = np.asarray(stream(x))
+    assert embeddings.shape == (1, 5, 128)
+    np.testing.assert_allclose(embeddings[:, 2], encoder(x[:, :96]), rtol=1e-4, atol=1e-5)
+
+
+def test_stream_encoder_hears_three_columns():
+    """An embedding is the maximum of its window's three columns, whatever came before."""
+    stream = build_stream_encoder(SMALL, 96, 64, STATS)
+    randomise(stream)
+    columns = keras.Model(stream.input, stream.get_layer("conv5_pool").output)
+    x = np.random.default_rng(0).normal(-1, 2, (1, 192, 64)).astype(np.float32)
+    pooled = np.asarray(columns(x)).max(axis=2)[0]
+    want = [pooled[max(0, k - 2) : k + 1].max(axis=0) for k in range(6)]
+    kernel = stream.get_layer("embedding").get_weights()[0]
+    np.testing.assert_allclose(stream(x)[0], np.stack(want) @ kernel, rtol=1e-4, atol=1e-5)

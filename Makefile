@@ -1,0 +1,66 @@
+# `make demo` and `make test` need only Python and make; `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+# Which TensorFlow a new .venv gets: cpu, gpu, or tf (PyPI's "tensorflow", for every other machine).
+TF ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),cpu,tf)
+# What `make demo` learns from, where it writes, and for how long it trains.
+DATA ?= demo
+OUT ?= demo_out
+STEPS ?= 300
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
+  sys.exit("error: $(PYTHON) is Python %d.%d: a2v_tf needs 3.10 to 3.13; try make PYTHON=python3.12" % v[:2])
+
+.PHONY: help demo test test-slow test-tfio lint format clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+	@echo "Variables: PYTHON VENV TF=cpu|gpu|tf; for make demo also DATA=/path/to/audio OUT STEPS"
+
+$(INSTALLED): setup.py constraints.txt
+	@$(PYTHON) -c '$(CHECK_PYTHON)'
+	@echo "Installing into $(VENV) (once; some 600 MB of packages)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(TF),jax,dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, evaluate, report
+	$(BIN)/a2v_train --data=$(DATA) --model_dir=$(OUT)/model --steps=$(STEPS) --batch_size=64 \
+	  --eval_every=50 --validation_examples=256
+	$(BIN)/export_tflite --model_dir=$(OUT)/model --quantize --output=$(OUT)/streaming.tflite \
+	  --summary=$(OUT)/streaming.json
+	$(BIN)/export_tflite --model_dir=$(OUT)/model --quantize --mode=window \
+	  --output=$(OUT)/window.tflite --summary=$(OUT)/window.json
+	$(BIN)/a2v_embed --model=$(OUT)/streaming.tflite --audio=$(DATA) --output=$(OUT)/embeddings.npz
+	$(BIN)/a2v_evaluate --model_dir=$(OUT)/model --downstream=demo --output=$(OUT)/results.json
+	$(BIN)/a2v_report --model_dir=$(OUT)/model --results=$(OUT)/results.json \
+	  --exports=$(OUT)/streaming.json,$(OUT)/window.json --embeddings=$(OUT)/embeddings.npz \
+	  $(if $(filter demo,$(DATA)),--labels=demo) --output=$(OUT)/report.html
+	@echo "Open $(OUT)/report.html"
+
+test: $(INSTALLED)  ## the fast tests (under 8 minutes on 2 cores)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_FLAGS)
+
+test-slow: $(INSTALLED)  ## the tests that take minutes each
+	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)
+
+$(VENV)-tfio/.installed: setup.py
+	@$(PYTHON) -m venv $(VENV)-tfio
+	@$(VENV)-tfio/bin/python -m pip install --quiet --disable-pip-version-check -e '.[tfio,dev]'
+	@touch $@
+
+test-tfio: $(VENV)-tfio/.installed  ## decoding and export under TensorFlow 2.16 with tensorflow-io
+	$(VENV)-tfio/bin/python -m pytest -m "not slow" tests/data tests/export tests/test_frontend.py $(PYTEST_FLAGS)
+
+lint: $(INSTALLED)  ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED)  ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what make made
+	rm -rf $(VENV) $(VENV)-tfio $(OUT) *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,159 @@
+"""`a2v_train` as a user runs it: training, resuming, and what it says to bad input."""
+
+import csv
+import json
+import signal
+import subprocess
+import time
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import command, run_command
+
+# Slices of 32 frames, one on each side: an example is 100 frames, about a second.
+QUICK = [
+    "--frames=32",
+    "--context=1",
+    "--batch_size=4",
+    "--eval_every=2",
+    "--validation_examples=4",
+    "--seed=3",
+]
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        t = np.arange(16_000 * (3 + i)) / 16_000
+        tone = 0.3 * np.sin(2 * np.pi * 200 * (i + 1) * t) * (1 + np.sin(2 * np.pi * 2 * t))
+        soundfile.write(folder / f"{i}.wav", tone + 0.01 * rng.standard_normal(len(t)), 16_000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight_run(recordings, tmp_path_factory):
+    """A run of three rounds without interruption."""
+    model_dir = tmp_path_factory.mktemp("straight")
+    run_command(
+        "a2v_train", f"--data={recordings}", f"--model_dir={model_dir}", "--steps=6", *QUICK
+    )
+    return model_dir
+
+
+def log_rows(model_dir):
+    with (model_dir / "train_log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        del row["examples_per_s"]
+    return rows
+
+
+def assert_same_run(model_dir, other):
+    for name in ("encoder_last.keras", "encoder.keras"):
+        ours = keras.models.load_model(model_dir / name, compile=False).get_weights()
+        theirs = keras.models.load_model(other / name, compile=False).get_weights()
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert log_rows(model_dir) == log_rows(other)
+
+
+def test_leaves_a_model_directory(straight_run):
+    config = json.loads((straight_run / "config.json").read_text())
+    assert config["task"] == "cbow"
+    assert config["learning_rate"] == 1e-3  # the task's
+    assert config["seed"] == 3
+    assert config["made_with"]["keras"] == keras.__version__
+    rows = log_rows(straight_run)
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
+    assert all(np.isfinite(float(row["val_loss"])) for row in rows)
+    encoder = keras.models.load_model(straight_run / "encoder.keras")
+    assert encoder(np.zeros((1, 32, 64))).shape == (1, 128)
+    model = keras.models.load_model(straight_run / "model.keras")
+    assert model(np.zeros((1, 2, 32, 64))).shape == (1, 32, 64)
+    assert list((straight_run / "tensorboard").rglob("events.out.tfevents.*"))
+    checkpoints = sorted(p.name for p in (straight_run / "checkpoints").iterdir())
+    assert checkpoints == ["round_000002.weights.h5", "round_000003.weights.h5"]
+
+
+def test_shows_loss_and_speed(recordings, tmp_path):
+    run = run_command(
+        "a2v_train", f"--data={recordings}", f"--model_dir={tmp_path}", "--steps=2", *QUICK
+    )
+    assert "4 files" in run.stdout
+    assert "loss:" in run.stdout
+    assert "examples_per_s:" in run.stdout
+
+
+def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):
+    flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    process = subprocess.Popen(
+        [command("a2v_train"), *flags, "--steps=6"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    first = tmp_path / "checkpoints" / "round_000001.weights.h5"
+    deadline = time.monotonic() + 120
+    while not first.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run = run_command("a2v_train", *flags, "--steps=6")
+    assert "Resuming" in run.stdout
+    assert_same_run(tmp_path, straight_run)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data=/no/such/folder"], "/no/such/folder"),
+        (["--task=word2vec"], "word2vec"),
+        (["--steps=0"], "steps"),
+        (["--learning_rate=-1"], "learning_rate"),
+        (["--max_bad_fraction=2"], "max_bad_fraction"),
+        (["--data=tfds:no_such_data_set"], "no_such_data_set"),
+        (["positional"], "positional"),
+        (["--resume=always"], "holds no checkpoint"),
+    ],
+)
+def test_bad_input_gets_one_line(flags, message, tmp_path, recordings):
+    defaults = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    run = run_command("a2v_train", *defaults, *flags, fails=True)
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_model_dir_that_cannot_be_made(recordings, tmp_path):
+    (tmp_path / "file").touch()
+    model_dir = tmp_path / "file" / "model"
+    run = run_command("a2v_train", f"--data={recordings}", f"--model_dir={model_dir}", fails=True)
+    assert run.stderr.strip().splitlines()[-1].startswith("error: cannot write --model_dir=")
+
+
+def test_other_settings_do_not_overwrite_a_run(recordings, straight_run):
+    flags = [f"--data={recordings}", f"--model_dir={straight_run}", *QUICK]
+    for extra, message in (
+        (["--batch_size=8"], "trained with --batch_size=4, not 8"),
+        (["--resume=never"], "holds a run of 3 rounds"),
+    ):
+        run = run_command("a2v_train", *flags, *extra, fails=True)
+        assert message in run.stderr
+        assert "Traceback" not in run.stderr
+
+
+def test_damaged_checkpoint(recordings, straight_run, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "round_000001.weights.h5").write_bytes(b"half a file")
+    config = json.loads((straight_run / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    run = run_command(
+        "a2v_train", f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK, fails=True
+    )
+    assert "cannot resume from" in run.stderr
+    assert "Traceback" not in run.stderr
