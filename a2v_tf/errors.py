@@ -1,8 +1,10 @@
-"""The one exception type for bad input, and how the commands print it."""
+"""The one exception type for bad input, and how the commands start and print it."""
 
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+from absl import app, flags
 
 
 class A2vError(Exception):
@@ -11,7 +13,7 @@ class A2vError(Exception):
 
 def run_app(main: Callable[[list[str]], None]) -> NoReturn:
     """Run `main` as an absl app; an `A2vError` becomes one line on stderr and exit code 1."""
-    from absl import app
+    _help_is_of(main.__module__)
 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
@@ -26,3 +28,10 @@ def run_app(main: Callable[[list[str]], None]) -> NoReturn:
             sys.exit(130)
 
     app.run(guarded)
+
+
+def _help_is_of(module: str) -> None:
+    """Let --help show a module's docstring and flags; absl looks at the script that started."""
+    sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
+    for flag in flags.FLAGS.flags_by_module_dict().get(module, []):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)

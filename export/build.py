@@ -1,0 +1,218 @@
+"""Build, write and check one exported file."""
+
+import functools
+import hashlib
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from a2v_tf.errors import A2vError
+from a2v_tf.export import check, convert, streaming
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.frontend import FRONT_END
+from a2v_tf.model_dir import read_config
+
+MODES = ("streaming", "window")
+STATES = ("internal", "external")
+INPUTS = ("pcm", "log_mel")
+CALIBRATION_SLICES = 256
+_CHECKED_STEPS = 8
+_CARRIED_SAMPLES = FRONT_END.window_length - FRONT_END.hop_length  # what two steps share
+
+
+def export_file(
+    model_dir: pathlib.Path | str,
+    output: pathlib.Path | str,
+    *,
+    quantize: bool = False,
+    mode: str = "streaming",
+    state: str = "internal",
+    input: str = "pcm",
+    calibration: np.ndarray | None = None,
+    calibration_data: str | None = None,
+    calibration_slices: int = CALIBRATION_SLICES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Export the encoder of a model directory to one TFLite file, and check the file.
+
+    All int8 files exported with the same calibration share every weight and scale: the quantised
+    encoder is kept in the model directory and each file is a rewriting of it.
+
+    Args:
+      model_dir: as `a2v_train` leaves it.
+      output: the file to write.
+      quantize: make the encoder int8; the front end stays float.
+      mode: "streaming" (one embedding every 320 ms) or "window" (one per 975 ms slice).
+      state: of a streaming model: "internal", with the signature `reset`, or "external": more
+        inputs and outputs of `embed`.
+      input: "pcm" or "log_mel".
+      calibration: log-mel slices float32 `[n, N, F]` that set the int8 ranges; None draws
+        `calibration_slices` of them from `calibration_data`.
+      calibration_data: a source as in `a2v_train --data`; default: what the encoder learned from.
+      calibration_slices: how many to draw.
+      seed: of the draw.
+
+    Returns:
+      A summary that serialises to JSON: `output`, `file_bytes`, `mode`, `state`, `input`,
+      `quantized`, `window_frames`, `hop_ms`, `embedding_dim`, `ops`, `states`, `state_bytes`,
+      `weights_and_scales` and `exactness`; see `check`.
+
+    Raises:
+      A2vError: unusable directory, data or output; an encoder that cannot stream; a failed check.
+        No file is left then.
+    """
+    model_dir, output = pathlib.Path(model_dir), pathlib.Path(output)
+    _check_choices(mode, state, input)
+    _check_output(output)
+    config = read_config(model_dir)
+    frames = _window_frames(config)
+    draw, settings = None, {}
+    if quantize and calibration is not None:
+        draw = functools.partial(np.asarray, calibration)
+        settings = {"slices_sha256": hashlib.sha256(calibration.tobytes()).hexdigest()}
+    elif quantize:
+        data = calibration_data or config.get("data")
+        if not data:
+            raise A2vError(f"no 'data' in {model_dir}/config.json: give --calibration_data")
+        draw = functools.partial(draw_slices, data, frames, calibration_slices, seed, config)
+        settings = {"data": data, "slices": calibration_slices, "seed": seed}
+    window = convert.model_of(model_dir, draw, settings)
+    content = fb.write(build_form(window, mode=mode, state=state, input=input))
+    summary = {
+        "output": str(output),
+        "file_bytes": len(content),
+        "mode": mode,
+        "state": state if mode == "streaming" else None,
+        "input": input,
+        "quantized": quantize,
+        "calibration": settings or None,
+        **_check_content(content, window, mode, input, quantize),
+    }
+    try:
+        convert.write_whole(output, content)
+    except OSError as error:
+        raise A2vError(f"cannot write {str(output)!r}: {error.strerror}") from error
+    return summary
+
+
+def build_form(window: fb.Model, *, mode: str, state: str = "internal", input: str) -> fb.Model:
+    """Rewrite the window model into the form asked for.
+
+    Raises:
+      A2vError: the model cannot stream.
+    """
+    step = streaming.STEP_FRAMES
+    if mode == "window":
+        if input == "log_mel":
+            return window
+        return _with_front_end(window, 0)
+    model = streaming.to_streaming(window, step)
+    if input == "pcm":
+        model = _with_front_end(model, _CARRIED_SAMPLES)
+    return streaming.with_internal_state(model) if state == "internal" else model
+
+
+def build_offline(window: fb.Model, steps: int, *, input: str) -> fb.Model:
+    """The form that computes `steps` steps of a stream at once, to compare the others with.
+
+    Its PCM starts with the 240 samples of silence that a stream starts with.
+
+    Raises:
+      A2vError: the model cannot stream.
+    """
+    model = streaming.to_offline(window, steps * streaming.STEP_FRAMES, streaming.STEP_FRAMES)
+    return _with_front_end(model, 0) if input == "pcm" else model
+
+
+def _with_front_end(model: fb.Model, carried_samples: int) -> fb.Model:
+    front_end = fb.read(convert.front_end(streaming.frames_of(model)))
+    return streaming.with_pcm_input(model, front_end, carried_samples)
+
+
+def draw_slices(
+    data: str, frames: int, count: int, seed: int, config: dict[str, Any]
+) -> np.ndarray:
+    """Draw slices to calibrate on: float32 `[count, frames, mel_bins]`.
+
+    Slices start anywhere in a recording. The first columns of each see the zero padding, as after
+    a reset, and the last, 62 frames of history and more on, see none of it, as later in a stream.
+
+    Raises:
+      A2vError: the source cannot be used.
+    """
+    from a2v_tf.data.sources import one_line_errors, open_source
+    from a2v_tf.training_data import log_mel_crops
+
+    options = {name: config[name] for name in ("max_bad_fraction", "decoder") if name in config}
+    source = open_source(data, **options)
+    source.check(FRONT_END.samples(frames))
+    batch = min(count, 32)
+    with one_line_errors(source):
+        batches = log_mel_crops(source, frames, batch_size=batch, seed=seed, round_index=0)
+        drawn = list(batches.take(-(-count // batch)).as_numpy_iterator())
+    return np.concatenate(drawn)[:count]
+
+
+def _window_frames(config: dict[str, Any]) -> int:
+    return int(config.get("frames") or convert.ANY_LENGTH)
+
+
+def _check_choices(mode: str, state: str, input: str) -> None:
+    for name, value, choices in (
+        ("mode", mode, MODES),
+        ("state", state, STATES),
+        ("input", input, INPUTS),
+    ):
+        if value not in choices:
+            raise A2vError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
+
+
+def _check_output(output: pathlib.Path) -> None:
+    """Say that the output cannot be written before a minute of work, not after."""
+    if output.suffix != ".tflite":
+        raise A2vError(f"--output={str(output)!r}: expected a name that ends in .tflite")
+    if output.is_dir():
+        raise A2vError(f"--output={str(output)!r} is a directory: expected a file")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        probe = output.with_name(f".{output.name}.probe")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise A2vError(f"cannot write --output={str(output)!r}: {error.strerror}") from error
+
+
+def _check_content(
+    content: bytes, window: fb.Model, mode: str, input: str, quantized: bool
+) -> dict[str, Any]:
+    model = fb.read(content)
+    facts = check.check_file(model, quantized=quantized)
+    if facts["weights_and_scales"] != check.fingerprint(window):
+        raise A2vError("the file's weights or scales differ from the encoder's: this is a bug")
+    embedding = fb.names(fb.signature(model, "embed").outputs)["embedding"]
+    return {
+        "window_frames": streaming.frames_of(window),
+        "hop_ms": _hop_ms() if mode == "streaming" else None,
+        "embedding_dim": fb.shape(model.subgraphs[0].tensors[embedding])[-1],
+        **facts,
+        "exactness": _exactness(content, window, mode, input, quantized),
+    }
+
+
+def _exactness(
+    content: bytes, window: fb.Model, mode: str, input: str, quantized: bool
+) -> dict[str, Any] | None:
+    """Compare with the offline form; None for a window model of an encoder that cannot stream."""
+    steps = _CHECKED_STEPS
+    if mode == "window":
+        steps = streaming.frames_of(window) // streaming.STEP_FRAMES
+    try:
+        offline = fb.write(build_offline(window, steps, input=input))
+    except A2vError:
+        return None
+    return check.check_exactness(content, offline, steps, quantized=quantized)
+
+
+def _hop_ms() -> float:
+    return 1000 * streaming.STEP_FRAMES * FRONT_END.hop_length / FRONT_END.sample_rate

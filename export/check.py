@@ -1,0 +1,286 @@
+"""Look at an exported file again, as a stranger would: its ops, types and scales, then run it."""
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+
+from a2v_tf.errors import A2vError
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.streaming import STATE
+from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.tflite import Embedder, make_interpreter
+
+FLOAT_TOLERANCE = 1e-5  # float kernels may sum in another order for another shape
+# int8 from PCM: the float front end may differ in its last bit where a CPU's kernels depend on the
+# number of rows, and a log-mel value at the very edge of two int8 values then takes the other one.
+PCM_TOLERANCE_STEPS = 4
+
+_WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+_ENCODER_OPS = _WEIGHTED | {"ADD", "PAD", "RESHAPE", "MAX_POOL_2D", "REDUCE_MAX", "RELU"}
+_STATE_OPS = {
+    "ASSIGN_VARIABLE",
+    "CALL_ONCE",
+    "CONCATENATION",
+    "READ_VARIABLE",
+    "SLICE",
+    "VAR_HANDLE",
+}
+_STANDARDISE_OPS = {"SUB", "MUL"}
+_FRONT_END_OPS = {
+    "COMPLEX_ABS",
+    "FULLY_CONNECTED",
+    "GATHER",
+    "LOG",
+    "MUL",
+    "PAD",
+    "RESHAPE",
+    "RFFT2D",
+}
+
+
+# What the file holds -----------------------------------------------------------------------------
+
+
+def check_file(model: fb.Model, *, quantized: bool) -> dict:
+    """Check ops, types and scales of an exported file.
+
+    Args:
+      model: the file, read again.
+      quantized: whether the encoder must be int8.
+
+    Returns:
+      `ops` (counts by name), `states` (name, shape, dtype, scale, zero point and bytes of each),
+      `state_bytes`, and `weights_and_scales`, a fingerprint that all files of one quantised
+      encoder share.
+
+    Raises:
+      A2vError: an op that should not be there, a float op inside an int8 encoder, or a state
+        whose scales differ between its two ends.
+    """
+    graph = _embed_graph(model)
+    encoder = encoder_ops(graph)
+    _check_ops(model, graph, encoder)
+    if quantized:
+        _check_int8(graph, encoder)
+    states = _states(model, graph)
+    for name, (before, after) in states.items():
+        _check_state(name, before, after, quantized)
+    return {
+        "ops": dict(sorted(Counter(fb.kind(model, op) for op in graph.subgraph.operators).items())),
+        "states": [_describe(name, before) for name, (before, _) in states.items()],
+        "state_bytes": sum(fb.state_bytes(before) for before, _ in states.values()),
+        "weights_and_scales": fingerprint(model),
+    }
+
+
+def fingerprint(model: fb.Model) -> str:
+    """Hash of every weight, bias and scale of the encoder, in the order of its layers.
+
+    What differs between the forms of one encoder (shapes, states, front end) leaves no trace.
+    """
+    graph = _embed_graph(model)
+    digest = hashlib.sha256()
+    for op in encoder_ops(graph):
+        kind = fb.kind(model, op)
+        if kind not in _WEIGHTED | {"ADD"}:
+            continue
+        digest.update(kind.encode())
+        for index in [*op.inputs, *op.outputs]:
+            if index < 0:
+                continue
+            tensor = graph.tensor(index)
+            value = fb.constant(model, tensor)
+            digest.update(b"" if value is None else value.tobytes())
+            digest.update(repr(fb.scales(tensor)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _embed_graph(model: fb.Model) -> fb.Graph:
+    signature = fb.signature(model, "embed")
+    if signature is None:
+        raise A2vError("the model has no signature 'embed'")
+    return fb.Graph(model, model.subgraphs[signature.subgraphIndex])
+
+
+def encoder_ops(graph: fb.Graph) -> list[fb.Op]:
+    """Ops of the encoder after `standardise`: all that follow what the first convolution reads."""
+    operators = graph.subgraph.operators
+    first = next(op for op in operators if fb.kind(graph.model, op) == "CONV_2D")
+    made_by = {int(out): op for op in operators for out in op.outputs}
+    start = int(first.inputs[0])
+    # Back through what only rearranges, to the QUANTIZE (int8) or the standardised log-mel (float).
+    while start in made_by and fb.kind(graph.model, made_by[start]) in (
+        "RESHAPE",
+        "PAD",
+        "CONCATENATION",
+    ):
+        start = _computed_input(graph, made_by[start])
+    reached, found = {start}, []
+    for op in operators:
+        if reached.intersection(map(int, op.inputs)):
+            reached.update(map(int, op.outputs))
+            found.append(op)
+    return found
+
+
+def _computed_input(graph: fb.Graph, op: fb.Op) -> int:
+    """The last input that is computed: of a CONCATENATION, what follows the state."""
+    computed = [int(i) for i in op.inputs if fb.constant(graph.model, graph.tensor(i)) is None]
+    return computed[-1]
+
+
+def _check_ops(model: fb.Model, graph: fb.Graph, encoder: list[fb.Op]) -> None:
+    inside = {id(op) for op in encoder}
+    for op in graph.subgraph.operators:
+        kind = fb.kind(model, op)
+        if kind.startswith("CUSTOM"):
+            raise A2vError(f"the file has the custom op {kind}: expected built-in ops only")
+        if id(op) in inside:
+            allowed = _ENCODER_OPS | _STATE_OPS | {"DEQUANTIZE"}
+        else:
+            allowed = _FRONT_END_OPS | _STANDARDISE_OPS | _STATE_OPS | {"QUANTIZE"}
+        if kind not in allowed:
+            where = "encoder" if id(op) in inside else "front end"
+            raise A2vError(f"the file has the op {kind} in its {where}: expected {sorted(allowed)}")
+
+
+def _check_int8(graph: fb.Graph, encoder: list[fb.Op]) -> None:
+    """Every computed tensor of the encoder is int8, but for the result."""
+    kinds = Counter(fb.kind(graph.model, op) for op in graph.subgraph.operators)
+    if (kinds["QUANTIZE"], kinds["DEQUANTIZE"]) != (1, 1):
+        raise A2vError(
+            f"the file has {kinds['QUANTIZE']} QUANTIZE and {kinds['DEQUANTIZE']} DEQUANTIZE: "
+            "expected one at each end of the encoder"
+        )
+    for op in encoder:
+        kind = fb.kind(graph.model, op)
+        ends = [] if kind == "DEQUANTIZE" else op.outputs
+        for index in [*op.inputs, *ends]:
+            if index >= 0 and fb.dtype(graph.tensor(index)) in ("FLOAT32", "FLOAT16"):
+                name = fb.text(graph.tensor(index).name)
+                raise A2vError(f"the int8 encoder has a float {kind}: tensor {name!r}")
+
+
+def _states(model: fb.Model, graph: fb.Graph) -> dict[str, tuple[fb.Tensor, fb.Tensor]]:
+    """What comes in and what goes out of every state, by name, wherever it is kept."""
+    signature = fb.signature(model, "embed")
+    outputs = fb.names(signature.outputs)
+    found = {
+        name: (graph.tensor(index), graph.tensor(outputs[name]))
+        for name, index in fb.names(signature.inputs).items()
+        if name.startswith(STATE)
+    }
+    ends: dict[str, dict[str, fb.Tensor]] = {}
+    names = {}
+    for op in graph.subgraph.operators:
+        kind = fb.kind(model, op)
+        if kind == "VAR_HANDLE":
+            names[int(op.outputs[0])] = fb.text(op.builtinOptions.sharedName)
+        elif kind == "READ_VARIABLE":
+            ends[names[int(op.inputs[0])]] = {"in": graph.tensor(op.outputs[0])}
+        elif kind == "ASSIGN_VARIABLE":
+            ends[names[int(op.inputs[0])]]["out"] = graph.tensor(op.inputs[1])
+    return found | {name: (both["in"], both["out"]) for name, both in ends.items()}
+
+
+def _check_state(name: str, before: fb.Tensor, after: fb.Tensor, quantized: bool) -> None:
+    ends = [(fb.shape(end), fb.dtype(end), fb.scales(end)) for end in (before, after)]
+    if ends[0] != ends[1]:
+        raise A2vError(f"{name} goes in as {ends[0]} but comes out as {ends[1]}")
+    expected = "INT8" if quantized and name != f"{STATE}pcm" else "FLOAT32"
+    if fb.dtype(before) != expected:
+        raise A2vError(f"{name} is {fb.dtype(before)}: expected {expected}")
+
+
+def _describe(name: str, tensor: fb.Tensor) -> dict:
+    scale, zero_point = (next(iter(values), None) for values in fb.scales(tensor))
+    return {
+        "name": name,
+        "shape": list(fb.shape(tensor)),
+        "dtype": fb.dtype(tensor).lower(),
+        "scale": scale,
+        "zero_point": zero_point,
+        "bytes": fb.state_bytes(tensor),
+    }
+
+
+# What the file computes --------------------------------------------------------------------------
+
+
+def probe_signal(samples: int) -> np.ndarray:
+    """A sweep, decaying noise bursts and silence: float32 `[samples]` in [-1, 1], always the same.
+
+    Silence and full scale are the ends of what a microphone gives; the sweep crosses the mel bins.
+    """
+    rng = np.random.default_rng(0)
+    time = np.arange(samples) / FRONT_END.sample_rate
+    sweep = 0.3 * np.sin(2 * np.pi * (100 * time + 1500 * time**2))
+    bursts = rng.normal(0, 0.5, samples) * np.exp(-20 * (time % 0.4))
+    audible = (time % 1.1) < 0.8
+    return np.clip((sweep + bursts) * audible, -1, 1).astype(np.float32)
+
+
+def check_exactness(content: bytes, offline: bytes, steps: int, *, quantized: bool) -> dict:
+    """Run a file and the offline form of the same encoder over one signal and compare.
+
+    Args:
+      content: the exported file, streaming or window.
+      offline: the offline form with the same input; for a window file, of one window's frames.
+      steps: that `offline` computes: rows of its result. A window file is its last row.
+      quantized: expects equality bit for bit, but for the float front end of files on PCM.
+
+    Returns:
+      `steps`, `max_abs_difference`, `bit_exact`, and the `tolerance` that was allowed.
+
+    Raises:
+      A2vError: they differ by more than the tolerance.
+    """
+    embedder = Embedder(content)
+    reference = make_interpreter(offline).get_signature_runner("embed")
+    values = _signal_for(reference.get_input_details()[embedder.input]["shape"], embedder.input)
+    expected = reference(**{embedder.input: values[None]})["embedding"]
+    got = _embeddings(embedder, values, steps)
+    expected = expected[-len(got) :]
+    difference = float(np.abs(got - expected).max())
+    if quantized and embedder.input == "log_mel":
+        tolerance = 0.0
+    elif quantized:
+        tolerance = PCM_TOLERANCE_STEPS * _smallest_step(expected)
+    else:
+        tolerance = FLOAT_TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    if difference > tolerance:
+        raise A2vError(
+            f"the file differs from the offline encoder by {difference:.3g}: "
+            f"expected at most {tolerance:.3g}"
+        )
+    return {
+        "steps": len(got),
+        "max_abs_difference": difference,
+        "bit_exact": bool(np.array_equal(got, expected)),
+        "tolerance": tolerance,
+    }
+
+
+def _signal_for(shape: np.ndarray, kind: str) -> np.ndarray:
+    """The test signal as what `embed` of this kind takes; PCM starts with the carried silence."""
+    carried = FRONT_END.window_length - FRONT_END.hop_length
+    samples = int(shape[1]) if kind == "pcm" else FRONT_END.samples(int(shape[1]))
+    heard = np.concatenate([np.zeros(carried, np.float32), probe_signal(samples - carried)])
+    return heard if kind == "pcm" else log_mel(heard).numpy()
+
+
+def _embeddings(embedder: Embedder, values: np.ndarray, steps: int) -> np.ndarray:
+    """Embeddings of a window file, or of every step of a streaming one, `[1 or steps, d]`."""
+    if not embedder.streaming:
+        return embedder.embed(values)[None]
+    if embedder.input == "pcm":
+        values = values[FRONT_END.window_length - FRONT_END.hop_length :]
+    embedder.reset()
+    return np.stack([embedder.embed(chunk) for chunk in np.split(values, steps)])
+
+
+def _smallest_step(embeddings: np.ndarray) -> float:
+    """The quantisation step that dequantised values show: their least distance."""
+    distances = np.diff(np.unique(embeddings))
+    return float(distances.min()) if distances.size else 0.0

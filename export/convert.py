@@ -1,0 +1,200 @@
+"""From Keras to TFLite, by TensorFlow's converter: the encoder's window model and the front end.
+
+Each is converted once, at one shape. `streaming.py` makes every other form from the result, so all
+share one set of weights and scales.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from a2v_tf import frontend
+from a2v_tf.errors import A2vError
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.model_dir import ENCODER, load_encoder
+from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder, fold_batch_norm
+from a2v_tf.slicing import ContextSlicing
+
+QUANTIZED_CORE = "quantized_core.tflite"  # in the model directory; every int8 export starts from it
+_KEY = "a2v_tf.calibration"  # metadata of that file: the encoder and the calibration it is for
+_STANDARDISE = "standardise"  # the encoder's layer that stays float
+ANY_LENGTH = ContextSlicing().frames  # the window of an encoder that was built for any length
+
+Slices = np.ndarray  # float32 [n, N, F], log-mel
+
+
+def window_model(encoder: keras.Model, calibration: Slices | None) -> fb.Model:
+    """Convert the encoder: `embed(log_mel f32 [1, N, F]) -> embedding f32 [1, d]`.
+
+    The layer `standardise` stays float in both cases: its zero, the average, is the zero of the
+    causal padding, and the int8 range that follows is then centred on it.
+
+    Args:
+      encoder: from `build_encoder`.
+      calibration: log-mel slices whose activations set the int8 ranges; None converts to float.
+
+    Raises:
+      A2vError: the encoder has no layer `standardise`, or the slices do not fit it.
+    """
+    if _STANDARDISE not in [layer.name for layer in encoder.layers]:
+        raise A2vError(f"encoder {encoder.name!r} has no layer {_STANDARDISE!r}: cannot export it")
+    _, frames, bins = encoder.input_shape
+    frames = frames or ANY_LENGTH
+    encoder = _folded(encoder)
+    standardise = encoder.get_layer(_STANDARDISE)
+    core = keras.Model(standardise.output, encoder.output, name="core")
+    standardised = None
+    if calibration is not None:
+        _check_slices(calibration, frames, bins)
+        standardised = keras.ops.convert_to_numpy(standardise(calibration))
+    front = _convert(encoder, standardise, [1, frames, bins])
+    body = _convert(core, lambda x: core(x, training=False), [1, frames, bins], standardised)
+    return _joined(fb.read(front), fb.read(body))
+
+
+def _folded(encoder: keras.Model) -> keras.Model:
+    """The encoder without the batch norms that follow a sum, which the converter cannot fold."""
+    names = {layer.name for layer in encoder.layers}
+    prefixes = [n.removesuffix("_bn") for n in names if n.endswith("_bn")]
+    if not any(f"{prefix}_residual" in names for prefix in prefixes):
+        return encoder
+    standardise = encoder.get_layer(_STANDARDISE)
+    last = [layer for layer in encoder.layers if layer.name.endswith("_residual")]
+    config = EncoderConfig(tuple(layer.filters for layer in last), encoder.output_shape[-1])
+    stats = InputStats(float(standardise.input_mean), float(standardise.input_variance))
+    folded = build_encoder(config, *encoder.input_shape[1:], stats, folded=True)
+    fold_batch_norm(encoder, folded)
+    return folded
+
+
+def _check_slices(slices: Slices, frames: int, bins: int) -> None:
+    if slices.ndim != 3 or slices.shape[1:] != (frames, bins) or not len(slices):
+        raise A2vError(
+            f"calibration slices have the shape {list(slices.shape)}: "
+            f"expected [at least 1, {frames}, {bins}]"
+        )
+    if not np.isfinite(slices).all():
+        raise A2vError("calibration slices hold a value that is not finite")
+
+
+def _joined(front: fb.Model, body: fb.Model) -> fb.Model:
+    """Put two one-input, one-output models into one: `embed(log_mel) -> embedding`."""
+    graph = fb.Graph.new(fb.empty_model(), "embed")
+    first, second = (fb.single_graph(model).subgraph for model in (front, body))
+    at_front = fb.insert(graph, front, {})
+    at_body = fb.insert(graph, body, {int(second.inputs[0]): at_front[int(first.outputs[0])]})
+    inputs = {"log_mel": at_front[int(first.inputs[0])]}
+    fb.set_signature(graph, "embed", inputs, {"embedding": at_body[int(second.outputs[0])]})
+    return graph.model
+
+
+@functools.lru_cache(maxsize=8)
+def front_end(frames: int) -> bytes:
+    """Convert the front end: PCM f32 `[1, samples]` -> log-mel f32 `[1, frames, mel_bins]`."""
+    return _convert(None, frontend.log_mel, [1, frontend.FRONT_END.samples(frames)])
+
+
+def _convert(
+    owner: keras.Model | None,
+    function: Callable[[tf.Tensor], tf.Tensor],
+    shape: list[int],
+    calibration: np.ndarray | None = None,
+) -> bytes:
+    """Convert one function of one float tensor; `owner` holds its variables."""
+    archive = keras.export.ExportArchive()
+    if owner is not None:
+        archive.track(owner)
+    signature = [tf.TensorSpec(shape, tf.float32, name="x")]
+    archive.add_endpoint("embed", lambda x: {"y": function(x)}, input_signature=signature)
+    with tempfile.TemporaryDirectory() as saved_model, _quiet():
+        archive.write_out(saved_model, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=["embed"])
+        if calibration is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.representative_dataset = lambda: ([x[None]] for x in calibration)
+        return converter.convert()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converter's progress notes off the terminal; warnings still show."""
+    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+# One quantised model for every export from a model directory -------------------------------------
+
+
+def model_of(
+    model_dir: pathlib.Path, calibration: Callable[[], Slices] | None, settings: dict
+) -> fb.Model:
+    """The window model of a model directory; the int8 one is converted once and kept there.
+
+    Args:
+      model_dir: as `a2v_train` leaves it.
+      calibration: gives the slices, called only when they are needed; None converts to float.
+      settings: what decides the slices; other settings (or another encoder) convert anew.
+
+    Raises:
+      A2vError: there is no readable encoder, or it cannot be converted.
+    """
+    if calibration is None:
+        return window_model(load_encoder(model_dir), None)
+    key = _key(model_dir, settings)
+    kept = _read_kept(model_dir / QUANTIZED_CORE)
+    if kept is not None and fb.metadata(kept, _KEY) == key:
+        return kept
+    encoder = load_encoder(model_dir)
+    model = window_model(encoder, calibration())
+    fb.set_metadata(model, _KEY, key)
+    _keep(model_dir / QUANTIZED_CORE, fb.write(model))
+    return model
+
+
+def _key(model_dir: pathlib.Path, settings: dict) -> str:
+    path = model_dir / ENCODER
+    encoder = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return json.dumps({"encoder": encoder, **settings}, sort_keys=True)
+
+
+def _read_kept(path: pathlib.Path) -> fb.Model | None:
+    try:
+        return fb.read(path.read_bytes())
+    except (OSError, A2vError):
+        return None
+
+
+def _keep(path: pathlib.Path, content: bytes) -> None:
+    """Write the file whole or not at all; without permission, say so and go on."""
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        logging.warning("cannot keep the quantised encoder for later exports: %s", error)
+
+
+def write_whole(path: pathlib.Path, content: bytes) -> None:
+    """Write a file so that it is there whole or, if that fails (OSError), not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

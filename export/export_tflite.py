@@ -1,0 +1,159 @@
+"""Export a trained encoder to a TFLite file: the `export_tflite` command.
+
+  export_tflite --model_dir=models/mine --output=model.tflite --quantize
+  export_tflite --model_dir=models/mine --output=window.tflite --quantize --mode=window
+  export_tflite --model_dir=models/mine --output=npu.tflite --quantize --state=external \\
+      --input=log_mel
+
+The file is checked before it is written: its ops, types and scales, and that it computes what the
+encoder computes offline.
+"""
+
+import json
+import pathlib
+import textwrap
+from typing import Any
+
+from absl import flags
+
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.export.build import CALIBRATION_SLICES, INPUTS, MODES, STATES, export_file
+from a2v_tf.frontend import FRONT_END
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("model_dir", None, "Directory that a2v_train wrote.", required=True)
+flags.DEFINE_string("output", None, "File to write, NAME.tflite.", required=True)
+flags.DEFINE_bool(
+    "quantize",
+    False,
+    "Full int8 encoder: weights (per channel), activations and state. The PCM front end stays "
+    "float, in the same file.",
+)
+flags.DEFINE_enum(
+    "mode",
+    "streaming",
+    MODES,
+    "streaming: one embedding every 320 ms; window: one for each slice of 975 ms.",
+)
+flags.DEFINE_enum(
+    "state",
+    "internal",
+    STATES,
+    "Of a streaming model. internal: kept in the file's variables, with the signature 'reset'; "
+    "external: inputs state_* and outputs of the same names that the caller feeds back, starting "
+    "from each one's zero point.",
+)
+flags.DEFINE_enum(
+    "input", "pcm", INPUTS, "pcm: float32 samples at 16 kHz in [-1, 1]; log_mel: their log-mel."
+)
+flags.DEFINE_string(
+    "calibration_data",
+    None,
+    "With --quantize: audio whose activations set the int8 ranges, given like a2v_train --data. "
+    "Default: what the encoder learned from.",
+)
+flags.DEFINE_integer(
+    "calibration_slices",
+    CALIBRATION_SLICES,
+    "With --quantize: slices to calibrate on.",
+    lower_bound=1,
+)
+flags.DEFINE_integer("seed", 0, "With --quantize: of the draw of those slices.", lower_bound=0)
+flags.DEFINE_string("summary", None, "JSON file to write the summary to, for a2v_report.")
+
+
+@flags.multi_flags_validator(["mode", "state"], "--state is of a streaming model only")
+def _state_needs_streaming(values: dict[str, str]) -> bool:
+    return values["mode"] == "streaming" or not FLAGS["state"].present
+
+
+@flags.multi_flags_validator(
+    ["quantize", "calibration_data", "calibration_slices"],
+    "--calibration_data and --calibration_slices need --quantize",
+)
+def _calibration_needs_quantize(values: dict[str, Any]) -> bool:
+    given = FLAGS["calibration_data"].present or FLAGS["calibration_slices"].present
+    return values["quantize"] or not given
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    summary = export_file(
+        FLAGS.model_dir,
+        FLAGS.output,
+        quantize=FLAGS.quantize,
+        mode=FLAGS.mode,
+        state=FLAGS.state,
+        input=FLAGS.input,
+        calibration_data=FLAGS.calibration_data,
+        calibration_slices=FLAGS.calibration_slices,
+        seed=FLAGS.seed,
+    )
+    print(describe(summary))
+    if FLAGS.summary:
+        write_summary(summary, pathlib.Path(FLAGS.summary))
+
+
+def write_summary(summary: dict[str, Any], path: pathlib.Path) -> None:
+    """Write the summary of `export_file` as JSON.
+
+    Raises:
+      A2vError: the file cannot be written.
+    """
+    try:
+        path.write_text(json.dumps(summary, indent=2) + "\n")
+    except OSError as error:
+        raise A2vError(f"cannot write --summary={str(path)!r}: {error.strerror}") from error
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """The summary of `export_file` as lines for a terminal."""
+    numbers = "int8" if summary["quantized"] else "float"
+    form = f"{summary['state']} state, " if summary["state"] else ""
+    lines = {
+        "model": f"{summary['mode']}, {form}{numbers}: {summary['input']} -> "
+        f"embedding [{summary['embedding_dim']}]",
+        "size": f"{summary['file_bytes']:,} bytes",
+    }
+    if summary["mode"] == "streaming":
+        window = 1000 * FRONT_END.seconds(summary["window_frames"])
+        states = ", ".join(map(_state, summary["states"]))
+        lines["hop"] = f"{summary['hop_ms']:.0f} ms; an embedding is of the last {window:.0f} ms"
+        lines["state"] = f"{summary['state_bytes']:,} bytes: {states}"
+    calibration = " and calibration" if summary["quantized"] else ""
+    lines["ops"] = ", ".join(f"{kind}={count}" for kind, count in summary["ops"].items())
+    lines["weights, scales"] = (
+        f"{summary['weights_and_scales']}, as in every file of this encoder{calibration}"
+    )
+    lines["exactness"] = _exactness_line(summary["exactness"])
+    rows = [
+        textwrap.fill(text, 100, initial_indent=f"  {name:<17}", subsequent_indent=" " * 19)
+        for name, text in lines.items()
+    ]
+    return "\n".join([f"Wrote {summary['output']}", *rows])
+
+
+def _state(state: dict[str, Any]) -> str:
+    return f"{state['name']} {state['dtype']}[{','.join(map(str, state['shape']))}]"
+
+
+def _exactness_line(exactness: dict[str, Any] | None) -> str:
+    if exactness is None:
+        return "not compared: this encoder has no offline form"
+    count = exactness["steps"]
+    subject = "its embedding equals" if count == 1 else f"{count} steps equal"
+    if exactness["bit_exact"]:
+        return f"{subject} the offline encoder's bit for bit"
+    return (
+        f"{subject} the offline encoder's within {exactness['max_abs_difference']:.2g} "
+        f"(allowed: {exactness['tolerance']:.2g})"
+    )
+
+
+def run() -> None:
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,437 @@
+"""A small toolkit to read, build and write TFLite flatbuffers.
+
+The only module that touches the schema's generated Python code, which neither TensorFlow nor LiteRT
+calls a public API: `tests/export/test_flatbuffer.py` guards what is used of it here.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from a2v_tf.errors import A2vError
+
+try:
+    from ai_edge_litert import schema_py_generated as schema
+except ImportError:  # the same schema, as TensorFlow ships it
+    from tensorflow.lite.python import schema_py_generated as schema
+
+Model = Any  # schema.ModelT
+Tensor = Any  # schema.TensorT
+Op = Any  # schema.OperatorT
+
+_IDENTIFIER = b"TFL3"
+_NO_TENSOR = -1  # an optional input left out
+
+_DTYPES = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.INT8: np.int8,
+    schema.TensorType.INT32: np.int32,
+    schema.TensorType.INT64: np.int64,
+    schema.TensorType.COMPLEX64: np.complex64,
+}
+_TYPES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
+_OP_NAMES = {
+    code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
+}
+# Version 2 of these ops is the one that knows int8; every other op built here is version 1.
+_INT8_IS_VERSION_2 = {"CONCATENATION", "SLICE", "MAX_POOL_2D", "REDUCE_MAX", "PAD"}
+
+
+# Reading and writing -----------------------------------------------------------------------------
+
+
+def read(content: bytes) -> Model:
+    """Unpack a TFLite file.
+
+    Raises:
+      A2vError: the bytes are not a TFLite model.
+    """
+    if content[4:8] != _IDENTIFIER:
+        raise A2vError(f"not a TFLite model: expected the identifier 'TFL3', got {content[4:8]!r}")
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
+
+
+def write(model: Model) -> bytes:
+    """Pack a model, without the buffers and op codes that nothing uses any more."""
+    compact = _compact(copy.deepcopy(model))
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(compact.Pack(builder), file_identifier=_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _compact(model: Model) -> Model:
+    """Keep what is in use, equal buffers once; buffer 0 stays the empty one."""
+    buffers, codes = [make("BufferT")], []
+    by_content: dict[bytes, int] = {b"": 0}
+    by_code: dict[tuple, int] = {}
+
+    def keep_buffer(index: int) -> int:
+        data = model.buffers[index].data
+        content = b"" if data is None else np.asarray(data, np.uint8).tobytes()
+        if content not in by_content:
+            by_content[content] = len(buffers)
+            buffers.append(make("BufferT", data=np.frombuffer(content, np.uint8)))
+        return by_content[content]
+
+    def keep_code(code: Any) -> int:
+        content = (code.builtinCode, code.deprecatedBuiltinCode, code.version, code.customCode)
+        if content not in by_code:
+            by_code[content] = len(codes)
+            codes.append(code)
+        return by_code[content]
+
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.buffer = keep_buffer(tensor.buffer)
+        for op in graph.operators:
+            op.opcodeIndex = keep_code(model.operatorCodes[op.opcodeIndex])
+    for entry in model.metadata or []:
+        entry.buffer = keep_buffer(entry.buffer)
+    model.buffers, model.operatorCodes, model.metadataBuffer = buffers, codes, None
+    return model
+
+
+def make(kind: str, **fields: Any) -> Any:
+    """Build a schema object (`kind` such as "TensorT"); old schemas take no arguments."""
+    made = getattr(schema, kind)()
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+# Looking -----------------------------------------------------------------------------------------
+
+
+def text(name: bytes | str | None) -> str:
+    """Name as str: unpacking gives bytes."""
+    return name.decode() if isinstance(name, bytes) else name or ""
+
+
+def kind(model: Model, op: Op) -> str:
+    """Name of an op, such as "CONV_2D"; "CUSTOM:name" for a custom or Flex op."""
+    code = model.operatorCodes[op.opcodeIndex]
+    name = _OP_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return f"CUSTOM:{text(code.customCode)}" if name == "CUSTOM" else name
+
+
+def constant(model: Model, tensor: Tensor) -> np.ndarray | None:
+    """Value of a constant tensor, None for one that is computed."""
+    data = model.buffers[tensor.buffer].data
+    if data is None or len(data) == 0:
+        return None
+    content = np.asarray(data, np.uint8).tobytes()
+    return np.frombuffer(content, _DTYPES[tensor.type]).reshape(shape(tensor))
+
+
+def dtype(tensor: Tensor) -> str:
+    """Type of a tensor as a word: "FLOAT32", "INT8", "RESOURCE"..."""
+    codes = vars(schema.TensorType)
+    return next(name for name, code in codes.items() if code == tensor.type and name[0] != "_")
+
+
+def shape(tensor: Tensor) -> tuple[int, ...]:
+    """Shape of a tensor."""
+    return tuple(int(size) for size in tensor.shape) if tensor.shape is not None else ()
+
+
+def scales(tensor: Tensor) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Scales and zero points of a tensor; both empty for a float one."""
+    quantization = tensor.quantization
+    if quantization is None or quantization.scale is None:
+        return (), ()
+    return tuple(map(float, quantization.scale)), tuple(map(int, quantization.zeroPoint))
+
+
+def state_bytes(tensor: Tensor) -> int:
+    """Bytes that the value of a tensor takes."""
+    return int(np.prod(shape(tensor))) * np.dtype(_DTYPES[tensor.type]).itemsize
+
+
+def is_same_padding(options: Any) -> bool:
+    """Whether a convolution or pooling pads its input itself."""
+    return options.padding == schema.Padding.SAME
+
+
+def ends_in_relu(options: Any) -> bool:
+    """Whether the op's fused activation leaves no negative number."""
+    relu = (schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.RELU6)
+    return getattr(options, "fusedActivationFunction", None) in relu
+
+
+# Building ----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Graph:
+    """One subgraph of a model under construction. Tensors are known by their index."""
+
+    model: Model
+    subgraph: Any  # schema.SubGraphT
+
+    @classmethod
+    def new(cls, model: Model, name: str) -> "Graph":
+        """Append an empty subgraph to the model."""
+        subgraph = make("SubGraphT", tensors=[], inputs=[], outputs=[], operators=[], name=name)
+        model.subgraphs.append(subgraph)
+        return cls(model, subgraph)
+
+    @property
+    def index(self) -> int:
+        return next(i for i, graph in enumerate(self.model.subgraphs) if graph is self.subgraph)
+
+    def tensor(self, index: int) -> Tensor:
+        return self.subgraph.tensors[index]
+
+    def add(self, tensor: Tensor) -> int:
+        """Append a tensor and return its index."""
+        self.subgraph.tensors.append(tensor)
+        return len(self.subgraph.tensors) - 1
+
+    def like(self, tensor: Tensor, name: str, size: Iterable[int]) -> int:
+        """Add a computed tensor with another's type and scales, and its own shape."""
+        return self.add(
+            make(
+                "TensorT",
+                name=name,
+                type=tensor.type,
+                shape=[int(n) for n in size],
+                quantization=copy.deepcopy(tensor.quantization),
+                hasRank=True,
+            )
+        )
+
+    def computed(self, name: str, size: Iterable[int], dtype: type = np.float32) -> int:
+        """Add a computed tensor without scales."""
+        return self.like(make("TensorT", type=_TYPES[np.dtype(dtype)]), name, size)
+
+    def constant(self, name: str, value: np.ndarray, like: Tensor | None = None) -> int:
+        """Add a constant; `like` lends it its scales."""
+        index = self.computed(name, value.shape, value.dtype)
+        if like is not None:
+            self.tensor(index).quantization = copy.deepcopy(like.quantization)
+        data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
+        self.model.buffers.append(make("BufferT", data=data))
+        self.tensor(index).buffer = len(self.model.buffers) - 1
+        return index
+
+    def handle(self, name: str) -> int:
+        """Add the handle of the variable of this name, which all subgraphs of a file share."""
+        resource = self.add(
+            make("TensorT", name=name, type=schema.TensorType.RESOURCE, shape=[1], hasRank=True)
+        )
+        options = make("VarHandleOptionsT", container="", sharedName=name)
+        self.op("VAR_HANDLE", [], [resource], options)
+        return resource
+
+    def op(self, name: str, inputs: list[int], outputs: list[int], options: Any = None) -> None:
+        """Append a built-in op."""
+        types = [self.tensor(index).type for index in [*inputs, *outputs] if index != _NO_TENSOR]
+        version = 2 if schema.TensorType.INT8 in types and name in _INT8_IS_VERSION_2 else 1
+        op = make("OperatorT", opcodeIndex=self._opcode(name, version))
+        op.inputs, op.outputs, op.builtinOptions = list(inputs), list(outputs), options
+        if options is not None:
+            union = type(options).__name__.removesuffix("T")
+            op.builtinOptionsType = getattr(schema.BuiltinOptions, union)
+        self.subgraph.operators.append(op)
+
+    def copy_op(self, op: Op, inputs: list[int], outputs: list[int]) -> Op:
+        """Append an op of the same model again, with other inputs and outputs; return it."""
+        again = copy.deepcopy(op)
+        again.inputs, again.outputs = list(inputs), list(outputs)
+        self.subgraph.operators.append(again)
+        return again
+
+    def concatenate(self, name: str, parts: list[int], axis: int) -> int:
+        """Join tensors that have the first one's type and scales; return the result."""
+        first = self.tensor(parts[0])
+        size = list(shape(first))
+        size[axis] = sum(shape(self.tensor(part))[axis] for part in parts)
+        joined = self.like(first, name, size)
+        self.op("CONCATENATION", parts, [joined], make("ConcatenationOptionsT", axis=axis))
+        return joined
+
+    def last(self, name: str, source: int, axis: int, count: int) -> int:
+        """Cut the last `count` rows of an axis; return them."""
+        size = list(shape(self.tensor(source)))
+        begin = [0] * len(size)
+        begin[axis], size[axis] = size[axis] - count, count
+        cut = self.like(self.tensor(source), name, size)
+        bounds = [
+            self.constant(f"{name}/{word}", np.array(value, np.int32))
+            for word, value in (("begin", begin), ("size", size))
+        ]
+        self.op("SLICE", [source, *bounds], [cut], make("SliceOptionsT"))
+        return cut
+
+    def reshape(self, name: str, source: int, size: Iterable[int]) -> int:
+        """Reshape; return the result."""
+        size = [int(n) for n in size]
+        reshaped = self.like(self.tensor(source), name, size)
+        target = self.constant(f"{name}/shape", np.array(size, np.int32))
+        options = make("ReshapeOptionsT", newShape=size)
+        self.op("RESHAPE", [source, target], [reshaped], options)
+        return reshaped
+
+    def reduce_max(self, name: str, source: int, axes: list[int], size: Iterable[int]) -> int:
+        """Take the maximum over axes, which vanish; `size` is the shape that remains."""
+        maximum = self.like(self.tensor(source), name, size)
+        over = self.constant(f"{name}/axes", np.array(axes, np.int32))
+        self.op("REDUCE_MAX", [source, over], [maximum], make("ReducerOptionsT", keepDims=False))
+        return maximum
+
+    def max_pool(self, name: str, source: int, window: tuple[int, int], stride: tuple[int, int]):
+        """Max-pool over (time, frequency) without padding; return the result."""
+        batch, *size, channels = shape(self.tensor(source))
+        pooled = [(n - w) // s + 1 for n, w, s in zip(size, window, stride, strict=True)]
+        maximum = self.like(self.tensor(source), name, [batch, *pooled, channels])
+        options = make(
+            "Pool2DOptionsT",
+            padding=schema.Padding.VALID,
+            filterHeight=window[0],
+            filterWidth=window[1],
+            strideH=stride[0],
+            strideW=stride[1],
+        )
+        self.op("MAX_POOL_2D", [source], [maximum], options)
+        return maximum
+
+    def pad(self, name: str, source: int, amounts: list[tuple[int, int]]) -> int:
+        """Pad with zeros (the zero point, if quantised); return the result."""
+        size = [n + sum(both) for n, both in zip(shape(self.tensor(source)), amounts, strict=True)]
+        padded = self.like(self.tensor(source), name, size)
+        paddings = self.constant(f"{name}/paddings", np.array(amounts, np.int32))
+        self.op("PAD", [source, paddings], [padded], make("PadOptionsT"))
+        return padded
+
+    def zeros(self, name: str, like: Tensor) -> int:
+        """Add the constant that stands for real zeros in another tensor's shape and scales."""
+        zero_point = next(iter(scales(like)[1]), 0)
+        return self.constant(name, np.full(shape(like), zero_point, _DTYPES[like.type]), like)
+
+    def _opcode(self, name: str, version: int) -> int:
+        code = getattr(schema.BuiltinOperator, name)
+        for index, known in enumerate(self.model.operatorCodes):
+            if (max(known.builtinCode, known.deprecatedBuiltinCode), known.version) == (
+                code,
+                version,
+            ):
+                return index
+        placeholder = 127  # what the old, one-byte field holds for ops beyond it
+        self.model.operatorCodes.append(
+            make(
+                "OperatorCodeT",
+                builtinCode=code,
+                deprecatedBuiltinCode=min(code, placeholder),
+                version=version,
+            )
+        )
+        return len(self.model.operatorCodes) - 1
+
+
+# Signatures and whole models ---------------------------------------------------------------------
+
+
+def signature(model: Model, key: str) -> Any | None:
+    """The signature of this name, None if there is none."""
+    signatures = model.signatureDefs or []
+    return next((found for found in signatures if text(found.signatureKey) == key), None)
+
+
+def set_signature(graph: Graph, key: str, inputs: dict[str, int], outputs: dict[str, int]) -> None:
+    """Give a subgraph its inputs and outputs, and the signature that names them."""
+    graph.subgraph.inputs, graph.subgraph.outputs = [*inputs.values()], [*outputs.values()]
+    for name, index in [*inputs.items(), *outputs.items()]:
+        graph.tensor(index).name = f"{key}_{name}"
+    model = graph.model
+    others = [s for s in model.signatureDefs or [] if text(s.signatureKey) != key]
+    entry = make(
+        "SignatureDefT",
+        signatureKey=key,
+        subgraphIndex=graph.index,
+        inputs=[make("TensorMapT", name=n, tensorIndex=i) for n, i in inputs.items()],
+        outputs=[make("TensorMapT", name=n, tensorIndex=i) for n, i in outputs.items()],
+    )
+    model.signatureDefs = [*others, entry]
+
+
+def names(maps: Any) -> dict[str, int]:
+    """Tensor indices of a signature's inputs or outputs by name."""
+    return {text(entry.name): int(entry.tensorIndex) for entry in maps or []}
+
+
+def single_graph(model: Model) -> Graph:
+    """The only subgraph of a model.
+
+    Raises:
+      A2vError: there are several.
+    """
+    if len(model.subgraphs) != 1:
+        raise A2vError(f"the model has {len(model.subgraphs)} subgraphs: expected 1")
+    return Graph(model, model.subgraphs[0])
+
+
+def insert(target: Graph, source: Model, replacements: dict[int, int]) -> dict[int, int]:
+    """Append all ops of a one-graph model to a graph under construction.
+
+    Args:
+      target: where the ops go.
+      source: where they come from; its buffers and op codes are taken along.
+      replacements: tensors of the source that the target already has, source -> target.
+
+    Returns:
+      For every tensor of the source, its index in the target.
+    """
+    graph = single_graph(source)
+    mapping = dict(replacements)
+    for index, tensor in enumerate(graph.subgraph.tensors):
+        if index in mapping:
+            continue
+        moved = copy.deepcopy(tensor)
+        if moved.buffer:
+            target.model.buffers.append(source.buffers[tensor.buffer])
+            moved.buffer = len(target.model.buffers) - 1
+        mapping[index] = target.add(moved)
+    for op in graph.subgraph.operators:
+        again = target.copy_op(op, _mapped(op.inputs, mapping), _mapped(op.outputs, mapping))
+        target.model.operatorCodes.append(source.operatorCodes[op.opcodeIndex])
+        again.opcodeIndex = len(target.model.operatorCodes) - 1  # equal ones merge in `write`
+    return mapping
+
+
+def _mapped(indices: Any, mapping: dict[int, int]) -> list[int]:
+    indices = [] if indices is None else indices
+    return [_NO_TENSOR if i == _NO_TENSOR else mapping[int(i)] for i in indices]
+
+
+def empty_model() -> Model:
+    """A model without subgraphs."""
+    return make(
+        "ModelT",
+        version=3,
+        description="a2v_tf",
+        operatorCodes=[],
+        subgraphs=[],
+        buffers=[make("BufferT")],
+        signatureDefs=[],
+        metadata=[],
+    )
+
+
+def metadata(model: Model, name: str) -> str | None:
+    """Text stored under a name in the file, None if there is none."""
+    for entry in model.metadata or []:
+        if text(entry.name) == name:
+            return np.asarray(model.buffers[entry.buffer].data, np.uint8).tobytes().decode()
+    return None
+
+
+def set_metadata(model: Model, name: str, value: str) -> None:
+    """Store text under a name in the file."""
+    model.buffers.append(make("BufferT", data=np.frombuffer(value.encode(), np.uint8)))
+    entry = make("MetadataT", name=name, buffer=len(model.buffers) - 1)
+    others = [old for old in model.metadata or [] if text(old.name) != name]
+    model.metadata = [*others, entry]

@@ -1,0 +1,92 @@
+"""An untrained encoder in a model directory, and every form of it: converted once a session."""
+
+import functools
+import pathlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from a2v_tf.export import build, convert
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.check import probe_signal
+from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.model_dir import write_config
+from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+
+SAMPLES = 15_600
+
+
+def randomise_batch_norm(model: keras.Model) -> None:
+    """Give batch norm statistics that folding cannot get right by chance."""
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            scales = [rng.uniform(0.5, 1.5, shape) for _ in range(2)]
+            shifts = [rng.normal(0, 0.3, shape) for _ in range(2)]
+            layer.set_weights([scales[0], shifts[0], shifts[1], scales[1]])
+
+
+@pytest.fixture(scope="session")
+def encoder() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    model = build_encoder(ENCODERS["small"], 96, 64, InputStats(-3.0, 4.0))
+    randomise_batch_norm(model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def calibration() -> np.ndarray:
+    """Slices of the probe signal and of noise at many levels, `[16, 96, 64]`."""
+    rng = np.random.default_rng(1)
+    probe = np.split(probe_signal(8 * SAMPLES), 8)
+    noise = [rng.normal(0, 10.0**-level, SAMPLES) for level in np.linspace(0.5, 4, 8)]
+    return log_mel(np.array([*probe, *noise], np.float32)).numpy()
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory, encoder: keras.Model) -> pathlib.Path:
+    """What `a2v_train` would leave, with the recordings it learned from."""
+    path = tmp_path_factory.mktemp("model")
+    recordings = path / "recordings"
+    recordings.mkdir()
+    for i, part in enumerate(np.split(probe_signal(4 * 24_000), 4)):
+        soundfile.write(recordings / f"{i}.wav", part, 16_000)
+    encoder.save(path / "encoder.keras")
+    config = {"data": str(recordings), "frames": 96, "bins": 64, "encoder": "small"}
+    write_config(path, {**config, "front_end": vars(FRONT_END)})
+    return path
+
+
+@pytest.fixture(scope="session")
+def windows(encoder: keras.Model, calibration: np.ndarray) -> dict[str, fb.Model]:
+    """The window model by type: "int8" and "float"."""
+    return {
+        "int8": convert.window_model(encoder, calibration),
+        "float": convert.window_model(encoder, None),
+    }
+
+
+@pytest.fixture(scope="session")
+def form(windows: dict[str, fb.Model]) -> Callable[..., bytes]:
+    """`form(numbers, mode=, state=, input=)`: the exported file's content."""
+
+    @functools.cache
+    def content(numbers: str, mode: str, input: str, state: str = "internal") -> bytes:
+        return fb.write(build.build_form(windows[numbers], mode=mode, state=state, input=input))
+
+    return content
+
+
+@pytest.fixture(scope="session")
+def offline(windows: dict[str, fb.Model]) -> Callable[..., bytes]:
+    """`offline(numbers, steps, input)`: the form that takes a whole stream at once."""
+
+    @functools.cache
+    def content(numbers: str, steps: int, input: str) -> bytes:
+        return fb.write(build.build_offline(windows[numbers], steps, input=input))
+
+    return content
