@@ -26,35 +26,6 @@ from a2v_tf.tflite import Embedder
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string(
-    "model", None, "Model directory of a2v_train, or a .tflite file.", required=True
-)
-flags.DEFINE_string(
-    "audio",
-    None,
-    "Audio file, a directory searched recursively, or 'demo' for the labelled demo clips.",
-    required=True,
-)
-flags.DEFINE_string("output", None, "File to write: .npz, .csv or .parquet.", required=True)
-flags.DEFINE_float(
-    "hop_ms",
-    None,
-    "Milliseconds between embeddings. Default 320; a streaming file has its own hop.",
-    lower_bound=0.0,
-)
-flags.DEFINE_bool(
-    "stream",
-    False,
-    "With a model directory: compute what a streaming file computes, each embedding in the light "
-    "of all that came before, instead of windows on their own.",
-)
-flags.DEFINE_float(
-    "max_bad_fraction",
-    0.1,
-    "Fraction of the files of a directory that may be unreadable.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-)
 
 DEFAULT_HOP_MS = 320.0
 _BATCH = 256
@@ -63,6 +34,39 @@ WRITERS = {".npz", ".csv", ".parquet"}
 # From the PCM of a clip to the samples where each embedding's stretch starts and ends, and the
 # embeddings `[n, d]`.
 EmbedClip = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def define_flags() -> None:
+    """Define the command's flags; not on import, so that commands can be imported together."""
+    flags.DEFINE_string(
+        "model", None, "Model directory of a2v_train, or a .tflite file.", required=True
+    )
+    flags.DEFINE_string(
+        "audio",
+        None,
+        "Audio file, a directory searched recursively, or 'demo' for the labelled demo clips.",
+        required=True,
+    )
+    flags.DEFINE_string("output", None, "File to write: .npz, .csv or .parquet.", required=True)
+    flags.DEFINE_float(
+        "hop_ms",
+        None,
+        "Milliseconds between embeddings. Default 320; a streaming file has its own hop.",
+        lower_bound=0.0,
+    )
+    flags.DEFINE_bool(
+        "stream",
+        False,
+        "With a model directory: compute what a streaming file computes, each embedding in the "
+        "light of all that came before, instead of windows on their own.",
+    )
+    flags.DEFINE_float(
+        "max_bad_fraction",
+        0.1,
+        "Fraction of the files of a directory that may be unreadable.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -248,6 +252,7 @@ def arrays(table: pd.DataFrame) -> dict[str, np.ndarray]:
 
 def run() -> None:
     """Entry point of `a2v_embed`."""
+    define_flags()
     run_app(main)
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 
 class A2vError(Exception):
@@ -18,6 +18,8 @@ def run_app(main: Callable[[list[str]], None]) -> NoReturn:
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
             raise app.UsageError(f"unexpected argument {argv[1]!r}: every option is a --flag=value")
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # TensorFlow talks at INFO
         try:
             main(argv)
         except A2vError as error:

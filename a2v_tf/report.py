@@ -36,19 +36,6 @@ plt.switch_backend("Agg")  # files only: no display needed
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("model_dir", None, "Directory of a2v_train.", required=True)
-flags.DEFINE_string("output", None, "The .html file to write.", required=True)
-flags.DEFINE_string("results", None, "JSON of a2v_evaluate --output.")
-flags.DEFINE_list("exports", [], "JSON files of export_tflite --summary.")
-flags.DEFINE_string("embeddings", None, "The .npz of a2v_embed; mapped to two dimensions.")
-flags.DEFINE_string(
-    "labels",
-    None,
-    "CSV (path,label,...) that colours the map, or 'demo'. By default the files' folders do.",
-)
-flags.DEFINE_string(
-    "data", None, "Audio for the reconstructions. Default: what the model was trained on."
-)
 
 EXAMPLES = 3
 _STYLE = """
@@ -63,6 +50,23 @@ tr.mean { font-weight: 600; background: var(--soft); }
 small, figcaption { opacity: .75; } figure { margin: 0; }
 pre { background: var(--soft); padding: .8rem; border-radius: 6px; overflow-x: auto; }
 """
+
+
+def define_flags() -> None:
+    """Define the command's flags; not on import, so that commands can be imported together."""
+    flags.DEFINE_string("model_dir", None, "Directory of a2v_train.", required=True)
+    flags.DEFINE_string("output", None, "The .html file to write.", required=True)
+    flags.DEFINE_string("results", None, "JSON of a2v_evaluate --output.")
+    flags.DEFINE_list("exports", [], "JSON files of export_tflite --summary.")
+    flags.DEFINE_string("embeddings", None, "The .npz of a2v_embed; mapped to two dimensions.")
+    flags.DEFINE_string(
+        "labels",
+        None,
+        "CSV (path,label,...) that colours the map, or 'demo'. By default the files' folders do.",
+    )
+    flags.DEFINE_string(
+        "data", None, "Audio for the reconstructions. Default: what the model was trained on."
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -331,6 +335,7 @@ def folder_names(files: np.ndarray) -> list[str]:
 def run() -> None:
     """Entry point of `a2v_report`."""
     keras.utils.set_random_seed(0)
+    define_flags()
     run_app(main)
 
 

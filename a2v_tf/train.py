@@ -28,62 +28,72 @@ from a2v_tf.tasks import TASKS
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_enum("task", "cbow", sorted(TASKS), "Self-supervised task.")
-flags.DEFINE_string(
-    "data",
-    "demo",
-    "Audio to learn from: 'demo', a directory searched recursively, or tfds:NAME[/CONFIG][:SPLIT].",
-)
-flags.DEFINE_string(
-    "validation_data",
-    None,
-    "Audio for the validation loss, given like --data. By default crops of the training recordings "
-    "that are never trained on as such, which rank steps but do not show overfitting.",
-)
-flags.DEFINE_string("model_dir", None, "Directory to write; see README.", required=True)
-flags.DEFINE_enum("encoder", "small", sorted(ENCODERS), "Encoder (ICLR Table 1 is 'small').")
-flags.DEFINE_integer("steps", 10_000, "Steps to train for, in all.", lower_bound=1)
-flags.DEFINE_integer("batch_size", 256, "Examples a step.", lower_bound=1)
-flags.DEFINE_float(
-    "learning_rate", None, "Of Adam. Default: the task's in the papers.", lower_bound=0.0
-)
-flags.DEFINE_enum(
-    "schedule", "constant", ["constant", "cosine"], "Learning rate over --steps; papers: constant."
-)
-flags.DEFINE_integer("seed", 0, "Of weights, crops and order.", lower_bound=0)
-flags.DEFINE_integer(
-    "eval_every",
-    500,
-    "Steps in a round; each ends with validation, a checkpoint and a row in the log.",
-    lower_bound=1,
-)
-flags.DEFINE_integer("validation_examples", 1024, "Examples of the validation loss.", lower_bound=1)
-flags.DEFINE_enum(
-    "resume",
-    "auto",
-    ["auto", "always", "never"],
-    "auto: go on from the last checkpoint if there is one; always: fail if there is none; never: "
-    "fail if there is one.",
-)
-flags.DEFINE_integer("frames", 96, "N: frames of a slice.", lower_bound=1)
-flags.DEFINE_integer("context", 2, "P: slices on each side of the middle one.", lower_bound=1)
-flags.DEFINE_integer("gap", 2, "G: frames between two slices.", lower_bound=0)
-flags.DEFINE_float(
-    "max_bad_fraction",
-    0.1,
-    "Fraction of recordings that may be unusable before training stops.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-)
-flags.DEFINE_enum(
-    "decoder",
-    "auto",
-    ["auto", "soundfile", "tfio"],
-    "Audio decoder; auto takes tensorflow-io where it loads, else soundfile.",
-)
 
-# What a resumed run may change without becoming another run.
+# What a resumed run may change without becoming another run (--steps only without a schedule).
 _FREE_ON_RESUME = {"steps", "model_dir", "resume", "max_bad_fraction", "decoder"}
+
+
+def define_flags() -> None:
+    """Define the command's flags; not on import, so that commands can be imported together."""
+    flags.DEFINE_enum("task", "cbow", sorted(TASKS), "Self-supervised task.")
+    flags.DEFINE_string(
+        "data",
+        "demo",
+        "Audio to learn from: 'demo', a directory searched recursively, or "
+        "tfds:NAME[/CONFIG][:SPLIT].",
+    )
+    flags.DEFINE_string(
+        "validation_data",
+        None,
+        "Audio for the validation loss, given like --data. By default crops of the training "
+        "recordings that are never trained on as such, which rank steps but show no overfitting.",
+    )
+    flags.DEFINE_string("model_dir", None, "Directory to write; see README.", required=True)
+    flags.DEFINE_enum("encoder", "small", sorted(ENCODERS), "Encoder (ICLR Table 1 is 'small').")
+    flags.DEFINE_integer("steps", 10_000, "Steps to train for, in all.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 256, "Examples a step.", lower_bound=1)
+    flags.DEFINE_float(
+        "learning_rate", None, "Of Adam. Default: the task's in the papers.", lower_bound=0.0
+    )
+    flags.DEFINE_enum(
+        "schedule",
+        "constant",
+        ["constant", "cosine"],
+        "Learning rate over --steps; papers: constant.",
+    )
+    flags.DEFINE_integer("seed", 0, "Of weights, crops and order.", lower_bound=0)
+    flags.DEFINE_integer(
+        "eval_every",
+        500,
+        "Steps in a round; each ends with validation, a checkpoint and a row in the log.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "validation_examples", 1024, "Examples of the validation loss.", lower_bound=1
+    )
+    flags.DEFINE_enum(
+        "resume",
+        "auto",
+        ["auto", "always", "never"],
+        "auto: go on from the last checkpoint if there is one; always: fail if there is none; "
+        "never: fail if there is one.",
+    )
+    flags.DEFINE_integer("frames", 96, "N: frames of a slice.", lower_bound=1)
+    flags.DEFINE_integer("context", 2, "P: slices on each side of the middle one.", lower_bound=1)
+    flags.DEFINE_integer("gap", 2, "G: frames between two slices.", lower_bound=0)
+    flags.DEFINE_float(
+        "max_bad_fraction",
+        0.1,
+        "Fraction of recordings that may be unusable before training stops.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    flags.DEFINE_enum(
+        "decoder",
+        "auto",
+        ["auto", "soundfile", "tfio"],
+        "Audio decoder; auto takes tensorflow-io where it loads, else soundfile.",
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -113,8 +123,6 @@ def train(settings: dict[str, Any]) -> keras.Model:
     slicing = ContextSlicing(settings["frames"], settings["context"], settings["gap"])
     if settings["learning_rate"] is None:
         settings = {**settings, "learning_rate": task.LEARNING_RATE}
-    if settings["schedule"] == "cosine":
-        _FREE_ON_RESUME.discard("steps")  # the schedule's shape depends on it
     model_dir = _prepare_directory(settings)
     checkpoint = latest_checkpoint(model_dir)
     keras.utils.set_random_seed(settings["seed"])
@@ -212,7 +220,8 @@ def _prepare_directory(settings: dict[str, Any]) -> pathlib.Path:
 
 
 def _check_same_run(config: dict[str, Any], settings: dict[str, Any]) -> None:
-    for name in sorted(settings.keys() - _FREE_ON_RESUME):
+    free = _FREE_ON_RESUME - ({"steps"} if settings["schedule"] == "cosine" else set())
+    for name in sorted(settings.keys() - free):
         if config.get(name) != settings[name]:
             raise A2vError(
                 f"{settings['model_dir']!r} was trained with --{name}={config.get(name)}, not "
@@ -255,6 +264,7 @@ def _learning_rate(settings: dict[str, Any]) -> float | keras.optimizers.schedul
 
 def run() -> None:
     """Entry point of `a2v_train`."""
+    define_flags()
     run_app(main)
 
 

@@ -22,59 +22,60 @@ from a2v_tf.frontend import FRONT_END
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("model_dir", None, "Directory that a2v_train wrote.", required=True)
-flags.DEFINE_string("output", None, "File to write, NAME.tflite.", required=True)
-flags.DEFINE_bool(
-    "quantize",
-    False,
-    "Full int8 encoder: weights (per channel), activations and state. The PCM front end stays "
-    "float, in the same file.",
-)
-flags.DEFINE_enum(
-    "mode",
-    "streaming",
-    MODES,
-    "streaming: one embedding every 320 ms; window: one for each slice of 975 ms.",
-)
-flags.DEFINE_enum(
-    "state",
-    "internal",
-    STATES,
-    "Of a streaming model. internal: kept in the file's variables, with the signature 'reset'; "
-    "external: inputs state_* and outputs of the same names that the caller feeds back, starting "
-    "from each one's zero point.",
-)
-flags.DEFINE_enum(
-    "input", "pcm", INPUTS, "pcm: float32 samples at 16 kHz in [-1, 1]; log_mel: their log-mel."
-)
-flags.DEFINE_string(
-    "calibration_data",
-    None,
-    "With --quantize: audio whose activations set the int8 ranges, given like a2v_train --data. "
-    "Default: what the encoder learned from.",
-)
-flags.DEFINE_integer(
-    "calibration_slices",
-    CALIBRATION_SLICES,
-    "With --quantize: slices to calibrate on.",
-    lower_bound=1,
-)
-flags.DEFINE_integer("seed", 0, "With --quantize: of the draw of those slices.", lower_bound=0)
-flags.DEFINE_string("summary", None, "JSON file to write the summary to, for a2v_report.")
 
+def define_flags() -> None:
+    """Define the command's flags; not on import, so that commands can be imported together."""
+    flags.DEFINE_string("model_dir", None, "Directory that a2v_train wrote.", required=True)
+    flags.DEFINE_string("output", None, "File to write, NAME.tflite.", required=True)
+    flags.DEFINE_bool(
+        "quantize",
+        False,
+        "Full int8 encoder: weights (per channel), activations and state. The PCM front end stays "
+        "float, in the same file.",
+    )
+    flags.DEFINE_enum(
+        "mode",
+        "streaming",
+        MODES,
+        "streaming: one embedding every 320 ms; window: one for each slice of 975 ms.",
+    )
+    flags.DEFINE_enum(
+        "state",
+        "internal",
+        STATES,
+        "Of a streaming model. internal: kept in the file's variables, with the signature 'reset'; "
+        "external: inputs state_* and outputs of the same names that the caller feeds back, "
+        "starting from each one's zero point.",
+    )
+    flags.DEFINE_enum(
+        "input", "pcm", INPUTS, "pcm: float32 samples at 16 kHz in [-1, 1]; log_mel: their log-mel."
+    )
+    flags.DEFINE_string(
+        "calibration_data",
+        None,
+        "With --quantize: audio whose activations set the int8 ranges, given like a2v_train "
+        "--data. Default: what the encoder learned from.",
+    )
+    flags.DEFINE_integer(
+        "calibration_slices",
+        CALIBRATION_SLICES,
+        "With --quantize: slices to calibrate on.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer("seed", 0, "With --quantize: of the draw of those slices.", lower_bound=0)
+    flags.DEFINE_string("summary", None, "JSON file to write the summary to, for a2v_report.")
 
-@flags.multi_flags_validator(["mode", "state"], "--state is of a streaming model only")
-def _state_needs_streaming(values: dict[str, str]) -> bool:
-    return values["mode"] == "streaming" or not FLAGS["state"].present
+    @flags.multi_flags_validator(["mode", "state"], "--state is of a streaming model only")
+    def _state_needs_streaming(values: dict[str, str]) -> bool:
+        return values["mode"] == "streaming" or not FLAGS["state"].present
 
-
-@flags.multi_flags_validator(
-    ["quantize", "calibration_data", "calibration_slices"],
-    "--calibration_data and --calibration_slices need --quantize",
-)
-def _calibration_needs_quantize(values: dict[str, Any]) -> bool:
-    given = FLAGS["calibration_data"].present or FLAGS["calibration_slices"].present
-    return values["quantize"] or not given
+    @flags.multi_flags_validator(
+        ["quantize", "calibration_data", "calibration_slices"],
+        "--calibration_data and --calibration_slices need --quantize",
+    )
+    def _calibration_needs_quantize(values: dict[str, Any]) -> bool:
+        given = FLAGS["calibration_data"].present or FLAGS["calibration_slices"].present
+        return values["quantize"] or not given
 
 
 def main(argv: list[str]) -> None:
@@ -152,6 +153,7 @@ def _exactness_line(exactness: dict[str, Any] | None) -> str:
 
 
 def run() -> None:
+    define_flags()
     run_app(main)
 
 
