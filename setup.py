@@ -36,6 +36,7 @@ setup(
     package_dir={"a2v_tf": "a2v_tf", "a2v_tf.export": "export"},
     install_requires=[
         "absl-py",
+        "etils",
         "importlib_resources",  # tensorflow-datasets imports it without asking for it
         "keras>=3.3",
         "matplotlib",
@@ -53,9 +54,14 @@ setup(
         "tf": [f"tensorflow{TENSORFLOW}", "ai-edge-litert>=1.4"],
         "cpu": [f"tensorflow-cpu{TENSORFLOW}", "ai-edge-litert>=1.4"],
         "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", "ai-edge-litert>=1.4"],
-        "tfio": ["tensorflow==2.16.2", "tensorflow-io==0.37.1"],
+        # Newer tensorflow-metadata needs protobuf 5, TensorFlow 2.16 has 4.
+        "tfio": [
+            "tensorflow==2.16.2",
+            "tensorflow-io==0.37.1",
+            "tensorflow-metadata<1.17",
+        ],
         "jax": ["jax"],
-        "dev": ["hypothesis", "pytest", "ruff"],
+        "dev": ["dill", "hypothesis", "pytest", "ruff", "scipy"],  # dill: of tfds.testing
     },
     entry_points={"console_scripts": [f"{name} = {target}" for name, target in COMMANDS.items()]},
     classifiers=[

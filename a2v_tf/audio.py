@@ -3,12 +3,12 @@
 import pathlib
 
 import numpy as np
-import soundfile
-import soxr
 
+from a2v_tf.data import decode
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
 
+AUDIO_SUFFIXES = decode.SUFFIXES
 SLICE_SAMPLES = FRONT_END.samples(96)  # 15,600 samples: 975 ms
 
 
@@ -18,7 +18,7 @@ def read_audio(path: pathlib.Path | str) -> np.ndarray:
     Channels are averaged, other sample rates resampled with soxr's anti-aliasing filter.
 
     Args:
-      path: any file that libsndfile reads.
+      path: any file that `decode` reads.
 
     Returns:
       float32 `[samples]`, nominally in [-1, 1].
@@ -30,16 +30,11 @@ def read_audio(path: pathlib.Path | str) -> np.ndarray:
     if not path.is_file():
         raise A2vError(f"{path}: no such file")
     try:
-        channels, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, ValueError) as error:
-        raise A2vError(f"{path}: cannot decode: {_one_line(error)}") from error
-    if not len(channels):
-        raise A2vError(f"{path}: holds no samples")
-    pcm = channels.mean(axis=1)
+        pcm = decode.read(path, decode.probe(path))
+    except decode.DecodeError as error:
+        raise A2vError(f"{path}: {error}") from error
     if not np.isfinite(pcm).all():
-        raise A2vError(f"{path}: holds NaN or infinite samples")
-    if rate != FRONT_END.sample_rate:
-        pcm = soxr.resample(pcm, rate, FRONT_END.sample_rate)
+        raise A2vError(f"{path}: has NaN or infinite samples")
     return pcm
 
 
@@ -60,7 +55,3 @@ def windows(pcm: np.ndarray, hop_samples: int, length: int = SLICE_SAMPLES) -> n
     if len(pcm) < length:
         pcm = np.pad(pcm, (0, length - len(pcm)))
     return np.lib.stride_tricks.sliding_window_view(pcm, length)[::hop_samples]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

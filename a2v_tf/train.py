@@ -92,7 +92,7 @@ def define_flags() -> None:
         "decoder",
         "auto",
         ["auto", "soundfile", "tfio"],
-        "Audio decoder; auto takes tensorflow-io where it loads, else soundfile.",
+        "Audio decoder: soundfile; or tfio, in-graph, where tensorflow-io loads. auto: soundfile.",
     )
 
 

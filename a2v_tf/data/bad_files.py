@@ -1,0 +1,82 @@
+"""What a source skips: one log line each, a count, and an error once too much is bad."""
+
+import csv
+import pathlib
+import threading
+
+from absl import logging
+
+from a2v_tf.errors import A2vError
+
+_REASONS_SHOWN = 3
+
+
+class BadFiles:
+    """The files (or clips of a data set) that could not be used, and why. Thread-safe.
+
+    Attributes:
+      failure: the error that stopped the source, once there is one. An exception raised inside
+        tf.data reaches Python as a long `tf.errors` exception; this is the one line behind it.
+    """
+
+    def __init__(self, max_fraction: float, log_dir: pathlib.Path | None = None):
+        """Allow `max_fraction` in [0, 1]; with `log_dir`, append to `log_dir/bad_files.csv`."""
+        if not 0.0 <= max_fraction <= 1.0:
+            raise A2vError(f"max_bad_fraction={max_fraction}: expected a number from 0 to 1")
+        self.failure: A2vError | None = None
+        self._max_fraction = max_fraction
+        self._csv = pathlib.Path(log_dir) / "bad_files.csv" if log_dir else None
+        self._reasons: dict[str, str] = {}
+        self._notes: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._reasons)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._reasons
+
+    def add(self, name: str, reason: str) -> None:
+        """Log that `name` is skipped because of `reason`; later calls for the same name do not."""
+        with self._lock:
+            if name in self._reasons:
+                return
+            self._reasons[name] = reason
+            logging.warning("skipped %s: %s", name, reason)
+            if self._csv:
+                _append_row(self._csv, name, reason)
+
+    def note_once(self, name: str, remark: str) -> None:
+        """Log a remark about a file that is not bad, once per file."""
+        with self._lock:
+            if name in self._notes:
+                return
+            self._notes.add(name)
+        logging.warning("%s: %s", name, remark)
+
+    def check(self, seen: int, noun: str) -> None:
+        """Raise `A2vError` if more than the allowed fraction of `seen` `noun` is bad."""
+        bad = len(self._reasons)
+        if bad <= self._max_fraction * seen:
+            return
+        first = "; ".join(f"{n}: {r}" for n, r in list(self._reasons.items())[:_REASONS_SHOWN])
+        more = "; ..." if bad > _REASONS_SHOWN else ""
+        self.fail(
+            f"{bad} of {seen} {noun} cannot be used, more than max_bad_fraction="
+            f"{self._max_fraction:g} allows ({first}{more})"
+        )
+
+    def fail(self, message: str) -> None:
+        """Remember and raise an `A2vError`."""
+        self.failure = A2vError(message)
+        raise self.failure
+
+
+def _append_row(path: pathlib.Path, name: str, reason: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(["path", "reason"])
+        writer.writerow([name, reason])

@@ -1,0 +1,217 @@
+"""A folder of audio files as a source of crops."""
+
+import concurrent.futures
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from a2v_tf.data import decode, decode_tfio, sampling
+from a2v_tf.data.bad_files import BadFiles
+from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END
+
+DECODERS = ("auto", "soundfile", "tfio")
+
+_PROBE_THREADS = 16  # headers: waiting for the disk, not computing
+_END = np.int64(-1)  # stands after the positions of an epoch
+_CROPS_AT_ONCE = 16  # decoded by tensorflow-io
+
+
+class FolderSource:
+    """Crops of all the audio files below a directory; see `sources.Source`."""
+
+    def __init__(self, directory: str | os.PathLike, bad: BadFiles, decoder: str = "auto"):
+        """Read the header of every audio file below `directory`.
+
+        Args:
+          directory: searched to any depth.
+          bad: where to report what is skipped.
+          decoder: "soundfile", or "tfio" for in-graph decoding of what tensorflow-io can read,
+            with soundfile for the rest; "auto" is soundfile, the faster of the two.
+
+        Raises:
+          A2vError: if there is no such directory, no audio in it, or too much of it is bad.
+        """
+        if decoder not in DECODERS:
+            raise A2vError(f"decoder={decoder!r}: expected one of {', '.join(DECODERS)}")
+        if decoder == "tfio":
+            decode_tfio.check_available()
+        self.bad = bad
+        self._decoder = decoder
+        self._directory = pathlib.Path(directory)
+        self._paths = find_audio(self._directory)
+        self._headers = _probe_all(self._paths, bad)
+        bad.check(len(self._paths), "files")
+        self._plans: dict[int, np.ndarray] = {}
+
+    def describe(self) -> str:
+        """Say what the source holds, on one line."""
+        seconds = sum(h.length / h.rate for h in self._headers if h is not None)
+        return (
+            f"{self._directory}: {len(self._paths)} files, {seconds / 3600:.2f} hours, "
+            f"{len(self.bad)} skipped"
+        )
+
+    def check(self, samples: int) -> None:
+        """Raise `A2vError` unless crops of `samples` samples can be drawn."""
+        self._cumulative_positions(samples)
+
+    def crops(self, samples: int, *, seed: int, round_index: int | tf.Tensor) -> tf.data.Dataset:
+        """Infinite dataset of float32 `[samples]`; see `sources.Source.crops`."""
+        total = int(self._cumulative_positions(samples)[-1])
+
+        def at_end(usable: int) -> None:
+            if not usable:
+                self.bad.fail(f"{self._directory}: a whole epoch gave no usable crop")
+
+        def epoch(index: tf.Tensor) -> tf.data.Dataset:
+            epoch_key = sampling.key(seed, round_index, index)
+            positions = sampling.stratified_positions(total, epoch_key)
+            return positions.concatenate(tf.data.Dataset.from_tensors(_END))
+
+        # Only positions are made epoch by epoch, so that reading ahead does not stop at their ends.
+        positions = sampling.forever(epoch)
+        parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+        if self._decoder == "tfio":
+            crops = positions.interleave(
+                lambda position: self._decode_by_tfio(position, samples),
+                cycle_length=_CROPS_AT_ONCE,
+                **parallel,
+            )
+        else:
+            crops = positions.map(lambda position: self._decode(position, samples), **parallel)
+        return sampling.usable_only(crops, at_end)
+
+    def _decode(self, position: tf.Tensor, samples: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Decode the crop at a global position: (float32 `[samples]`, usable, end of epoch)."""
+
+        def read(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            pcm = self._read(int(position), samples) if position != _END else None
+            return (np.zeros(samples, np.float32), np.False_) if pcm is None else (pcm, np.True_)
+
+        pcm, usable = tf.numpy_function(read, [position], [tf.float32, tf.bool])
+        return tf.ensure_shape(pcm, [samples]), tf.ensure_shape(usable, []), position == _END
+
+    def _decode_by_tfio(self, position: tf.Tensor, samples: int) -> tf.data.Dataset:
+        """Do the same in-graph, as a dataset of one element.
+
+        Where tensorflow-io fails or finds nothing usable, the crop is read as `_decode` does, which
+        knows how to report what is wrong.
+        """
+
+        def locate(position: np.ndarray) -> tuple[bytes, np.ndarray]:
+            if position == _END:
+                return b"", decode_tfio.NO_PLAN
+            path, header, start = self._locate(int(position), samples)
+            return os.fsencode(path), decode_tfio.plan(header, start, samples)
+
+        def read(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            path, plan = tf.numpy_function(locate, [position], [tf.string, tf.int64])
+            pcm = decode_tfio.read(tf.ensure_shape(path, []), plan, samples)
+            return tf.clip_by_value(pcm, -1.0, 1.0), sampling.is_usable(pcm), position == _END
+
+        here = tf.data.Dataset.from_tensors(position)
+        by_tfio = here.map(read).filter(lambda pcm, usable, is_end: usable).ignore_errors()
+        by_soundfile = here.map(lambda position: self._decode(position, samples))
+        return by_tfio.concatenate(by_soundfile).take(1)
+
+    def _cumulative_positions(self, samples: int) -> np.ndarray:
+        """Positions in files 0..i, int64 `[files]`; files that are too short count as bad."""
+        if samples not in self._plans:
+            lengths = np.array([h.samples if h else 0 for h in self._headers], np.int64)
+            positions = sampling.positions_in(lengths, samples)
+            for path, header, count in zip(self._paths, self._headers, positions, strict=True):
+                if header is not None and count == 0:
+                    seconds, needed = header.length / header.rate, samples / FRONT_END.sample_rate
+                    self.bad.add(str(path), sampling.too_short(seconds, needed))
+            self.bad.check(len(self._paths), "files")
+            if not positions.any():
+                self.bad.fail(f"{self._directory}: no file is long enough for one crop")
+            self._plans[samples] = np.cumsum(positions)
+        return self._plans[samples]
+
+    def _locate(self, position: int, samples: int) -> tuple[pathlib.Path, decode.Header, int]:
+        """Find the file, and the first sample at 16 kHz in it, of a global position."""
+        cumulative = self._plans[samples]
+        index = int(np.searchsorted(cumulative, position, side="right"))
+        before = int(cumulative[index - 1]) if index else 0
+        start = (position - before) * FRONT_END.hop_length
+        return self._paths[index], self._headers[index], start
+
+    def _read(self, position: int, samples: int) -> np.ndarray | None:
+        """Decode the crop at a global position, float32 `[samples]`; None if it is unusable."""
+        path, header, start = self._locate(position, samples)
+        try:
+            pcm = decode.read(path, header, start, samples)
+        except decode.DecodeError as error:
+            return self._skip(path, str(error))
+        flaw = sampling.flaw(pcm)
+        if flaw == sampling.SILENT:
+            self.bad.note_once(str(path), flaw)
+            return None
+        if flaw:
+            return self._skip(path, flaw)
+        return np.clip(pcm, -1.0, 1.0)
+
+    def _skip(self, path: pathlib.Path, reason: str) -> None:
+        self.bad.add(str(path), reason)
+        self.bad.check(len(self._paths), "files")
+
+
+def find_audio(directory: pathlib.Path) -> list[pathlib.Path]:
+    """List the audio files below `directory`, sorted, hidden files left out.
+
+    Raises:
+      A2vError: if there are none.
+    """
+    if not directory.is_dir():
+        what = "is not a directory" if directory.exists() else "does not exist"
+        raise A2vError(f"data={directory}: {what}; expected a folder of audio, demo or tfds:NAME")
+    paths = [
+        pathlib.Path(parent, name)
+        for parent, name in _walk(directory)
+        if not name.startswith(".") and os.path.splitext(name)[1].lower() in decode.SUFFIXES
+    ]
+    if not paths:
+        known = ", ".join(sorted(suffix[1:] for suffix in decode.SUFFIXES))
+        raise A2vError(f"data={directory}: no audio files there or below; looked for {known}")
+    return sorted(paths, key=lambda path: path.relative_to(directory).as_posix())
+
+
+def _walk(directory: pathlib.Path):
+    """Yield (folder, file name), following links to folders but never in a circle."""
+    seen = set()
+    for parent, folders, names in os.walk(directory, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from ((parent, name) for name in names)
+
+
+def _probe_all(paths: list[pathlib.Path], bad: BadFiles) -> list[decode.Header | None]:
+    """Read all headers; None where that fails."""
+
+    def probe(path: pathlib.Path) -> decode.Header | decode.DecodeError:
+        try:
+            return decode.probe(path)
+        except decode.DecodeError as error:
+            return error
+
+    with concurrent.futures.ThreadPoolExecutor(_PROBE_THREADS) as pool:
+        # delay: no bar for what takes less than two seconds.
+        results = tqdm.tqdm(
+            pool.map(probe, paths), total=len(paths), desc="reading headers", unit="file", delay=2
+        )
+        headers = []
+        for path, result in zip(paths, results, strict=True):
+            failed = isinstance(result, decode.DecodeError)
+            if failed:
+                bad.add(str(path), str(result))
+            headers.append(None if failed else result)
+    return headers

@@ -1,0 +1,314 @@
+"""A TFDS data set with an `audio` feature as a source of crops."""
+
+import os
+import re
+import threading
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging
+
+from a2v_tf.data import decode, sampling
+from a2v_tf.data.bad_files import BadFiles
+from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END
+
+# NAME[/CONFIG][:VERSION][:SPLIT]; a split such as train[:50%] has a colon of its own.
+_SPEC = re.compile(r"(?P<name>[^:]+(:\d+\.\d+\.\d+)?)(:(?P<split>.+))?")
+
+_SHARDS_AT_ONCE = 16
+_SHUFFLE_CROPS = 1024  # 160 MB of 16-bit CBoW crops
+_PROBED_CLIPS = 64
+_SEEN_BEFORE_JUDGING = 100
+
+
+class TfdsSource:
+    """Crops of all the clips in a split of a prepared TFDS data set; see `sources.Source`."""
+
+    def __init__(self, spec: str, bad: BadFiles):
+        """Open `spec`, "NAME[/CONFIG][:VERSION][:SPLIT]"; the split is train by default.
+
+        Raises:
+          A2vError: if there is no such data set, or it is not prepared or has no usable audio.
+        """
+        self.bad = bad
+        self._spec = f"tfds:{spec}"
+        name, split = _parse(self._spec)
+        builder = _prepared_builder(self._spec, name)
+        self._audio, self._rate = _audio_feature(self._spec, builder.info)
+        self._shards = _shards(self._spec, builder.info, split)
+        self._clips = sum(shard.take for shard in self._shards)
+        self._lengths = self._probe()
+        self._lock = threading.Lock()
+        self._visits = 0
+
+    def describe(self) -> str:
+        """Say what the source holds, on one line; the hours are an estimate."""
+        hours = self._clips * self._lengths.mean() / self._rate / 3600
+        return (
+            f"{self._spec}: {self._clips} clips, about {hours:.2f} hours, {len(self.bad)} skipped"
+        )
+
+    def check(self, samples: int) -> None:
+        """Raise `A2vError` unless crops of `samples` samples can be drawn."""
+        if self._mean_positions(samples) == 0:
+            longest = self._lengths.max() / self._rate
+            self.bad.fail(
+                f"data={self._spec}: the first {len(self._lengths)} clips last at most "
+                f"{longest:.2f} s, a crop needs {samples / FRONT_END.sample_rate:.2f} s"
+            )
+
+    def crops(self, samples: int, *, seed: int, round_index: int | tf.Tensor) -> tf.data.Dataset:
+        """Infinite dataset of float32 `[samples]`; see `sources.Source.crops`.
+
+        The order depends on `tf.random.set_seed` too, as that of `tf.data.Dataset.shuffle` does.
+        """
+        self.check(samples)
+        # A clip gives positions / stratum crops an epoch. With the stratum of long recordings,
+        # most short clips would be read in vain.
+        stratum = float(np.clip(self._mean_positions(samples), 1, sampling.STRATUM))
+
+        def at_end(usable: int) -> None:
+            self._judge(everything_seen=True)
+            if not usable:
+                self.bad.fail(f"data={self._spec}: a whole epoch gave no usable crop")
+
+        def epoch(index: tf.Tensor) -> tf.data.Dataset:
+            epoch_key = sampling.key(seed, round_index, index)
+            order_key, clip_key, buffer_key = tf.unstack(sampling.split(epoch_key, 3))
+
+            def crops_of_clip(ordinal: tf.Tensor, clip: tuple) -> tuple:
+                return self._crops_of_clip(
+                    *clip, samples, stratum, sampling.fold_in(clip_key, ordinal)
+                )
+
+            crops = (
+                self._records(order_key)
+                .enumerate()
+                .map(crops_of_clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+                .unbatch()
+                .shuffle(
+                    _SHUFFLE_CROPS,
+                    seed=buffer_key[0],
+                    reshuffle_each_iteration=False,
+                )
+                .map(
+                    lambda *crop: self._finish(*crop, samples),
+                    num_parallel_calls=tf.data.AUTOTUNE,
+                    deterministic=True,
+                )
+            )
+            return sampling.mark_end(crops, samples)
+
+        return sampling.usable_only(sampling.forever(epoch), at_end)
+
+    def _records(self, order_key: tf.Tensor) -> tf.data.Dataset:
+        """One epoch of (shard index, record index, serialized example), the shards shuffled."""
+        files = tf.constant([str(shard.filename) for shard in self._shards])
+        skips = tf.constant([shard.skip for shard in self._shards], tf.int64)
+        takes = tf.constant([shard.take for shard in self._shards], tf.int64)
+
+        def read(shard: tf.Tensor) -> tf.data.Dataset:
+            first, end = skips[shard], skips[shard] + takes[shard]
+            # Each shard is read from a random record on, then from its start: a round that is
+            # shorter than an epoch would otherwise never see the ends of the shards.
+            turn = first + sampling.uniform_int(sampling.fold_in(order_key, shard), takes[shard])
+            records = tf.data.TFRecordDataset(files[shard])
+
+            def part(begin: tf.Tensor, end: tf.Tensor) -> tf.data.Dataset:
+                indices = tf.data.Dataset.range(begin, end)
+                return tf.data.Dataset.zip((indices, records.skip(begin)))
+
+            both = part(turn, end).concatenate(part(first, turn))
+            return both.map(lambda record, example: (shard, record, example))
+
+        return sampling.shuffled(len(self._shards), order_key).interleave(
+            read,
+            cycle_length=min(_SHARDS_AT_ONCE, len(self._shards)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    def _crops_of_clip(
+        self,
+        shard: tf.Tensor,
+        record: tf.Tensor,
+        example: tf.Tensor,
+        samples: int,
+        stratum: float,
+        key: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Draw positions / stratum crops of a clip on average: (crops, shards, records).
+
+        The crops are `[count, samples]` or `[count, samples, channels]` in the stored dtype at
+        16 kHz, float32 `[count, samples]` at other rates.
+        """
+        audio = self._decode(example)
+        length = tf.shape(audio, tf.int64)[0]
+        tf.numpy_function(self._visit, [shard, record, length, samples], [], stateful=True)
+        positions = sampling.positions_in(length * FRONT_END.sample_rate // self._rate, samples)
+        starts = sampling.clip_positions(positions, stratum, key) * FRONT_END.hop_length
+        if self._rate == FRONT_END.sample_rate:
+            spec = tf.TensorSpec([samples, *audio.shape[1:]], audio.dtype)
+            crops = tf.map_fn(
+                lambda start: audio[start : start + samples], starts, fn_output_signature=spec
+            )
+        else:
+            crops = tf.numpy_function(self._resampled_crops, [audio, starts, samples], tf.float32)
+            crops = tf.ensure_shape(crops, [None, samples])
+        return crops, tf.fill(tf.shape(starts), shard), tf.fill(tf.shape(starts), record)
+
+    def _decode(self, example: tf.Tensor) -> tf.Tensor:
+        """Parse only the audio of a serialized example, `[length]` or `[length, channels]`."""
+        features = tfds.features.FeaturesDict({"audio": self._audio})
+        return features.deserialize_example(example)["audio"]
+
+    def _resampled_crops(self, audio: np.ndarray, starts: np.ndarray, samples: int) -> np.ndarray:
+        crops = np.empty([len(starts), samples], np.float32)
+        for crop, start in zip(crops, starts, strict=True):
+            span = decode.native_span(self._rate, len(audio), int(start), int(samples))
+            crop[:] = span.cut(_mono(audio[span.begin : span.end]))
+        return crops
+
+    def _finish(
+        self, crop: tf.Tensor, shard: tf.Tensor, record: tf.Tensor, samples: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Convert a crop to float32 `[samples]` and say whether it is usable."""
+        pcm = crop if crop.dtype == tf.float32 else tf.cast(crop, tf.float32) / _scale(crop.dtype)
+        if pcm.shape.rank == 2:
+            pcm = tf.reduce_mean(pcm, axis=1)
+        usable = tf.cond(
+            sampling.is_usable(pcm),
+            lambda: tf.constant(True),
+            lambda: sampling.call(self._reject, [shard, record, pcm], tf.bool, []),
+        )
+        return tf.ensure_shape(tf.clip_by_value(pcm, -1.0, 1.0), [samples]), usable
+
+    def _visit(self, shard: int, record: int, length: int, samples: int) -> None:
+        """Count a clip that is read, and log it if it is too short."""
+        with self._lock:
+            self._visits += 1
+        if sampling.positions_in(length * FRONT_END.sample_rate // self._rate, samples) == 0:
+            needed = samples / FRONT_END.sample_rate
+            self._skip(shard, record, sampling.too_short(length / self._rate, needed))
+
+    def _reject(self, shard: int, record: int, pcm: np.ndarray) -> np.ndarray:
+        """Log why a crop is not usable."""
+        flaw = sampling.flaw(pcm)
+        if flaw == sampling.SILENT:
+            self.bad.note_once(self._name(shard, record), flaw)
+        else:
+            self._skip(shard, record, flaw)
+        return np.False_
+
+    def _skip(self, shard: int, record: int, reason: str) -> None:
+        self.bad.add(self._name(shard, record), reason)
+        self._judge()
+
+    def _judge(self, everything_seen: bool = False) -> None:
+        """Raise `A2vError` if too many of the clips seen so far are bad."""
+        if everything_seen or self._visits >= _SEEN_BEFORE_JUDGING:
+            self.bad.check(min(self._visits, self._clips), "clips seen")
+
+    def _name(self, shard: int, record: int) -> str:
+        """The tfds_id of a clip, as `tfds.ReadConfig(add_tfds_id=True)` gives it."""
+        return f"{os.path.basename(self._shards[shard].filename)}__{record}"
+
+    def _probe(self) -> np.ndarray:
+        """Lengths in samples of the first clips, int64 `[clips]`."""
+        shard = self._shards[0]
+        records = tf.data.TFRecordDataset(str(shard.filename)).skip(shard.skip)
+        lengths = records.take(min(shard.take, _PROBED_CLIPS)).map(
+            lambda example: tf.shape(self._decode(example), tf.int64)[0]
+        )
+        return np.array(list(lengths.as_numpy_iterator()), np.int64)
+
+    def _mean_positions(self, samples: int) -> float:
+        lengths = self._lengths * FRONT_END.sample_rate // self._rate
+        return float(sampling.positions_in(lengths, samples).mean())
+
+
+def _parse(spec: str) -> tuple[str, str]:
+    """Split "tfds:NAME[/CONFIG][:VERSION][:SPLIT]" into name and split."""
+    match = _SPEC.fullmatch(spec.removeprefix("tfds:"))
+    if not match:
+        raise A2vError(f"data={spec}: expected tfds:NAME[/CONFIG][:SPLIT]")
+    return match["name"], match["split"] or "train"
+
+
+def _prepared_builder(spec: str, name: str) -> tfds.core.DatasetBuilder:
+    from a2v_tf.data import builders  # registers our own with TFDS
+
+    try:
+        builder = tfds.builder(name)
+    except tfds.core.DatasetNotFoundError:
+        raise A2vError(f"data={spec}: TFDS knows no data set {name!r}") from None
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise A2vError(f"data={spec}: {_one_line(error)}") from error
+    if not builder.is_prepared():
+        own = type(builder).__module__.startswith(builders.__name__)
+        how = (
+            f"`python -m {builders.__name__}.{builder.name} --manual_dir=DIR`"
+            if own
+            else f"`tfds build {name}` (which needs apache-beam)"
+        )
+        raise A2vError(
+            f"data={spec}: nothing prepared in {builder.data_path}; run {how}, or set "
+            "TFDS_DATA_DIR to where it is"
+        )
+    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
+        raise A2vError(
+            f"data={spec}: is stored as {builder.info.file_format.value}, expected tfrecord"
+        )
+    return builder
+
+
+def _shards(
+    spec: str, info: tfds.core.DatasetInfo, split: str
+) -> list[tfds.core.utils.shard_utils.FileInstruction]:
+    """Which records of which files make up the split."""
+    try:
+        shards = [shard for shard in info.splits[split].file_instructions if shard.take > 0]
+    except (ValueError, KeyError, AssertionError) as error:
+        known = ", ".join(info.splits)
+        raise A2vError(f"data={spec}: no split {split!r}; there are {known}") from error
+    if not shards:
+        raise A2vError(f"data={spec}: the split {split!r} is empty")
+    return shards
+
+
+def _audio_feature(
+    spec: str, info: tfds.core.DatasetInfo
+) -> tuple[tfds.features.FeatureConnector, int]:
+    """The feature named `audio` and its sample rate."""
+    features = info.features
+    if not isinstance(features, tfds.features.FeaturesDict) or "audio" not in features:
+        raise A2vError(f"data={spec}: has no feature named audio; it has {', '.join(features)}")
+    audio = features["audio"]
+    is_tensor = isinstance(audio, tfds.features.Tensor)  # Audio is a Tensor too
+    number = is_tensor and (audio.tf_dtype.is_floating or audio.tf_dtype.is_integer)
+    if not number or len(audio.shape) not in (1, 2):
+        raise A2vError(
+            f"data={spec}: its audio is {audio}, expected numbers, [samples] or [samples, channels]"
+        )
+    rate = getattr(audio, "sample_rate", None) or (info.metadata or {}).get("sample_rate")
+    if not rate:
+        rate = FRONT_END.sample_rate
+        logging.warning("%s does not say its sample rate: %d Hz assumed", spec, rate)
+    return audio, int(rate)
+
+
+def _mono(audio: np.ndarray) -> np.ndarray:
+    """Convert `[length]` or `[length, channels]` of any dtype to float32 `[length]`."""
+    audio = audio.astype(np.float32) / np.float32(_scale(tf.as_dtype(audio.dtype)))
+    return audio if audio.ndim == 1 else audio.mean(axis=1)
+
+
+def _scale(dtype: tf.DType) -> float:
+    """Full scale: TFDS keeps 16-bit PCM in integers of any width (int64 by default)."""
+    return 32_768.0 if dtype.is_integer else 1.0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
