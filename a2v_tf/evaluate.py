@@ -34,33 +34,36 @@ from a2v_tf.model_dir import load_encoder, read_config
 FLAGS = flags.FLAGS
 BASELINES = ("untrained", "spectrogram")
 
-flags.DEFINE_string("model_dir", None, "Directory that a2v_train wrote.", required=True)
-flags.DEFINE_string(
-    "downstream",
-    None,
-    "Tasks: 'demo', or 'csv:PATH[,csv:PATH...]' with the columns path,label,split; paths are "
-    "relative to the CSV, split is train, val (optional) or test.",
-    required=True,
-)
-flags.DEFINE_string("output", None, "JSON file for the results.")
-flags.DEFINE_string(
-    "model", None, "TFLite window model to evaluate instead of --model_dir's Keras encoder."
-)
-flags.DEFINE_list("baselines", list(BASELINES), "Baselines beside the model; may be empty.")
-flags.DEFINE_list("protocols", list(PROBES), "Probes to train: linear, knn.")
-flags.DEFINE_integer("seed", None, "First seed of the Untrained weights; default: training's.")
-flags.DEFINE_integer("untrained_seeds", 1, "Untrained encoders to average.", lower_bound=1)
-flags.DEFINE_float(
-    "max_bad_fraction", 0.1, "Fraction of a task's clips that may be unreadable.", 0.0, 1.0
-)
-flags.register_validator(
-    "baselines", lambda names: set(names) <= set(BASELINES), f"expected some of {BASELINES}"
-)
-flags.register_validator(
-    "protocols",
-    lambda names: bool(names) and set(names) <= set(PROBES),
-    f"expected some of {tuple(PROBES)}",
-)
+
+def define_flags() -> None:
+    """Define the command's flags; not on import, so that commands can be imported together."""
+    flags.DEFINE_string("model_dir", None, "Directory that a2v_train wrote.", required=True)
+    flags.DEFINE_string(
+        "downstream",
+        None,
+        "Tasks: 'demo', or 'csv:PATH[,csv:PATH...]' with the columns path,label,split; paths are "
+        "relative to the CSV, split is train, val (optional) or test.",
+        required=True,
+    )
+    flags.DEFINE_string("output", None, "JSON file for the results.")
+    flags.DEFINE_string(
+        "model", None, "TFLite window model to evaluate instead of --model_dir's Keras encoder."
+    )
+    flags.DEFINE_list("baselines", list(BASELINES), "Baselines beside the model; may be empty.")
+    flags.DEFINE_list("protocols", list(PROBES), "Probes to train: linear, knn.")
+    flags.DEFINE_integer("seed", None, "First seed of the Untrained weights; default: training's.")
+    flags.DEFINE_integer("untrained_seeds", 1, "Untrained encoders to average.", lower_bound=1)
+    flags.DEFINE_float(
+        "max_bad_fraction", 0.1, "Fraction of a task's clips that may be unreadable.", 0.0, 1.0
+    )
+    flags.register_validator(
+        "baselines", lambda names: set(names) <= set(BASELINES), f"expected some of {BASELINES}"
+    )
+    flags.register_validator(
+        "protocols",
+        lambda names: bool(names) and set(names) <= set(PROBES),
+        f"expected some of {tuple(PROBES)}",
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -124,6 +127,7 @@ def _provenance(config: dict[str, Any]) -> dict[str, Any]:
 
 def run() -> None:
     """Console script."""
+    define_flags()
     run_app(main)
 
 

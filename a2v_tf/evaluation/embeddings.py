@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tqdm
 
+from a2v_tf import tflite
 from a2v_tf.audio import windows
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.downstream import Clip, Task, check_splits, read_clips
@@ -124,36 +125,15 @@ def untrained_encoder(config: Mapping[str, Any], seed: int | None = None) -> ker
 
 
 def tflite_embedder(path: pathlib.Path) -> Embedder:
-    """An exported window model: signature `embed` from one window to one embedding.
-
-    The window is `pcm` `[1, samples]` or `log_mel` `[1, frames, bins]`; float, or int8 with a
-    scale and zero point.
+    """An exported window model, over PCM or log-mel windows.
 
     Raises:
-      A2vError: the file is missing, is no TFLite file, or holds no such signature.
+      A2vError: the file is missing, is no TFLite file, or streams.
     """
-    runner = _embed_signature(path)
-    inputs, outputs = runner.get_input_details(), runner.get_output_details()
-    if len(inputs) != 1 or len(outputs) != 1 or not set(inputs) <= {"pcm", "log_mel"}:
-        raise A2vError(
-            f"{path}: signature embed takes {sorted(inputs)} and gives {sorted(outputs)}; "
-            "expected a window model, export_tflite --mode=window"
-        )
-    ((takes, source),) = inputs.items()
-    ((result, target),) = outputs.items()
-
-    def embed_one(window: np.ndarray) -> np.ndarray:
-        return _dequantise(runner(**{takes: _quantise(window[None], source)})[result], target)
-
-    def embed(batch: np.ndarray) -> np.ndarray:
-        if batch.shape[1:] != tuple(source["shape"][1:]):
-            raise A2vError(
-                f"{path}: signature embed takes {takes} {list(source['shape'])}; "
-                f"expected windows of {list(batch.shape[1:])}, export_tflite --mode=window"
-            )
-        return np.concatenate([embed_one(window) for window in batch])
-
-    return Embedder(embed, takes)
+    model = tflite.Embedder(path)
+    if model.streaming:
+        raise A2vError(f"{path} streams: expected a window model, export_tflite --mode=window")
+    return Embedder(lambda batch: np.stack([model.embed(window) for window in batch]), model.input)
 
 
 def _windows(
@@ -165,36 +145,3 @@ def _windows(
         clips.append(clip)
         for window in windows(pcm, length // 2, length):
             yield len(clips) - 1, window
-
-
-def _embed_signature(path: pathlib.Path) -> Any:
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:  # TensorFlow before 2.20 still has its own
-        from tensorflow.lite import Interpreter
-    if not path.is_file():
-        raise A2vError(f"no such file: {path}")
-    try:
-        interpreter = Interpreter(model_path=str(path))
-        interpreter.allocate_tensors()
-        return interpreter.get_signature_runner("embed")
-    except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise A2vError(f"{path}: not a TFLite file with the signature embed: {reason}") from error
-
-
-def _quantise(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    if tensor["dtype"] == np.float32:
-        return values.astype(np.float32)
-    scale, zero_point = tensor["quantization"]
-    limits = np.iinfo(tensor["dtype"])
-    return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(
-        tensor["dtype"]
-    )
-
-
-def _dequantise(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    if tensor["dtype"] == np.float32:
-        return values
-    scale, zero_point = tensor["quantization"]
-    return ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)
