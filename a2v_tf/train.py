@@ -82,6 +82,12 @@ def define_flags() -> None:
     flags.DEFINE_integer("context", 2, "P: slices on each side of the middle one.", lower_bound=1)
     flags.DEFINE_integer("gap", 2, "G: frames between two slices.", lower_bound=0)
     flags.DEFINE_float(
+        "gain_db",
+        0.0,
+        "Make each training crop louder or softer by up to so many decibels; papers: 0.",
+        lower_bound=0.0,
+    )
+    flags.DEFINE_float(
         "max_bad_fraction",
         0.1,
         "Fraction of recordings that may be unusable before training stops.",
@@ -159,6 +165,7 @@ def train(settings: dict[str, Any]) -> keras.Model:
         seed=settings["seed"],
         steps_per_round=settings["eval_every"],
         first_round=checkpoint.round if checkpoint else 0,
+        gain_db=settings["gain_db"],
     )
 
     # ---- Model

@@ -5,6 +5,7 @@ from types import ModuleType
 import numpy as np
 import tensorflow as tf
 
+from a2v_tf.data import sampling
 from a2v_tf.data.sources import Source
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.models.encoder import InputStats
@@ -14,16 +15,32 @@ VALIDATION_ROUND = -1  # a stream of crops that no training round reads
 
 
 def log_mel_crops(
-    source: Source, frames: int, *, batch_size: int, seed: int, round_index: int | tf.Tensor
+    source: Source,
+    frames: int,
+    *,
+    batch_size: int,
+    seed: int,
+    round_index: int | tf.Tensor,
+    gain_db: float = 0.0,
 ) -> tf.data.Dataset:
     """Endless batches of random log-mel crops, `[batch, frames, F]`.
 
-    Only the samples that the frames need are read; the whole chain is in-graph.
+    Only the samples that the frames need are read; the whole chain is in-graph. Each crop is made
+    louder or softer by up to `gain_db`, uniform in decibels.
     """
     crops = source.crops(FRONT_END.samples(frames), seed=seed, round_index=round_index)
-    return crops.batch(batch_size, drop_remainder=True).map(
-        log_mel, num_parallel_calls=tf.data.AUTOTUNE
-    )
+    batches = crops.batch(batch_size, drop_remainder=True)
+    if gain_db:
+        key = sampling.key(seed, round_index)
+
+        def change_level(index: tf.Tensor, pcm: tf.Tensor) -> tf.Tensor:
+            gains = tf.random.stateless_uniform(
+                [batch_size, 1], sampling.fold_in(key, index), -gain_db, gain_db
+            )
+            return pcm * 10 ** (gains / 20)
+
+        batches = batches.enumerate().map(change_level)
+    return batches.map(log_mel, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def training_batches(
@@ -35,6 +52,7 @@ def training_batches(
     seed: int,
     steps_per_round: int,
     first_round: int = 0,
+    gain_db: float = 0.0,
 ) -> tf.data.Dataset:
     """Endless `(inputs, targets)` batches for `keras.Model.fit`.
 
@@ -49,6 +67,7 @@ def training_batches(
             batch_size=batch_size,
             seed=seed,
             round_index=index,
+            gain_db=gain_db,
         ).take(steps_per_round)
 
     rounds = tf.data.Dataset.range(first_round, tf.int64.max).flat_map(one_round)

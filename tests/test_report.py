@@ -27,7 +27,7 @@ def trained(tmp_path_factory):
         **{"model_dir": str(folder / "model"), "encoder": "small", "steps": 2, "batch_size": 2},
         **{"learning_rate": None, "schedule": "cosine", "seed": 0, "eval_every": 1},
         **{"validation_examples": 2, "resume": "auto", "frames": 32, "context": 1, "gap": 2},
-        **{"max_bad_fraction": 0.1, "decoder": "auto"},
+        **{"max_bad_fraction": 0.1, "decoder": "auto", "gain_db": 0.0},
     }
     train(settings)
     return folder
