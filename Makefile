@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
   sys.exit("error: $(PYTHON) is Python %d.%d: a2v_tf needs 3.10 to 3.13; try make PYTHON=python3.12" % v[:2])
 
-.PHONY: help demo test test-slow test-tfio lint format clean
+.PHONY: help demo test test-tfio lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -42,9 +42,6 @@ demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, eva
 
 test: $(INSTALLED)  ## the fast tests (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_FLAGS)
-
-test-slow: $(INSTALLED)  ## the tests that take minutes each
-	$(BIN)/python -m pytest -m slow $(PYTEST_FLAGS)
 
 $(VENV)-tfio/.installed: setup.py
 	@$(PYTHON) -m venv $(VENV)-tfio

@@ -48,6 +48,7 @@ setup(
         "soxr",
         "tensorboard",
         "tensorflow-datasets>=4.9.7",
+        "threadpoolctl",
         "tqdm",
     ],
     extras_require={

@@ -52,7 +52,12 @@ def define_flags() -> None:
     flags.DEFINE_list("baselines", list(BASELINES), "Baselines beside the model; may be empty.")
     flags.DEFINE_list("protocols", list(PROBES), "Probes to train: linear, knn.")
     flags.DEFINE_integer("seed", None, "First seed of the Untrained weights; default: training's.")
-    flags.DEFINE_integer("untrained_seeds", 1, "Untrained encoders to average.", lower_bound=1)
+    flags.DEFINE_integer(
+        "untrained_seeds",
+        3,
+        "Untrained encoders to average; one alone may lie 3 points from the mean of many.",
+        lower_bound=1,
+    )
     flags.DEFINE_float(
         "max_bad_fraction", 0.1, "Fraction of a task's clips that may be unreadable.", 0.0, 1.0
     )
