@@ -131,7 +131,7 @@ def _keras_windows(model_dir: str, hop_ms: float | None) -> EmbedClip:
     window = FRONT_END.samples(encoder.input_shape[1])
 
     def embed(batch: np.ndarray) -> np.ndarray:
-        return np.asarray(encoder.predict_on_batch(log_mel(batch)))
+        return np.asarray(encoder(log_mel(batch), training=False))
 
     return lambda pcm: _window_clip(embed, pcm, _hop_samples(hop_ms), window)
 
@@ -141,13 +141,23 @@ def _keras_stream(model_dir: str, hop_ms: float | None) -> EmbedClip:
     hop = step_frames * FRONT_END.hop_length
     _check_hop(hop_ms, hop, model_dir)
     before = FRONT_END.window_length - FRONT_END.hop_length
+    # What came more than two windows ago changes nothing: so a long clip goes in blocks.
+    history = 2 * frames // step_frames
+
+    def embed_block(heard: np.ndarray, first: int, last: int) -> np.ndarray:
+        start = max(0, first - history)
+        pcm = heard[np.newaxis, start * hop : before + last * hop]
+        return np.asarray(encoder(log_mel(pcm), training=False))[0, first - start :]
 
     def embed_clip(pcm: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         steps = max(1, len(pcm) // hop)
         heard = np.zeros(before + steps * hop, np.float32)
         heard[before : before + len(pcm)] = pcm[: steps * hop]
-        embeddings = np.asarray(encoder.predict_on_batch(log_mel(heard[np.newaxis])))[0]
-        return *_stream_times(steps, hop, FRONT_END.samples(frames)), embeddings
+        blocks = [
+            embed_block(heard, first, min(first + _BATCH, steps))
+            for first in range(0, steps, _BATCH)
+        ]
+        return *_stream_times(steps, hop, FRONT_END.samples(frames)), np.concatenate(blocks)
 
     return embed_clip
 

@@ -61,7 +61,7 @@ def exported(model_dir):
 def recordings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recordings")
     rng = np.random.default_rng(0)
-    for name, seconds in (("a.wav", 3.0), ("b/c.flac", 1.7), ("b/short.wav", 0.1)):
+    for name, seconds in (("a.wav", 4.0), ("b/c.flac", 1.7), ("b/short.wav", 0.1)):
         (folder / name).parent.mkdir(exist_ok=True)
         noise = 0.1 * rng.standard_normal(int(16_000 * seconds))
         soundfile.write(folder / name, noise * np.linspace(0.05, 1, len(noise)), 16_000)
@@ -81,7 +81,7 @@ def test_windows_every_hop(model_dir, recordings):
     assert list(table.columns[:4]) == ["path", "start_s", "end_s", "e0"]
     np.testing.assert_allclose(table["start_s"], 0.1 * np.arange(len(table)))
     np.testing.assert_allclose(table["end_s"] - table["start_s"], 0.975)
-    assert len(table) == 1 + int((3.0 - 0.975) / 0.1)
+    assert len(table) == 1 + int((4.0 - 0.975) / 0.1)
 
 
 @pytest.mark.parametrize("mode", ["window", "streaming"])
@@ -111,6 +111,13 @@ def test_stream_hears_what_came_before(model_dir, recordings):
     first_window = np.concatenate([np.zeros(240, np.float32), pcm[: 3 * HOP]])
     _, _, window = encoder(first_window)
     np.testing.assert_allclose(vectors(stream)[2], window[0], rtol=1e-3, atol=1e-4)
+
+
+def test_long_clips_go_in_blocks(model_dir, recordings, monkeypatch):
+    whole = embed_a(model_dir, recordings, stream=True)
+    monkeypatch.setattr(embed, "_BATCH", 2)
+    in_blocks = embed_a(model_dir, recordings, stream=True)
+    np.testing.assert_allclose(vectors(in_blocks), vectors(whole), rtol=1e-4, atol=1e-5)
 
 
 def test_a_stream_forgets_between_files(exported, recordings):
@@ -157,7 +164,7 @@ def test_command_on_a_directory(exported, recordings, tmp_path):
     with np.load(output) as loaded:
         names = [path.rsplit("/", 1)[-1] for path in np.unique(loaded["path"])]
         assert names == ["a.wav", "c.flac", "short.wav"]
-        assert loaded["embeddings"].shape == (9 + 5 + 1, 128)
+        assert loaded["embeddings"].shape == (12 + 5 + 1, 128)
 
 
 def test_bad_input_of_the_command(model_dir, recordings, tmp_path):

@@ -90,7 +90,7 @@ def keras_embedder(encoder: keras.Model) -> Embedder:
     """An encoder from log-mel `[batch, frames, bins]` to embeddings `[batch, d]`."""
 
     def embed(batch: np.ndarray) -> np.ndarray:
-        return keras.ops.convert_to_numpy(encoder.predict_on_batch(batch))
+        return keras.ops.convert_to_numpy(encoder(batch, training=False))
 
     return Embedder(embed)
 
