@@ -17,7 +17,6 @@ DECODERS = ("auto", "soundfile", "tfio")
 
 _PROBE_THREADS = 16  # headers: waiting for the disk, not computing
 _END = np.int64(-1)  # stands after the positions of an epoch
-_CROPS_AT_ONCE = 16  # decoded by tensorflow-io
 
 
 class FolderSource:
@@ -74,15 +73,15 @@ class FolderSource:
 
         # Only positions are made epoch by epoch, so that reading ahead does not stop at their ends.
         positions = sampling.forever(epoch)
-        parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
         if self._decoder == "tfio":
-            crops = positions.interleave(
-                lambda position: self._decode_by_tfio(position, samples),
-                cycle_length=_CROPS_AT_ONCE,
-                **parallel,
-            )
+            # One at a time: two decoders of one graph may hand out each other's file.
+            crops = positions.flat_map(lambda position: self._decode_by_tfio(position, samples))
         else:
-            crops = positions.map(lambda position: self._decode(position, samples), **parallel)
+            crops = positions.map(
+                lambda position: self._decode(position, samples),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
         return sampling.usable_only(crops, at_end)
 
     def _decode(self, position: tf.Tensor, samples: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
