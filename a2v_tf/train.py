@@ -50,7 +50,12 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("model_dir", None, "Directory to write; see README.", required=True)
     flags.DEFINE_enum("encoder", "small", sorted(ENCODERS), "Encoder (ICLR Table 1 is 'small').")
-    flags.DEFINE_integer("steps", 10_000, "Steps to train for, in all.", lower_bound=1)
+    flags.DEFINE_integer(
+        "steps",
+        10_000,
+        "Steps to train for, in all; rounded up to whole rounds of --eval_every.",
+        lower_bound=1,
+    )
     flags.DEFINE_integer("batch_size", 256, "Examples a step.", lower_bound=1)
     flags.DEFINE_float(
         "learning_rate", None, "Of Adam. Default: the task's in the papers.", lower_bound=0.0
