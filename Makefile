@@ -7,6 +7,7 @@ TF ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),cpu,tf)
 DATA ?= demo
 OUT ?= demo_out
 STEPS ?= 300
+TRAIN_FLAGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -17,7 +18,7 @@ CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
-	@echo "Variables: PYTHON VENV TF=cpu|gpu|tf; for make demo also DATA=/path/to/audio OUT STEPS"
+	@echo "Variables: PYTHON VENV TF=cpu|gpu|tf; for make demo also DATA=/path/to/audio OUT STEPS TRAIN_FLAGS"
 
 $(INSTALLED): setup.py constraints.txt
 	@$(PYTHON) -c '$(CHECK_PYTHON)'
@@ -28,7 +29,7 @@ $(INSTALLED): setup.py constraints.txt
 
 demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, evaluate, report
 	$(BIN)/a2v_train --data=$(DATA) --model_dir=$(OUT)/model --steps=$(STEPS) --batch_size=64 \
-	  --eval_every=50 --validation_examples=256
+	  --eval_every=50 --validation_examples=256 $(TRAIN_FLAGS)
 	$(BIN)/export_tflite --model_dir=$(OUT)/model --quantize --output=$(OUT)/streaming.tflite \
 	  --summary=$(OUT)/streaming.json
 	$(BIN)/export_tflite --model_dir=$(OUT)/model --quantize --mode=window \

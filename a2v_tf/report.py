@@ -120,7 +120,7 @@ def reconstructions(
 ) -> str:
     """Examples: surrounding slices, the truth in the middle, and what the model makes of them."""
     slicing = ContextSlicing(config["frames"], config["context"], config["gap"])
-    source = open_source(data or config["data"])
+    source = open_source(data or config["data"], max_bad_fraction=config["max_bad_fraction"])
     samples = FRONT_END.samples(slicing.span)
     source.check(samples)
     examples = training_data.validation_batches(
