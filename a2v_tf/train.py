@@ -136,6 +136,7 @@ def train(settings: dict[str, Any]) -> keras.Model:
         settings = {**settings, "learning_rate": task.LEARNING_RATE}
     model_dir = _prepare_directory(settings)
     checkpoint = latest_checkpoint(model_dir)
+    first_round = checkpoint.round if checkpoint else 0
     keras.utils.set_random_seed(settings["seed"])
 
     # ---- Data
@@ -169,7 +170,7 @@ def train(settings: dict[str, Any]) -> keras.Model:
         batch_size=settings["batch_size"],
         seed=settings["seed"],
         steps_per_round=settings["eval_every"],
-        first_round=checkpoint.round if checkpoint else 0,
+        first_round=first_round,
         gain_db=settings["gain_db"],
     )
 
@@ -177,12 +178,10 @@ def train(settings: dict[str, Any]) -> keras.Model:
     model = task.build(ENCODERS[settings["encoder"]], slicing, FRONT_END.mel_bins, stats)
     model.compile(keras.optimizers.Adam(_learning_rate(settings)), task.LOSS)
     rounds = math.ceil(settings["steps"] / settings["eval_every"])
-    first_round = 0
     if checkpoint:
         model.optimizer.build(model.trainable_variables)
         checkpoint.restore(model)
-        trim_log(model_dir / LOG, checkpoint.round)
-        first_round = checkpoint.round
+        trim_log(model_dir / LOG, first_round)
         print(f"Resuming {model_dir} after step {first_round * settings['eval_every']}.")
     if first_round >= rounds:
         print(f"{model_dir} is already trained for {settings['steps']} steps.")
