@@ -59,7 +59,7 @@ class FolderSource:
         self._cumulative_positions(samples)
 
     def crops(self, samples: int, *, seed: int, round_index: int | tf.Tensor) -> tf.data.Dataset:
-        """Infinite dataset of float32 `[samples]`; see `sources.Source.crops`."""
+        """Infinite dataset of (float32 `[samples]`, clip); see `sources.Source.crops`."""
         total = int(self._cumulative_positions(samples)[-1])
 
         def at_end(usable: int) -> None:
@@ -84,15 +84,23 @@ class FolderSource:
             )
         return sampling.usable_only(crops, at_end)
 
-    def _decode(self, position: tf.Tensor, samples: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Decode the crop at a global position: (float32 `[samples]`, usable, end of epoch)."""
+    def _decode(self, position: tf.Tensor, samples: int) -> sampling.Drawn:
+        """Decode the crop at a global position."""
 
-        def read(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            pcm = self._read(int(position), samples) if position != _END else None
-            return (np.zeros(samples, np.float32), np.False_) if pcm is None else (pcm, np.True_)
+        def read(position: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            if position == _END:
+                return np.zeros(samples, np.float32), np.int64(-1), np.False_
+            index, start = self._locate(int(position), samples)
+            pcm = self._read(index, start, samples)
+            usable = np.bool_(pcm is not None)
+            return (pcm if usable else np.zeros(samples, np.float32)), np.int64(index), usable
 
-        pcm, usable = tf.numpy_function(read, [position], [tf.float32, tf.bool])
-        return tf.ensure_shape(pcm, [samples]), tf.ensure_shape(usable, []), position == _END
+        outputs = tf.numpy_function(read, [position], [tf.float32, tf.int64, tf.bool])
+        pcm, clip, usable = (
+            tf.ensure_shape(output, shape)
+            for output, shape in zip(outputs, ([samples], [], []), strict=True)
+        )
+        return (pcm, clip), usable, position == _END
 
     def _decode_by_tfio(self, position: tf.Tensor, samples: int) -> tf.data.Dataset:
         """Do the same in-graph, as a dataset of one element.
@@ -101,19 +109,23 @@ class FolderSource:
         knows how to report what is wrong.
         """
 
-        def locate(position: np.ndarray) -> tuple[bytes, np.ndarray]:
+        def locate(position: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
             if position == _END:
-                return b"", decode_tfio.NO_PLAN
-            path, header, start = self._locate(int(position), samples)
-            return os.fsencode(path), decode_tfio.plan(header, start, samples)
+                return b"", decode_tfio.NO_PLAN, np.int64(-1)
+            index, start = self._locate(int(position), samples)
+            plan = decode_tfio.plan(self._headers[index], start, samples)
+            return os.fsencode(self._paths[index]), plan, np.int64(index)
 
-        def read(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            path, plan = tf.numpy_function(locate, [position], [tf.string, tf.int64])
+        def read(position: tf.Tensor) -> sampling.Drawn:
+            path, plan, clip = tf.numpy_function(
+                locate, [position], [tf.string, tf.int64, tf.int64]
+            )
             pcm = decode_tfio.read(tf.ensure_shape(path, []), plan, samples)
-            return tf.clip_by_value(pcm, -1.0, 1.0), sampling.is_usable(pcm), position == _END
+            crop = tf.clip_by_value(pcm, -1.0, 1.0), tf.ensure_shape(clip, [])
+            return crop, sampling.is_usable(pcm), position == _END
 
         here = tf.data.Dataset.from_tensors(position)
-        by_tfio = here.map(read).filter(lambda pcm, usable, is_end: usable).ignore_errors()
+        by_tfio = here.map(read).filter(lambda crop, usable, is_end: usable).ignore_errors()
         by_soundfile = here.map(lambda position: self._decode(position, samples))
         return by_tfio.concatenate(by_soundfile).take(1)
 
@@ -132,19 +144,19 @@ class FolderSource:
             self._plans[samples] = np.cumsum(positions)
         return self._plans[samples]
 
-    def _locate(self, position: int, samples: int) -> tuple[pathlib.Path, decode.Header, int]:
-        """Find the file, and the first sample at 16 kHz in it, of a global position."""
+    def _locate(self, position: int, samples: int) -> tuple[int, int]:
+        """Find the file's index, and the first sample at 16 kHz in it, of a global position."""
         cumulative = self._plans[samples]
         index = int(np.searchsorted(cumulative, position, side="right"))
         before = int(cumulative[index - 1]) if index else 0
         start = (position - before) * FRONT_END.hop_length
-        return self._paths[index], self._headers[index], start
+        return index, start
 
-    def _read(self, position: int, samples: int) -> np.ndarray | None:
-        """Decode the crop at a global position, float32 `[samples]`; None if it is unusable."""
-        path, header, start = self._locate(position, samples)
+    def _read(self, index: int, start: int, samples: int) -> np.ndarray | None:
+        """Decode a crop of a file, float32 `[samples]`; None if it is unusable."""
+        path = self._paths[index]
         try:
-            pcm = decode.read(path, header, start, samples)
+            pcm = decode.read(path, self._headers[index], start, samples)
         except decode.DecodeError as error:
             return self._skip(path, str(error))
         flaw = sampling.flaw(pcm)

@@ -25,6 +25,10 @@ SILENT = "digitally silent crops are left out"
 
 _DRAWS_AT_ONCE = 256
 
+# What a source draws: the crop, which is (float32 `[samples]`, int64 clip); bool, whether it is
+# usable; bool, whether it marks the end of an epoch instead.
+Drawn = tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]
+
 
 def positions_in(samples, needed: int):
     """Count the frames at which a crop of `needed` samples can start, 0 if too short.
@@ -136,37 +140,38 @@ def forever(epoch: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
 
 
 def mark_end(crops: tf.data.Dataset, samples: int) -> tf.data.Dataset:
-    """Append an end marker to the (float32 `[samples]`, bool usable) of one epoch."""
-    end = tf.data.Dataset.from_tensors((tf.zeros([samples]), False, True))
-    return crops.map(lambda pcm, usable: (pcm, usable, False)).concatenate(end)
+    """Append an end marker to the `(crop, usable)` of one epoch, which makes them `Drawn`."""
+    no_crop = tf.zeros([samples]), tf.constant(-1, tf.int64)
+    end = tf.data.Dataset.from_tensors((no_crop, False, True))
+    return crops.map(lambda crop, usable: (crop, usable, False)).concatenate(end)
 
 
 def usable_only(crops: tf.data.Dataset, at_end: Callable[[int], None]) -> tf.data.Dataset:
     """Keep the usable crops, and report how many there were at the end of every epoch.
 
     Args:
-      crops: dataset of (float32 `[samples]`, bool usable, bool end of epoch).
+      crops: dataset of `Drawn`.
       at_end: called with the number of usable crops when an epoch is over; may raise. Without it,
         a corpus with nothing usable would be read for ever.
 
     Returns:
-      Dataset of float32 `[samples]`.
+      Dataset of (float32 `[samples]`, int64 clip).
     """
 
     def end(count: np.ndarray) -> np.ndarray:
         at_end(int(count))
         return np.int64(0)
 
-    def count_usable(count: tf.Tensor, crop: tuple) -> tuple:
-        pcm, usable, is_end = crop
+    def count_usable(count: tf.Tensor, drawn: Drawn) -> tuple:
+        crop, usable, is_end = drawn
         count += tf.cast(usable, tf.int64)
         count = tf.cond(is_end, lambda: call(end, [count], tf.int64, []), lambda: count)
-        return count, (pcm, usable)
+        return count, (crop, usable)
 
     return (
         crops.scan(tf.constant(0, tf.int64), count_usable)
         .filter(lambda _, usable: usable)
-        .map(lambda pcm, _: pcm)
+        .map(lambda crop, _: crop)
     )
 
 

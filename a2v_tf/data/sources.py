@@ -4,7 +4,7 @@
 source = open_source("/data/recordings")
 source.check(samples)  # A2vError in one line, before training starts
 with one_line_errors(source):  # and while it runs
-    for pcm in source.crops(samples, seed=1, round_index=0).batch(256):
+    for pcm, clip in source.crops(samples, seed=1, round_index=0).batch(256):
         ...
 ```
 """
@@ -47,7 +47,8 @@ class Source(Protocol):
           round_index: other rounds give other crops; int64 scalar, may be symbolic.
 
         Returns:
-          Infinite dataset of float32 `[samples]`, PCM in [-1, 1] at 16 kHz.
+          Infinite dataset of PCM in [-1, 1] at 16 kHz, float32 `[samples]`, and the recording that
+          it is from, an int64 scalar: equal for crops of one recording, different for others.
         """
 
     def describe(self) -> str:

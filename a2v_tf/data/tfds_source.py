@@ -60,7 +60,7 @@ class TfdsSource:
             )
 
     def crops(self, samples: int, *, seed: int, round_index: int | tf.Tensor) -> tf.data.Dataset:
-        """Infinite dataset of float32 `[samples]`; see `sources.Source.crops`.
+        """Infinite dataset of (float32 `[samples]`, clip); see `sources.Source.crops`.
 
         The order depends on `tf.random.set_seed` too, as that of `tf.data.Dataset.shuffle` does.
         """
@@ -173,8 +173,8 @@ class TfdsSource:
 
     def _finish(
         self, crop: tf.Tensor, shard: tf.Tensor, record: tf.Tensor, samples: int
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Convert a crop to float32 `[samples]` and say whether it is usable."""
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Convert a crop to (float32 `[samples]`, clip) and say whether it is usable."""
         pcm = crop if crop.dtype == tf.float32 else tf.cast(crop, tf.float32) / _scale(crop.dtype)
         if pcm.shape.rank == 2:
             pcm = tf.reduce_mean(pcm, axis=1)
@@ -183,7 +183,8 @@ class TfdsSource:
             lambda: tf.constant(True),
             lambda: sampling.call(self._reject, [shard, record, pcm], tf.bool, []),
         )
-        return tf.ensure_shape(tf.clip_by_value(pcm, -1.0, 1.0), [samples]), usable
+        clip = tf.cast(shard, tf.int64) * 2**32 + tf.cast(record, tf.int64)
+        return (tf.ensure_shape(tf.clip_by_value(pcm, -1.0, 1.0), [samples]), clip), usable
 
     def _visit(self, shard: int, record: int, length: int, samples: int) -> None:
         """Count a clip that is read, and log it if it is too short."""

@@ -149,7 +149,7 @@ def test_it_is_a_source(built, monkeypatch):
     source = open_source("tfds:audioset:balanced+eval")
     assert source.describe() == "tfds:audioset:balanced+eval: 6 clips, about 0.00 hours, 0 skipped"
     crops = list(source.crops(8_000, seed=1, round_index=0).take(5).as_numpy_iterator())
-    assert all(crop.shape == (8_000,) and crop.dtype == np.float32 for crop in crops)
+    assert all(pcm.shape == (8_000,) and pcm.dtype == np.float32 for pcm, _ in crops)
 
 
 def test_what_is_wrong_with_the_folder_is_said(tmp_path):

@@ -19,7 +19,7 @@ NEEDED = 400  # one frame
 
 def _take(source, count: int, samples: int = NEEDED, seed: int = 1, round_index: int = 0):
     crops = source.crops(samples, seed=seed, round_index=round_index).take(count)
-    return list(crops.as_numpy_iterator())
+    return [pcm for pcm, _ in crops.as_numpy_iterator()]
 
 
 def test_every_position_of_short_and_long_files_is_equally_likely(write, tmp_path, monkeypatch):
@@ -47,11 +47,21 @@ def test_crops_are_slices_of_the_files(write, noise, tmp_path):
         )
 
 
+def test_crops_come_with_their_clip(write, tmp_path):
+    """Of any two crops, the clips are equal if and only if the recordings are."""
+    for i, frames in enumerate((40, 2, 90)):
+        write(f"{i}", 1000 * i + frame_numbers(frames))
+    source = open_source(str(tmp_path), max_bad_fraction=0.5)
+    crops = source.crops(NEEDED, seed=1, round_index=0).take(400)
+    drawn = {(frame_of(pcm) // 1000, int(clip)) for pcm, clip in crops.as_numpy_iterator()}
+    assert drawn == {(0, 0), (2, 2)}  # file 1 is too short
+
+
 _FINGERPRINT = """
 import hashlib, sys
 from a2v_tf.data.sources import open_source
 crops = open_source(sys.argv[1]).crops(1600, seed=3, round_index=2).take(30)
-print(hashlib.sha256(b"".join(c.tobytes() for c in crops.as_numpy_iterator())).hexdigest())
+print(hashlib.sha256(b"".join(c.tobytes() for c, _ in crops.as_numpy_iterator())).hexdigest())
 """
 
 
@@ -68,7 +78,7 @@ def test_the_stream_is_the_same_in_another_process_and_in_flat_map(write, noise,
     rounds = tf.data.Dataset.range(2, 9).flat_map(
         lambda index: source.crops(1600, seed=3, round_index=index).take(30)
     )
-    here = list(rounds.take(60).as_numpy_iterator())
+    here = [pcm for pcm, _ in rounds.take(60).as_numpy_iterator()]
     digest = hashlib.sha256(b"".join(crop.tobytes() for crop in here[:30])).hexdigest()
     assert other.stdout.strip() == digest
     np.testing.assert_array_equal(here[30:], _take(source, 30, 1600, 3, 3))

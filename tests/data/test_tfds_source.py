@@ -47,7 +47,7 @@ def _store(data_dir, name, clips, audio=None, shards=1, file_format=None):
 
 def _take(source, count, samples=NEEDED, seed=1, round_index=0):
     crops = source.crops(samples, seed=seed, round_index=round_index).take(count)
-    return list(crops.as_numpy_iterator())
+    return [pcm for pcm, _ in crops.as_numpy_iterator()]
 
 
 def test_every_position_of_short_and_long_clips_is_equally_likely(data_dir):
@@ -69,7 +69,7 @@ def test_sub_splits_and_short_rounds_reach_every_clip(data_dir):
         rounds = tf.data.Dataset.range(40).flat_map(
             lambda index: source.crops(NEEDED, seed=1, round_index=index).take(6)
         )
-        return {frame_of(crop) + 1 for crop in rounds.as_numpy_iterator()}
+        return {frame_of(pcm) + 1 for pcm, _ in rounds.as_numpy_iterator()}
 
     def stored(split: str) -> set[int]:
         dataset = tfds.builder("clips").as_dataset(split=split)
@@ -80,11 +80,19 @@ def test_sub_splits_and_short_rounds_reach_every_clip(data_dir):
     assert len(stored("train[:50%]")) == 12
 
 
+def test_crops_come_with_their_clip(data_dir):
+    clips = [np.full(800 + 160 * i, 100 * (i + 1), np.int16) for i in range(10)]
+    _store(data_dir, "clips", {"train": clips, "test": clips}, shards=3)
+    crops = open_source("tfds:clips:train").crops(NEEDED, seed=1, round_index=0).take(300)
+    drawn = {(round(pcm[0] * 32_768), int(clip)) for pcm, clip in crops.as_numpy_iterator()}
+    assert len(drawn) == len({level for level, _ in drawn}) == len({clip for _, clip in drawn}) == 10
+
+
 _FINGERPRINT = """
 import hashlib, sys
 from a2v_tf.data.sources import open_source
 crops = open_source("tfds:clips:train[:90%]").crops(1600, seed=3, round_index=2).take(40)
-print(hashlib.sha256(b"".join(c.tobytes() for c in crops.as_numpy_iterator())).hexdigest())
+print(hashlib.sha256(b"".join(c.tobytes() for c, _ in crops.as_numpy_iterator())).hexdigest())
 """
 
 
@@ -101,7 +109,7 @@ def test_the_stream_is_the_same_in_another_process_and_in_flat_map(data_dir, noi
     rounds = tf.data.Dataset.range(2, 9).flat_map(
         lambda index: source.crops(1600, seed=3, round_index=index).take(40)
     )
-    here = list(rounds.take(80).as_numpy_iterator())
+    here = [pcm for pcm, _ in rounds.take(80).as_numpy_iterator()]
     digest = hashlib.sha256(b"".join(crop.tobytes() for crop in here[:40])).hexdigest()
     assert other.stdout.strip() == digest
     np.testing.assert_array_equal(here[40:], _take(source, 40, 1600, 3, 3))
