@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from a2v_tf.checkpoints import best_validation_loss, save_checkpoint, save_model
 from a2v_tf.model_dir import ENCODER, LAST_ENCODER, LOG, MODEL
+from a2v_tf.models.heads import Variational
 
 
 class ExamplesPerSecond(keras.callbacks.Callback):
@@ -56,6 +57,24 @@ class SaveRound(keras.callbacks.Callback):
         save_checkpoint(self.model, self._model_dir, epoch + 1)
 
 
+class SeedNoise(keras.callbacks.Callback):
+    """Seed the layers that draw random numbers anew each round.
+
+    Checkpoints do not hold the state of Keras' seed generators: so a resumed run goes on as the run
+    without interruption would.
+    """
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self._seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        for i, layer in enumerate(self.model.layers):
+            if isinstance(layer, keras.layers.GaussianNoise | Variational):
+                seed = np.random.SeedSequence([self._seed, epoch, i]).generate_state(2)
+                layer.seed_generator.state.assign(seed)
+
+
 class ReconstructionImages(keras.callbacks.Callback):
     """Show TensorBoard a few validation targets beside their reconstructions."""
 
@@ -65,11 +84,20 @@ class ReconstructionImages(keras.callbacks.Callback):
         self._examples = validation.unbatch().batch(count).take(1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        inputs, targets = next(iter(self._examples))
-        outputs = np.asarray(self.model.predict_on_batch(inputs))
-        images = side_by_side(targets.numpy(), outputs)
+        inputs, targets, _ = next(iter(self._examples))
+        outputs = self.model.predict_on_batch(inputs)
         with tf.summary.create_file_writer(self._log_dir).as_default(step=epoch):
-            tf.summary.image("target | reconstruction", images, max_outputs=len(images))
+            for name, target in targets.items():
+                if len(target.shape) == 4:  # slices, not numbers
+                    images = side_by_side(*map(_one_after_another, (target, outputs[name])))
+                    title = f"{name}: target | reconstruction"
+                    tf.summary.image(title, images, max_outputs=len(images))
+
+
+def _one_after_another(slices: np.ndarray) -> np.ndarray:
+    """Slices `[n, k, N, F]` as one of `[n, k·N, F]`."""
+    slices = np.asarray(slices)
+    return slices.reshape(len(slices), -1, slices.shape[-1])
 
 
 def side_by_side(targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import keras
 from a2v_tf import __version__
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
+from a2v_tf.models import heads  # noqa: F401 (registers layers that models are saved with)
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_stream_encoder
 
 CONFIG = "config.json"

@@ -1,4 +1,4 @@
-"""From the log-mel spectrogram of a clip to the slices that a task trains on, all in-graph."""
+"""From the log-mel spectrograms of clips to the slices that a task trains on, all in-graph."""
 
 import dataclasses
 
@@ -6,18 +6,21 @@ import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
-class ContextSlicing:
-    """Where the slices of Audio2Vec stand (ICLR section 3): X_(p) starts at frame i + p(N + G).
+class Slicing:
+    """Which slices are cut out of a clip (ICLR section 3).
 
     Attributes:
       frames: N, frames in a slice.
       context: P, slices on each side of the middle one.
       gap: G, frames left out between two slices, so that overlapping STFT windows leak nothing.
+      max_frames: N_max, frames of the piece of a clip that two slices at random are cut from;
+        None for `span`. The papers' clips of 10 s have 998.
     """
 
     frames: int = 96
     context: int = 2
     gap: int = 2
+    max_frames: int | None = None
 
     @property
     def stride(self) -> int:
@@ -29,23 +32,80 @@ class ContextSlicing:
         """Frames from the first frame of X_(-P) to the last frame of X_(P)."""
         return 2 * self.context * self.stride + self.frames
 
+    @property
+    def reach(self) -> int:
+        """N_max: frames in which the two slices of a pair lie."""
+        return self.max_frames or self.span
 
-def surrounding_slices(log_mel: tf.Tensor, slicing: ContextSlicing) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cut the 2P surrounding slices and the middle slice out of a crop.
+
+def context_slices(log_mel: tf.Tensor, slicing: Slicing) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cut the 2P surrounding slices and the middle slice: X_(p) starts at frame i + p(N + G).
 
     Args:
-      log_mel: `[..., span, F]`, a crop whose first frame is the first of X_(-P). Cropping at a
-        uniformly random frame makes i uniform.
+      log_mel: `[..., T, F]`, crops of at least `span` frames; the slices stand in their middle.
+        Cropping at a uniformly random frame makes i uniform.
       slicing: N, P and G.
 
     Returns:
       The surrounding slices X_(-P)..X_(-1), X_(1)..X_(P), `[..., 2P, N, F]`, and the middle
       slice X_(0), `[..., N, F]`.
     """
+    i = (log_mel.shape[-2] - slicing.frames) // 2
 
     def slice_at(p: int) -> tf.Tensor:
-        start = (p + slicing.context) * slicing.stride
+        start = i + p * slicing.stride
         return log_mel[..., start : start + slicing.frames, :]
 
     sides = [p for p in range(-slicing.context, slicing.context + 1) if p != 0]
     return tf.stack([slice_at(p) for p in sides], axis=-3), slice_at(0)
+
+
+def middle_slice(log_mel: tf.Tensor, slicing: Slicing) -> tf.Tensor:
+    """Cut the slice X_(0), `[batch, N, F]`, out of the middle of crops of at least N frames."""
+    i = (log_mel.shape[-2] - slicing.frames) // 2
+    return log_mel[..., i : i + slicing.frames, :]
+
+
+def slice_pair(log_mel: tf.Tensor, slicing: Slicing, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cut two slices whose distance in time is uniform, in random order (TemporalGap).
+
+    Args:
+      log_mel: `[batch, T, F]`, crops of at least N_max frames; their middle N_max are used.
+      slicing: N and N_max.
+      key: int64 `[2]`, of everything random.
+
+    Returns:
+      The slices X_i and X_j, `[batch, 2, N, F]`, and |i - j| / (N_max - N), float32 `[batch, 1]`:
+      |i - j| is uniform over 0, 1, ..., N_max - N, and i uniform given |i - j|.
+    """
+    batch, longest = tf.shape(log_mel)[0], slicing.reach - slicing.frames
+    gap_key, start_key, order_key = tf.unstack(tf.random.split(key, 3), num=3)
+    distance = tf.random.stateless_uniform([batch], gap_key, 0, longest + 1, tf.int32)
+    room = tf.cast(longest - distance + 1, tf.float32)
+    first = tf.cast(tf.random.stateless_uniform([batch], start_key) * room, tf.int32)
+    # Rounding may turn the largest fraction into 1.
+    first = tf.minimum(first, longest - distance)
+    swap = tf.random.stateless_uniform([batch], order_key, 0, 2, tf.int32)
+    starts = first[:, None] + distance[:, None] * tf.stack([swap, 1 - swap], axis=1)
+    frames = (log_mel.shape[-2] - slicing.reach) // 2 + starts[..., None] + tf.range(slicing.frames)
+    pair = tf.gather(log_mel, frames, axis=1, batch_dims=1)
+    pair.set_shape([log_mel.shape[0], 2, slicing.frames, log_mel.shape[-1]])
+    return pair, tf.cast(distance[:, None], tf.float32) / max(longest, 1)
+
+
+def other_clip(clip: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """For each crop of a batch choose one of another clip, uniformly (TripletLoss).
+
+    Args:
+      clip: int64 `[batch]`, the clip of each crop.
+      key: int64 `[2]`.
+
+    Returns:
+      int64 `[batch]`, the crops chosen, and bool `[batch]`, false where the batch has no other
+      clip and the choice means nothing.
+    """
+    batch = tf.shape(clip)[0]
+    is_other = clip[:, None] != clip[None, :]
+    scores = tf.random.stateless_uniform([batch, batch], key)
+    chosen = tf.argmax(tf.where(is_other, scores, -1.0), axis=1)
+    return chosen, tf.reduce_any(is_other, axis=1)

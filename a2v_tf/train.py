@@ -7,24 +7,28 @@
 Run the same command again to go on after an interruption.
 """
 
+import contextlib
 import math
 import os
 import pathlib
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 from absl import flags
 
 from a2v_tf import training_data
-from a2v_tf.callbacks import ExamplesPerSecond, ReconstructionImages, SaveRound
-from a2v_tf.checkpoints import latest_checkpoint, trim_log
+from a2v_tf.callbacks import ExamplesPerSecond, ReconstructionImages, SaveRound, SeedNoise
+from a2v_tf.checkpoints import Checkpoint, latest_checkpoint, trim_log
 from a2v_tf.data.sources import Source, one_line_errors, open_source
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.model_dir import LOG, read_config, write_config
 from a2v_tf.models.encoder import ENCODERS, InputStats
-from a2v_tf.slicing import ContextSlicing
-from a2v_tf.tasks import TASKS
+from a2v_tf.slicing import Slicing
+from a2v_tf.tasks import autoencoder, multi_head, supervised
+from a2v_tf.tasks.multi_head import task_names
+from a2v_tf.tasks.setup import Setup
 
 FLAGS = flags.FLAGS
 
@@ -35,12 +39,19 @@ _FREE_ON_RESUME = {"steps", "model_dir", "resume", "max_bad_fraction", "decoder"
 
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
-    flags.DEFINE_enum("task", "cbow", sorted(TASKS), "Self-supervised task.")
+    flags.DEFINE_enum(
+        "task",
+        "cbow",
+        [*multi_head.TASKS, "multi_head", "supervised"],
+        "What to learn. multi_head: several tasks at once, see --heads; supervised: the labels of "
+        "--data.",
+    )
     flags.DEFINE_string(
         "data",
         "demo",
         "Audio to learn from: 'demo', a directory searched recursively, or "
-        "tfds:NAME[/CONFIG][:SPLIT].",
+        "tfds:NAME[/CONFIG][:SPLIT]. For supervised: labelled data as in a2v_evaluate "
+        "--downstream, one head for each data set.",
     )
     flags.DEFINE_string(
         "validation_data",
@@ -86,6 +97,46 @@ def define_flags() -> None:
     flags.DEFINE_integer("frames", 96, "N: frames of a slice.", lower_bound=1)
     flags.DEFINE_integer("context", 2, "P: slices on each side of the middle one.", lower_bound=1)
     flags.DEFINE_integer("gap", 2, "G: frames between two slices.", lower_bound=0)
+    flags.DEFINE_integer(
+        "max_frames",
+        None,
+        "N_max: frames in which the two slices of temporal_gap and triplet lie. Default: what "
+        "Audio2Vec spans, 488; papers: their whole clips of 10 s, 998.",
+        lower_bound=1,
+    )
+    flags.DEFINE_enum(
+        "variant", "plain", autoencoder.VARIANTS, "Kind of autoencoder, for that task."
+    )
+    flags.DEFINE_float(
+        "noise",
+        0.5,
+        "What --variant=denoising adds to the log-mel values, in their standard deviations.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    flags.DEFINE_float(
+        "margin",
+        0.1,
+        "Of triplet: by how much, in squared distance between embeddings of length 1, another "
+        "clip is to be further away.",
+        lower_bound=1e-6,
+    )
+    flags.DEFINE_list("heads", list(multi_head.DEFAULT), "Tasks that --task=multi_head learns.")
+    flags.DEFINE_list(
+        "head_weights", None, "Factors of the losses of --heads in their sum. Default: 1 each."
+    )
+    flags.register_validator(
+        "heads",
+        lambda names: (
+            names and set(names) <= set(multi_head.TASKS) and len(set(names)) == len(names)
+        ),
+        f"expected some of {','.join(multi_head.TASKS)}, each once",
+    )
+    flags.register_validator(
+        "head_weights",
+        lambda weights: all(_is_number(weight) for weight in weights or []),
+        "expected numbers of at least 0",
+    )
     flags.DEFINE_float(
         "gain_db",
         0.0,
@@ -107,6 +158,13 @@ def define_flags() -> None:
     )
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) >= 0
+    except ValueError:
+        return False
+
+
 def main(argv: list[str]) -> None:
     del argv
     train(flag_values())
@@ -116,6 +174,18 @@ def flag_values() -> dict[str, Any]:
     """This module's flags as a dictionary: the settings of a run."""
     module = FLAGS.find_module_defining_flag("eval_every")  # "__main__" under python -m
     return {flag.name: flag.value for flag in FLAGS.flags_by_module_dict()[module]}
+
+
+class _Data(NamedTuple):
+    """What a run trains on."""
+
+    train: training_data.Round
+    validation: training_data.Round
+    stats: Callable[[], InputStats]
+    sources: list[Source]
+    build: Callable[[Setup], keras.Model]
+    compile_options: Mapping[str, Any]
+    learning_rate: float
 
 
 def train(settings: dict[str, Any]) -> keras.Model:
@@ -130,65 +200,45 @@ def train(settings: dict[str, Any]) -> keras.Model:
     Raises:
       A2vError: bad settings, unusable data, or a model directory of another run.
     """
-    task = TASKS[settings["task"]]
-    slicing = ContextSlicing(settings["frames"], settings["context"], settings["gap"])
-    if settings["learning_rate"] is None:
-        settings = {**settings, "learning_rate": task.LEARNING_RATE}
-    model_dir = _prepare_directory(settings)
+    model_dir = _make_directory(settings)
     checkpoint = latest_checkpoint(model_dir)
     first_round = checkpoint.round if checkpoint else 0
+    rounds = math.ceil(settings["steps"] / settings["eval_every"])
     keras.utils.set_random_seed(settings["seed"])
 
     # ---- Data
-    def open_(flag: str) -> Source:
-        opened = open_source(
-            settings[flag],
-            max_bad_fraction=settings["max_bad_fraction"],
-            decoder=settings["decoder"],
-            log_dir=model_dir,
+    slicing = _slicing(settings)
+    open_data = _labelled_data if settings["task"] == "supervised" else _task_data
+    data = open_data(settings, slicing, model_dir)
+    if settings["learning_rate"] is None:
+        settings = {**settings, "learning_rate": data.learning_rate}
+    _check_resume(model_dir, checkpoint, settings)
+    with contextlib.ExitStack() as stack:
+        for source in data.sources:
+            stack.enter_context(one_line_errors(source))
+        stats = _input_stats(model_dir, checkpoint, data.stats, settings)
+        batches = training_data.training_batches(
+            data.train, steps_per_round=settings["eval_every"], first_round=first_round
         )
-        opened.check(FRONT_END.samples(task.crop_frames(slicing)))
-        print(f"--{flag}: {opened.describe()}")
-        return opened
+        validation = training_data.validation_batches(
+            data.validation,
+            batch_size=settings["batch_size"],
+            examples=settings["validation_examples"],
+        )
 
-    source = open_("data")
-    validation_source = open_("validation_data") if settings["validation_data"] else source
-    validation = training_data.validation_batches(
-        validation_source,
-        task,
-        slicing,
-        batch_size=settings["batch_size"],
-        seed=settings["seed"],
-        examples=settings["validation_examples"],
-    )
-    with one_line_errors(source):
-        stats = _input_stats(model_dir, source, task.crop_frames(slicing), settings)
-    batches = training_data.training_batches(
-        source,
-        task,
-        slicing,
-        batch_size=settings["batch_size"],
-        seed=settings["seed"],
-        steps_per_round=settings["eval_every"],
-        first_round=first_round,
-        gain_db=settings["gain_db"],
-    )
+        # ---- Model
+        model = data.build(_setup(settings, slicing, stats))
+        model.compile(keras.optimizers.Adam(_learning_rate(settings)), **data.compile_options)
+        if checkpoint:
+            model.optimizer.build(model.trainable_variables)
+            checkpoint.restore(model)
+            trim_log(model_dir / LOG, first_round)
+            print(f"Resuming {model_dir} after step {first_round * settings['eval_every']}.")
+        if first_round >= rounds:
+            print(f"{model_dir} is already trained for {settings['steps']} steps.")
+            return model
 
-    # ---- Model
-    model = task.build(ENCODERS[settings["encoder"]], slicing, FRONT_END.mel_bins, stats)
-    model.compile(keras.optimizers.Adam(_learning_rate(settings)), task.LOSS)
-    rounds = math.ceil(settings["steps"] / settings["eval_every"])
-    if checkpoint:
-        model.optimizer.build(model.trainable_variables)
-        checkpoint.restore(model)
-        trim_log(model_dir / LOG, first_round)
-        print(f"Resuming {model_dir} after step {first_round * settings['eval_every']}.")
-    if first_round >= rounds:
-        print(f"{model_dir} is already trained for {settings['steps']} steps.")
-        return model
-
-    # ---- Training
-    with one_line_errors(source), one_line_errors(validation_source):
+        # ---- Training
         model.fit(
             batches,
             epochs=rounds,
@@ -196,6 +246,7 @@ def train(settings: dict[str, Any]) -> keras.Model:
             steps_per_epoch=settings["eval_every"],
             validation_data=validation,
             callbacks=[
+                SeedNoise(settings["seed"]),
                 ExamplesPerSecond(settings["batch_size"]),
                 keras.callbacks.TerminateOnNaN(raise_error=True),
                 keras.callbacks.CSVLogger(model_dir / LOG, append=True),
@@ -208,8 +259,100 @@ def train(settings: dict[str, Any]) -> keras.Model:
     return model
 
 
-def _prepare_directory(settings: dict[str, Any]) -> pathlib.Path:
-    """Make the model directory, or check that it holds this same run."""
+def _task_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Path) -> _Data:
+    """Unlabelled audio, cut for the self-supervised tasks."""
+    names = task_names(settings)
+    frames = multi_head.crop_frames(names, slicing)
+    _check_heads(settings, names)
+
+    def open_(flag: str) -> Source:
+        opened = open_source(
+            settings[flag],
+            max_bad_fraction=settings["max_bad_fraction"],
+            decoder=settings["decoder"],
+            log_dir=model_dir,
+        )
+        opened.check(FRONT_END.samples(frames))
+        print(f"--{flag}: {opened.describe()}")
+        return opened
+
+    def batches(source: Source, gain_db: float) -> training_data.Round:
+        return training_data.task_batches(
+            source,
+            names,
+            slicing,
+            batch_size=settings["batch_size"],
+            seed=settings["seed"],
+            gain_db=gain_db,
+        )
+
+    source = open_("data")
+    validation_source = open_("validation_data") if settings["validation_data"] else source
+    head_weights = [float(weight) for weight in settings["head_weights"] or []]
+    return _Data(
+        train=batches(source, settings["gain_db"]),
+        validation=batches(validation_source, 0.0),
+        stats=lambda: training_data.input_stats(source, frames, seed=settings["seed"]),
+        sources=[source, validation_source],
+        build=lambda setup: multi_head.build(names, setup),
+        compile_options=multi_head.losses(names, head_weights),
+        learning_rate=multi_head.learning_rate(names),
+    )
+
+
+def _labelled_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Path) -> _Data:
+    """Labelled audio, cut into crops of one slice."""
+    del model_dir
+    from a2v_tf.data.labelled import open_labelled
+
+    datasets = open_labelled(settings["data"])
+    if settings["batch_size"] % len(datasets):
+        raise A2vError(
+            f"--batch_size={settings['batch_size']} cannot be shared equally among "
+            f"{len(datasets)} data sets"
+        )
+    for data in datasets:
+        print(f"--data: {data.name}, {len(data.classes)} classes")
+    batches = training_data.labelled_batches(
+        datasets, slicing.frames, batch_size=settings["batch_size"], seed=settings["seed"]
+    )
+    return _Data(
+        train=batches,
+        validation=batches,
+        stats=lambda: training_data.labelled_stats(batches),
+        sources=[],
+        build=lambda setup: supervised.build(datasets, setup),
+        compile_options=supervised.losses(datasets),
+        learning_rate=supervised.learning_rate(datasets),
+    )
+
+
+def _slicing(settings: dict[str, Any]) -> Slicing:
+    slicing = Slicing(
+        settings["frames"], settings["context"], settings["gap"], settings["max_frames"]
+    )
+    if slicing.reach < slicing.frames:
+        raise A2vError(
+            f"--max_frames={slicing.max_frames}: expected at least --frames={slicing.frames}"
+        )
+    return slicing
+
+
+def _setup(settings: dict[str, Any], slicing: Slicing, stats: InputStats) -> Setup:
+    choices = {name: settings[name] for name in ("variant", "noise", "margin")}
+    return Setup(ENCODERS[settings["encoder"]], slicing, FRONT_END.mel_bins, stats, **choices)
+
+
+def _check_heads(settings: dict[str, Any], names: Sequence[str]) -> None:
+    weights = settings["head_weights"]
+    if weights and len(weights) != len(names):
+        raise A2vError(
+            f"--head_weights={','.join(weights)}: expected {len(names)} numbers, one for each of "
+            f"{', '.join(names)}"
+        )
+
+
+def _make_directory(settings: dict[str, Any]) -> pathlib.Path:
     model_dir = pathlib.Path(settings["model_dir"])
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
@@ -217,17 +360,22 @@ def _prepare_directory(settings: dict[str, Any]) -> pathlib.Path:
         raise A2vError(f"cannot write --model_dir={str(model_dir)!r}: {error.strerror}") from error
     if not os.access(model_dir, os.W_OK):
         raise A2vError(f"cannot write --model_dir={str(model_dir)!r}: permission denied")
-    found = latest_checkpoint(model_dir)
-    if settings["resume"] == "always" and not found:
+    return model_dir
+
+
+def _check_resume(
+    model_dir: pathlib.Path, checkpoint: Checkpoint | None, settings: dict[str, Any]
+) -> None:
+    """Check that the directory is new, or holds this same run."""
+    if settings["resume"] == "always" and not checkpoint:
         raise A2vError(f"--resume=always, but {str(model_dir)!r} holds no checkpoint")
-    if settings["resume"] == "never" and found:
+    if settings["resume"] == "never" and checkpoint:
         raise A2vError(
             f"--resume=never, but {str(model_dir)!r} holds a run of "
-            f"{found.round} rounds: give another --model_dir"
+            f"{checkpoint.round} rounds: give another --model_dir"
         )
-    if found:
+    if checkpoint:
         _check_same_run(read_config(model_dir), settings)
-    return model_dir
 
 
 def _check_same_run(config: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -241,14 +389,17 @@ def _check_same_run(config: dict[str, Any], settings: dict[str, Any]) -> None:
 
 
 def _input_stats(
-    model_dir: pathlib.Path, source: Source, frames: int, settings: dict[str, Any]
+    model_dir: pathlib.Path,
+    checkpoint: Checkpoint | None,
+    measure: Callable[[], InputStats],
+    settings: dict[str, Any],
 ) -> InputStats:
     """The statistics of the training data; writes them and the settings to `config.json`."""
-    if latest_checkpoint(model_dir):
+    if checkpoint:
         config = read_config(model_dir)
         stats = InputStats(config["input_mean"], config["input_variance"])
     else:
-        stats = training_data.input_stats(source, frames, seed=settings["seed"])
+        stats = measure()
     config = {
         **settings,
         "bins": FRONT_END.mel_bins,

@@ -1,33 +1,53 @@
-"""The Audio2Vec models: an encoder, a decoder, and what joins them (ICLR section 3)."""
+"""One encoder over the slices of an example, and heads that each solve a task with the embeddings.
+
+ICLR section 3; patent figures 1-3 (one head) and 5 (several).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
-from keras import layers
 
-from a2v_tf.models.decoder import build_decoder
 from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder
 
+# From embeddings `[batch, S, d]` to what is compared with the task's targets.
+Head = Callable[[keras.KerasTensor], keras.KerasTensor]
 
-def build_cbow(
-    config: EncoderConfig, frames: int, bins: int, context: int, stats: InputStats
+
+def build_model(
+    config: EncoderConfig,
+    slices: int,
+    frames: int,
+    bins: int,
+    stats: InputStats,
+    heads: Mapping[str, tuple[Sequence[int], Head]],
+    *,
+    noise: float = 0.0,
 ) -> keras.Model:
-    """Build CBoW: one encoder over the 2P surrounding slices, one decoder for the middle slice.
+    """Build a model in which every slice goes through the encoder once.
 
     Args:
       config: the encoder.
+      slices: S, slices in an example.
       frames: N, frames of a slice.
       bins: F, mel bins.
-      context: P, slices on each side.
       stats: of the training data's log-mel values.
+      heads: for each task which of the S slices its head gets, and the head.
+      noise: standard deviation of Gaussian noise that is added to what the encoder hears while
+        training, in standard deviations of the log-mel values, at most 1.
 
     Returns:
-      A model from log-mel `[batch, 2P, N, F]` to the reconstruction `[batch, N, F]`; its layer
+      A model from log-mel `[batch, S, N, F]` to a dict with the output of each head; its layer
       "encoder" is the model that all the rest of the project uses.
     """
-    slices = 2 * context
-    surrounding = keras.Input((slices, frames, bins), name="surrounding")
+    x = keras.Input((slices, frames, bins), name="slices")
     encoder = build_encoder(config, frames, bins, stats)
-    decoder = build_decoder(config, slices * config.embedding_dim, frames, bins, 1, stats)
-    flat = keras.ops.reshape(surrounding, (-1, frames, bins))
-    z = keras.ops.reshape(encoder(flat), (-1, slices * config.embedding_dim))
-    middle = layers.Reshape((frames, bins), name="middle")(decoder(z))
-    return keras.Model(surrounding, middle, name="cbow")
+    flat = keras.ops.reshape(x, (-1, frames, bins))
+    if noise:
+        unit_noise = keras.layers.GaussianNoise(noise, name="noise")(keras.ops.zeros_like(flat))
+        scaled = keras.layers.Rescaling(stats.variance**0.5)(unit_noise)
+        flat = keras.layers.Add(name="noisy")([flat, scaled])
+    z = keras.ops.reshape(encoder(flat), (-1, slices, config.embedding_dim))
+    outputs = {
+        name: head(keras.ops.take(z, which, axis=1)) for name, (which, head) in heads.items()
+    }
+    return keras.Model(x, outputs, name="audio2vec")

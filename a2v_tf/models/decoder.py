@@ -6,13 +6,19 @@ from keras import layers
 from a2v_tf.models.encoder import EncoderConfig, InputStats, restore_scale
 
 
-def _deconv_layer(x: keras.KerasTensor, channels: int, name: str, last: bool) -> keras.KerasTensor:
+def _deconv_layer(
+    x: keras.KerasTensor, channels: int, name: str, *, separable: bool, last: bool
+) -> keras.KerasTensor:
     """The encoder's layer in reverse: along frequency, then along time, beside the residual."""
-    y = layers.Conv2D(x.shape[-1], (1, 3), padding="same", use_bias=False, name=f"{name}_freq")(x)
-    y = layers.ReLU(name=f"{name}_freq_relu")(y)
-    y = layers.Conv2D(channels, (3, 1), padding="same", use_bias=last, name=f"{name}_time")(y)
-    residual = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_residual")(x)
-    y = layers.Add(name=f"{name}_add")([y, residual])
+    if separable:
+        below = x.shape[-1]
+        y = layers.Conv2D(below, (1, 3), padding="same", use_bias=False, name=f"{name}_freq")(x)
+        y = layers.ReLU(name=f"{name}_freq_relu")(y)
+        y = layers.Conv2D(channels, (3, 1), padding="same", use_bias=last, name=f"{name}_time")(y)
+        residual = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_residual")(x)
+        y = layers.Add(name=f"{name}_add")([y, residual])
+    else:
+        y = layers.Conv2D(channels, 3, padding="same", use_bias=last, name=f"{name}_conv")(x)
     if last:  # a reconstruction is any real number
         return y
     return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_bn")(y))
@@ -25,6 +31,7 @@ def build_decoder(
     bins: int,
     outputs: int,
     stats: InputStats,
+    name: str = "decoder",
 ) -> keras.Model:
     """Build the mirror of `build_encoder`: its layers in reverse order, pooling up-sampled.
 
@@ -35,6 +42,7 @@ def build_decoder(
       bins: F, mel bins.
       outputs: slices to reconstruct (1 for CBoW, 2P for skip-gram).
       stats: the encoder's, to return to the log-mel scale.
+      name: of the model.
 
     Returns:
       A model from `[batch, inputs]` to log-mel slices `[batch, outputs, frames, bins]`.
@@ -46,9 +54,11 @@ def build_decoder(
     x = layers.ReLU()(layers.BatchNormalization(name="expand_bn")(x))
     x = layers.Reshape((rows, columns, config.channels[-1]))(x)
     below = (outputs, *config.channels[:-1])
-    for i, channels in reversed(list(enumerate(below, start=1))):
-        x = layers.UpSampling2D(2, interpolation="nearest", name=f"deconv{i}_up")(x)
-        x = _deconv_layer(x, channels, f"deconv{i}", last=i == 1)
+    shapes = zip(below, config.pools, strict=True)
+    for i, (channels, pooled) in reversed(list(enumerate(shapes, start=1))):
+        if pooled:
+            x = layers.UpSampling2D(2, interpolation="nearest", name=f"deconv{i}_up")(x)
+        x = _deconv_layer(x, channels, f"deconv{i}", separable=config.separable, last=i == 1)
     x = layers.Cropping2D(((0, rows * scale - frames), (0, columns * scale - bins)))(x)
     x = layers.Permute((3, 1, 2), name="slices_first")(x)
-    return keras.Model(z, restore_scale(stats)(x), name="decoder")
+    return keras.Model(z, restore_scale(stats)(x), name=name)

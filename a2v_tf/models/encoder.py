@@ -1,6 +1,7 @@
-"""The encoder: a log-mel slice to an embedding (ICLR section 4 and Table 1)."""
+"""The encoders: a log-mel slice to an embedding (ICLR section 4 and Table 1; SPL section IV)."""
 
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -12,21 +13,45 @@ class EncoderConfig:
     """The shape of an encoder.
 
     Attributes:
-      channels: output channels of each convolutional layer; each halves time and frequency.
+      channels: output channels of each convolutional layer.
       embedding_dim: d, outputs of the fully-connected layer.
+      separable: a layer is a convolution along time and one along frequency beside a pointwise
+        residual (ICLR Table 1); otherwise one 3x3 convolution (SPL).
+      pool_before_growth: halve time and frequency only after the layers that the next one has
+        more channels than (SPL); otherwise after every layer (ICLR).
     """
 
     channels: tuple[int, ...]
     embedding_dim: int
+    separable: bool = True
+    pool_before_growth: bool = False
+
+    @property
+    def pools(self) -> tuple[bool, ...]:
+        """For each convolutional layer, whether 2x2 max-pooling follows it."""
+        if not self.pool_before_growth:
+            return (True,) * len(self.channels)
+        grows = (after > here for here, after in itertools.pairwise(self.channels))
+        return (*grows, False)
 
     @property
     def step_frames(self) -> int:
         """Frames that one column of the last layer stands for: the least streaming step."""
-        return 2 ** len(self.channels)
+        return 2 ** sum(self.pools)
 
 
 ENCODERS = {
+    # ICLR Table 1.
     "small": EncoderConfig(channels=(8, 16, 32, 64, 128), embedding_dim=128),
+    # ICLR section 4, "Impact of encoder architecture size": channels x4.
+    "large": EncoderConfig(channels=(32, 64, 128, 256, 512), embedding_dim=256),
+    # SPL section IV, "Encoder architecture".
+    "vgg6": EncoderConfig(
+        channels=(64, 128, 256, 256, 512, 512),
+        embedding_dim=128,
+        separable=False,
+        pool_before_growth=True,
+    ),
 }
 
 
@@ -53,26 +78,31 @@ def restore_scale(stats: InputStats) -> layers.Layer:
 
 
 def conv_layer(
-    x: keras.KerasTensor, channels: int, name: str, *, folded: bool = False
+    x: keras.KerasTensor, channels: int, name: str, *, separable: bool, folded: bool = False
 ) -> keras.KerasTensor:
-    """One convolutional layer of Table 1, before its pooling.
+    """One convolutional layer, before its pooling; then batch norm and ReLU.
 
-    A convolution along time (3x1), then one along frequency (1x3), in parallel to a pointwise
-    residual; then batch norm and ReLU. Time is padded before the first frame only (causal), so
-    that the layer can stream.
+    Separable (ICLR): a convolution along time (3x1), then one along frequency (1x3), in parallel
+    to a pointwise residual. Otherwise (SPL): one 3x3 convolution. Time is padded before the first
+    frame only (causal), so that the layer can stream.
 
     Args:
       x: `[batch, time, frequency, channels in]`.
       channels: channels out.
       name: prefix of the Keras layers' names.
+      separable: which of the two.
       folded: leave batch norm out and give the convolutions a bias to fold it into.
     """
-    y = layers.ZeroPadding2D(((2, 0), (0, 0)), name=f"{name}_pad")(x)
-    y = layers.Conv2D(channels, (3, 1), use_bias=False, name=f"{name}_time")(y)
-    y = layers.ReLU(name=f"{name}_time_relu")(y)
-    y = layers.Conv2D(channels, (1, 3), padding="same", use_bias=folded, name=f"{name}_freq")(y)
-    residual = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_residual")(x)
-    y = layers.Add(name=f"{name}_add")([y, residual])
+    if separable:
+        y = layers.ZeroPadding2D(((2, 0), (0, 0)), name=f"{name}_pad")(x)
+        y = layers.Conv2D(channels, (3, 1), use_bias=False, name=f"{name}_time")(y)
+        y = layers.ReLU(name=f"{name}_time_relu")(y)
+        y = layers.Conv2D(channels, (1, 3), padding="same", use_bias=folded, name=f"{name}_freq")(y)
+        residual = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_residual")(x)
+        y = layers.Add(name=f"{name}_add")([y, residual])
+    else:
+        y = layers.ZeroPadding2D(((2, 0), (1, 1)), name=f"{name}_pad")(x)
+        y = layers.Conv2D(channels, 3, use_bias=folded, name=f"{name}_conv")(y)
     if not folded:
         y = layers.BatchNormalization(name=f"{name}_bn")(y)
     return layers.ReLU(name=f"{name}_relu")(y)
@@ -90,9 +120,10 @@ def _convolutions(
     log_mel = keras.Input((frames, bins), name="log_mel")
     x = standardise(stats)(log_mel)
     x = layers.Reshape((-1, bins, 1), name="add_channel")(x)
-    for i, channels in enumerate(config.channels, start=1):
-        x = conv_layer(x, channels, f"conv{i}", folded=folded)
-        x = layers.MaxPooling2D(2, padding="same", name=f"conv{i}_pool")(x)
+    for i, (channels, pool) in enumerate(zip(config.channels, config.pools, strict=True), start=1):
+        x = conv_layer(x, channels, f"conv{i}", separable=config.separable, folded=folded)
+        if pool:
+            x = layers.MaxPooling2D(2, padding="same", name=f"conv{i}_pool")(x)
     return log_mel, x
 
 
@@ -104,11 +135,11 @@ def build_encoder(
     *,
     folded: bool = False,
 ) -> keras.Model:
-    """Build the encoder: convolutional layers, each with 2x2 max-pooling, then global max-pooling
-    and a fully-connected layer.
+    """Build the encoder: convolutional layers with 2x2 max-pooling, then global max-pooling and a
+    fully-connected layer.
 
     Args:
-      config: channels and embedding size.
+      config: its shape.
       frames: N, frames of a slice; None builds for any.
       bins: F, mel bins.
       stats: standardises the input, so that the zeros of the causal padding mean "average".
@@ -155,19 +186,23 @@ def build_stream_encoder(
 def fold_batch_norm(encoder: keras.Model, folded: keras.Model) -> None:
     """Give `folded` the weights of `encoder`, batch norm folded into the convolutions before it.
 
-    Batch norm scales and shifts the sum of the frequency and the residual convolution by constants
-    a channel, so both kernels take the scale and one bias the shift.
+    Batch norm scales and shifts what the convolutions before it sum up (the frequency and the
+    residual one, or the only one) by constants a channel, so their kernels take the scale and one
+    bias the shift.
     """
+    names = {layer.name for layer in folded.layers}
     for layer in encoder.layers:
         if not isinstance(layer, layers.BatchNormalization):
             continue
         prefix = layer.name.removesuffix("_bn")
         gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in layer.get_weights())
         scale = gamma / np.sqrt(variance + layer.epsilon)
-        (freq,) = encoder.get_layer(f"{prefix}_freq").get_weights()
-        (residual,) = encoder.get_layer(f"{prefix}_residual").get_weights()
-        time = encoder.get_layer(f"{prefix}_time").get_weights()
-        folded.get_layer(f"{prefix}_time").set_weights(time)
-        folded.get_layer(f"{prefix}_freq").set_weights([freq * scale, beta - mean * scale])
-        folded.get_layer(f"{prefix}_residual").set_weights([residual * scale])
+        biased = f"{prefix}_freq" if f"{prefix}_freq" in names else f"{prefix}_conv"
+        (kernel,) = encoder.get_layer(biased).get_weights()
+        folded.get_layer(biased).set_weights([kernel * scale, beta - mean * scale])
+        if f"{prefix}_freq" in names:
+            (residual,) = encoder.get_layer(f"{prefix}_residual").get_weights()
+            folded.get_layer(f"{prefix}_residual").set_weights([residual * scale])
+            time = encoder.get_layer(f"{prefix}_time").get_weights()
+            folded.get_layer(f"{prefix}_time").set_weights(time)
     folded.get_layer("embedding").set_weights(encoder.get_layer("embedding").get_weights())

@@ -1,10 +1,7 @@
-"""The self-supervised tasks: a module each, all with the same few names.
+"""The tasks, a module each with the same few names.
 
-`LEARNING_RATE` and `LOSS` are the task's defaults; `crop_frames(slicing)` says how much of a clip
-an example takes, `examples(log_mel, slicing)` cuts inputs and targets out of it in-graph, and
-`build(config, slicing, bins, stats)` makes the Keras model.
+`LEARNING_RATE` and `LOSS` are the papers'; `SLICES` names the methods of `Crops` whose slices the
+encoder hears, `targets(crops)` cuts what the head is to find, `crop_frames(slicing)` says how much
+of a clip that takes, and `head(z, setup)` is built on the embeddings. `multi_head` puts them
+together, for one task or for several; `supervised` learns from labels instead.
 """
-
-from a2v_tf.tasks import cbow
-
-TASKS = {"cbow": cbow}

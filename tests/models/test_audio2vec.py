@@ -1,4 +1,4 @@
-"""The CBoW model and its decoder."""
+"""The models that are trained: one encoder, heads, and the decoder."""
 
 import importlib.util
 import os
@@ -12,41 +12,111 @@ import numpy as np
 import pytest
 
 import a2v_tf.models
-from a2v_tf.models.audio2vec import build_cbow
+from a2v_tf.models import heads
+from a2v_tf.models.audio2vec import build_model
+from a2v_tf.models.classifier import build_classifier
 from a2v_tf.models.decoder import build_decoder
-from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats
+from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats, build_encoder
 
-SMALL = ENCODERS["small"]
 TINY = EncoderConfig(channels=(4, 8), embedding_dim=6)
+TINY_VGG = EncoderConfig((4, 4, 8), 6, separable=False, pool_before_growth=True)
+STATS = InputStats(-1.0, 4.0)
 
 
-def test_decoder_mirrors_the_encoder():
-    decoder = build_decoder(SMALL, 512, 96, 64, 1, InputStats())
-    sizes = [decoder.get_layer(f"deconv{i}_add").output.shape[1:] for i in (5, 4, 3, 2, 1)]
-    assert sizes == [(6, 4, 64), (12, 8, 32), (24, 16, 16), (48, 32, 8), (96, 64, 1)]
+def decode(config: EncoderConfig, frames: int, bins: int, outputs: int, stats: InputStats):
+    return lambda z: heads.reconstruct(z, "decode", config, frames, bins, outputs, stats)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "convolution", "sizes"),
+    [
+        ("small", "add", [(6, 4, 64), (12, 8, 32), (24, 16, 16), (48, 32, 8), (96, 64, 1)]),
+        (
+            "vgg6",
+            "conv",
+            [
+                *[(12, 8, 512), (12, 8, 256)],
+                *[(24, 16, 256), (24, 16, 128), (48, 32, 64), (96, 64, 1)],
+            ],
+        ),
+    ],
+)
+def test_decoder_mirrors_the_encoder(encoder, convolution, sizes):
+    decoder = build_decoder(ENCODERS[encoder], 512, 96, 64, 1, InputStats())
+    layers = [decoder.get_layer(f"deconv{i}_{convolution}") for i in range(len(sizes), 0, -1)]
+    assert [layer.output.shape[1:] for layer in layers] == sizes
     assert decoder.output_shape == (None, 1, 96, 64)
 
 
-@pytest.mark.parametrize(("frames", "bins", "context"), [(96, 64, 2), (40, 29, 1), (9, 5, 3)])
-def test_cbow_shapes(frames, bins, context):
-    model = build_cbow(TINY, frames, bins, context, InputStats())
-    assert model(np.zeros((2, 2 * context, frames, bins))).shape == (2, frames, bins)
+@pytest.mark.parametrize("config", [TINY, TINY_VGG])
+@pytest.mark.parametrize(("frames", "bins", "slices"), [(96, 64, 4), (40, 29, 2), (9, 5, 3)])
+def test_shapes(config, frames, bins, slices):
+    head = decode(config, frames, bins, 2, STATS)
+    model = build_model(config, slices, frames, bins, STATS, {"a": (range(slices), head)})
+    out = model(np.zeros((2, slices, frames, bins)))
+    assert {name: value.shape for name, value in out.items()} == {"a": (2, 2, frames, bins)}
     assert model.get_layer("encoder").output_shape == (None, 6)
 
 
-def test_all_slices_share_one_encoder():
-    """Two equal slices in swapped places give the decoder swapped halves of the same numbers."""
-    model = build_cbow(TINY, 16, 8, 1, InputStats())
-    encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
-    x = np.random.default_rng(0).normal(size=(1, 2, 16, 8)).astype(np.float32)
-    z = np.concatenate([encoder(x[:, 0]), encoder(x[:, 1])], axis=1)
-    np.testing.assert_allclose(model(x), np.asarray(decoder(z))[:, 0], rtol=1e-4, atol=1e-5)
+def test_a_head_gets_the_embeddings_of_its_slices():
+    model = build_model(
+        TINY, 3, 16, 8, STATS, {"all": (range(3), lambda z: z), "some": ([2, 0], lambda z: z)}
+    )
+    encoder = model.get_layer("encoder")
+    x = np.random.default_rng(0).normal(size=(2, 3, 16, 8)).astype(np.float32)
+    z = np.stack([encoder(x[:, i]) for i in range(3)], axis=1)
+    np.testing.assert_allclose(model(x)["all"], z, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model(x)["some"], z[:, [2, 0]], rtol=1e-4, atol=1e-5)
+
+
+def test_noise_is_heard_in_training_only_and_has_the_scale_of_the_values():
+    stats = InputStats(0.0, 25.0)
+    model = build_model(TINY, 1, 64, 64, stats, {"z": ([0], lambda z: z)}, noise=0.5)
+    x = np.zeros((1, 1, 64, 64), np.float32)
+    np.testing.assert_array_equal(model(x)["z"], model.get_layer("encoder")(x[:, 0])[:, None])
+    noisy = keras.Model(model.input, model.get_layer("noisy").output)
+    assert np.std(noisy(x, training=True)) == pytest.approx(2.5, rel=0.05)
+    assert np.std(noisy(x)) == 0
+
+
+def test_triplet_margin_is_the_triplet_loss():
+    """max(0, |a - p|² - |a - n|² + margin) / margin, of embeddings of length 1."""
+    z = np.random.default_rng(0).normal(size=(50, 3, 4)).astype(np.float32)
+    ours = keras.losses.hinge(np.ones((50, 1)), heads.triplet_margin(z, 0.2))
+    a, p, n = (z / np.linalg.norm(z, axis=-1, keepdims=True)).transpose(1, 0, 2)
+    to_positive, to_negative = ((a - p) ** 2).sum(-1), ((a - n) ** 2).sum(-1)
+    want = np.maximum(0, to_positive - to_negative + 0.2) / 0.2
+    assert 0 < (want == 0).sum() < 50
+    np.testing.assert_allclose(ours, want, rtol=1e-4, atol=1e-4)
+
+
+def test_variational_samples_around_the_mean_and_adds_the_divergence():
+    layer = heads.Variational(kl_weight=0.5)
+    mean = np.full((40_000, 1), 3.0, np.float32)
+    log_variance = np.full((40_000, 1), np.log(4.0), np.float32)
+    np.testing.assert_array_equal(layer(mean, log_variance), mean)
+    # KL(N(3, 4) || N(0, 1)) = (9 + 4 - 1 - log 4) / 2
+    np.testing.assert_allclose(layer.losses[0], 0.5 * 0.5 * (12 - np.log(4.0)), rtol=1e-5)
+    sample = np.asarray(layer(mean, log_variance, training=True))
+    assert sample.mean() == pytest.approx(3.0, abs=0.05)
+    assert sample.std() == pytest.approx(2.0, abs=0.05)
 
 
 def test_reconstruction_is_on_the_log_mel_scale():
-    model = build_cbow(TINY, 16, 8, 1, InputStats(mean=-40.0, variance=1e-4))
-    out = np.asarray(model(np.full((3, 2, 16, 8), -40.0)))
+    stats = InputStats(mean=-40.0, variance=1e-4)
+    model = build_model(TINY, 2, 16, 8, stats, {"a": (range(2), decode(TINY, 16, 8, 1, stats))})
+    out = np.asarray(model(np.full((3, 2, 16, 8), -40.0))["a"])
     np.testing.assert_allclose(out, -40.0, atol=0.5)
+
+
+def test_classifier_has_a_linear_head_for_each_data_set():
+    encoder = build_encoder(TINY, 16, 8, STATS)
+    x = np.random.default_rng(0).normal(size=(2, 16, 8)).astype(np.float32)
+    model = build_classifier(encoder, {"a": 3, "b": 5})
+    weights, bias = model.get_layer("b").get_weights()
+    np.testing.assert_allclose(model(x)["b"], encoder(x) @ weights + bias, rtol=1e-4, atol=1e-5)
+    assert model(x)["a"].shape == (2, 3)
+    assert build_classifier(encoder, {"a": 3}, hidden=7).get_layer("a_hidden").units == 7
 
 
 def test_models_import_no_tensorflow():
@@ -57,18 +127,30 @@ def test_models_import_no_tensorflow():
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_trains_a_step_under_jax():
+    """Every kind of head."""
     script = """
 import sys, numpy as np, keras
-from a2v_tf.models.audio2vec import build_cbow
+from a2v_tf.models import heads
+from a2v_tf.models.audio2vec import build_model
 from a2v_tf.models.encoder import ENCODERS, InputStats
 assert keras.backend.backend() == "jax"
 assert "tensorflow" not in sys.modules
-model = build_cbow(ENCODERS["small"], 96, 64, 2, InputStats())
-model.compile(keras.optimizers.Adam(1e-3), "mean_squared_error")
+small, stats = ENCODERS["small"], InputStats()
+def variational(z):
+    z = heads.Variational(0.01)(z, keras.layers.Dense(128)(z))
+    return heads.reconstruct(z, "decode", small, 96, 64, 1, stats)
+model = build_model(small, 3, 96, 64, stats, {
+    "decode": ([0, 2], variational),
+    "gap": ([0, 1], lambda z: heads.probability(z, "gap")),
+    "triplet": (range(3), lambda z: heads.triplet_margin(z, 0.1)),
+}, noise=0.1)
+model.compile(keras.optimizers.Adam(1e-3), {
+    "decode": "mean_squared_error", "gap": "binary_crossentropy", "triplet": "hinge"})
 rng = np.random.default_rng(0)
-x, y = rng.normal(size=(4, 4, 96, 64)), rng.normal(size=(4, 96, 64))
+x = rng.normal(size=(4, 3, 96, 64))
+y = {"decode": x[:, 1:2], "gap": rng.uniform(size=(4, 1)), "triplet": np.ones((4, 1))}
 before = [w.copy() for w in model.get_layer("encoder").get_weights()]
-losses = [float(model.train_on_batch(x, y)) for _ in range(5)]
+losses = [float(model.train_on_batch(x, y, return_dict=True)["loss"]) for _ in range(8)]
 after = model.get_layer("encoder").get_weights()
 assert losses[-1] < losses[0], losses
 assert any((a != b).any() for a, b in zip(after, before))
@@ -80,11 +162,3 @@ print("trained under", keras.backend.backend())
     )
     assert run.returncode == 0, run.stderr
     assert "trained under jax" in run.stdout
-
-
-def test_survives_saving(tmp_path):
-    model = build_cbow(TINY, 16, 8, 1, InputStats(-1.0, 4.0))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    x = np.random.default_rng(0).normal(size=(2, 2, 16, 8)).astype(np.float32)
-    np.testing.assert_array_equal(loaded(x), model(x))

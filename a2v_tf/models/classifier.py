@@ -1,0 +1,28 @@
+"""An encoder with a linear head for each labelled data set (ICLR section 4, Supervised)."""
+
+from collections.abc import Mapping
+
+import keras
+from keras import layers
+
+
+def build_classifier(
+    encoder: keras.Model, heads: Mapping[str, int], hidden: int | None = None
+) -> keras.Model:
+    """Build the model that is trained end to end on labels.
+
+    Args:
+      encoder: log-mel `[batch, N, F]` to embeddings `[batch, d]`.
+      heads: for each data set the number of its classes.
+      hidden: units of one more fully-connected layer with ReLU in each head (ICLR Table 5).
+
+    Returns:
+      A model from log-mel `[batch, N, F]` to a dict of logits `[batch, classes]`.
+    """
+    x = keras.Input(encoder.input_shape[1:], name="log_mel")
+    z = encoder(x)
+    outputs = {}
+    for name, classes in heads.items():
+        y = layers.Dense(hidden, activation="relu", name=f"{name}_hidden")(z) if hidden else z
+        outputs[name] = layers.Dense(classes, name=name)(y)
+    return keras.Model(x, outputs, name="classifier")

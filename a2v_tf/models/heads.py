@@ -1,0 +1,83 @@
+"""The heads of the tasks: from embeddings `[batch, S, d]` to their outputs (ICLR section 3)."""
+
+import keras
+from keras import layers
+
+from a2v_tf.models.decoder import build_decoder
+from a2v_tf.models.encoder import EncoderConfig, InputStats
+
+HIDDEN = 64  # units of TemporalGap's hidden layer
+
+
+def reconstruct(
+    z: keras.KerasTensor,
+    name: str,
+    config: EncoderConfig,
+    frames: int,
+    bins: int,
+    outputs: int,
+    stats: InputStats,
+) -> keras.KerasTensor:
+    """Decode the concatenated embeddings to log-mel slices `[batch, outputs, frames, bins]`."""
+    size = z.shape[1] * z.shape[2]
+    decoder = build_decoder(config, size, frames, bins, outputs, stats, name=f"{name}_decoder")
+    return decoder(layers.Reshape((size,))(z))
+
+
+def probability(z: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """One number in [0, 1], `[batch, 1]`, from the concatenated embeddings by one hidden layer."""
+    x = layers.Flatten()(z)
+    x = layers.Dense(HIDDEN, activation="relu", name=f"{name}_hidden")(x)
+    return layers.Dense(1, activation="sigmoid", name=f"{name}_output")(x)
+
+
+def triplet_margin(z: keras.KerasTensor, margin: float) -> keras.KerasTensor:
+    """How much closer the anchor is to the positive than to the negative, `[batch, 1]`.
+
+    Args:
+      z: embeddings of anchor, positive and negative, `[batch, 3, d]`.
+      margin: the distance that counts as 1, so that the hinge loss with target 1 is the triplet
+        loss max(0, |a - p|² - |a - n|² + margin), over the margin.
+
+    Squared Euclidean distances are between embeddings of length 1: otherwise a longer embedding
+    alone would satisfy any margin.
+    """
+    z = layers.UnitNormalization()(z)
+    anchor, positive, negative = (z[:, i] for i in range(3))
+    to_positive = keras.ops.sum(keras.ops.square(anchor - positive), axis=-1, keepdims=True)
+    to_negative = keras.ops.sum(keras.ops.square(anchor - negative), axis=-1, keepdims=True)
+    return (to_negative - to_positive) / margin
+
+
+@keras.saving.register_keras_serializable("a2v_tf")
+class Variational(layers.Layer):
+    """A sample from the posterior of a variational autoencoder, whose mean is the embedding.
+
+    Args:
+      kl_weight: of the Kullback-Leibler divergence from N(0, 1) in the training loss.
+
+    Inputs are the mean and the logarithm of the variance, both `[batch, ...]`; the output is a
+    sample while training, else the mean.
+    """
+
+    def __init__(self, kl_weight: float, **kwargs):
+        super().__init__(**kwargs)
+        self.kl_weight = kl_weight
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(
+        self, mean: keras.KerasTensor, log_variance: keras.KerasTensor, training: bool = False
+    ) -> keras.KerasTensor:
+        """Sample, and add the divergence to the loss."""
+        ops = keras.ops
+        divergence = 0.5 * (ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance)
+        per_example = ops.sum(divergence, axis=tuple(range(1, len(mean.shape))))
+        self.add_loss(self.kl_weight * ops.mean(per_example))
+        if not training:
+            return mean
+        noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
+        return mean + ops.exp(0.5 * log_variance) * noise
+
+    def get_config(self) -> dict:
+        """What saving needs to make the layer again."""
+        return {**super().get_config(), "kl_weight": self.kl_weight}

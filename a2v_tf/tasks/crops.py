@@ -1,0 +1,70 @@
+"""A batch of crops, and every set of slices that a task can ask of it."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from a2v_tf import slicing
+from a2v_tf.slicing import Slicing
+
+
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """Log-mel crops of clips. A method gives the same slices however often it is called.
+
+    Attributes:
+      log_mel: `[batch, T, F]`.
+      clip: int64 `[batch]`, the clip that each crop is from.
+      slicing: N, P, G and N_max.
+      key: int64 `[2]`, of everything random.
+    """
+
+    log_mel: tf.Tensor
+    clip: tf.Tensor
+    slicing: Slicing
+    key: tf.Tensor
+
+    def surrounding(self) -> tf.Tensor:
+        """X_(-P)..X_(-1), X_(1)..X_(P), `[batch, 2P, N, F]`."""
+        return slicing.context_slices(self.log_mel, self.slicing)[0]
+
+    def middle(self) -> tf.Tensor:
+        """X_(0), `[batch, 1, N, F]`."""
+        return slicing.middle_slice(self.log_mel, self.slicing)[:, None]
+
+    def pair(self) -> tf.Tensor:
+        """Two slices at random of each crop, `[batch, 2, N, F]`."""
+        return self._pair()[0]
+
+    def gap(self) -> tf.Tensor:
+        """Distance of the pair's slices over the greatest possible, `[batch, 1]` in [0, 1]."""
+        return self._pair()[1]
+
+    def other(self) -> tf.Tensor:
+        """A slice of another clip of the batch, `[batch, 1, N, F]`."""
+        return tf.gather(self.pair()[:, :1], self._other()[0])
+
+    def has_other(self) -> tf.Tensor:
+        """1 where `other` is of another clip, 0 where the batch has none, float32 `[batch]`."""
+        return tf.cast(self._other()[1], tf.float32)
+
+    def maybe_backwards(self) -> tf.Tensor:
+        """The middle slice, its frames in reverse order for half of the batch, like `middle`."""
+        middle = self.middle()
+        flip = tf.cast(self.backwards(), tf.bool)[:, :, None, None]
+        return tf.where(flip, tf.reverse(middle, [2]), middle)
+
+    def backwards(self) -> tf.Tensor:
+        """1 where `maybe_backwards` is reversed, else 0, float32 `[batch, 1]`."""
+        batch = tf.shape(self.log_mel)[0]
+        coin = tf.random.stateless_uniform([batch, 1], self._keys()[2], 0, 2, tf.int32)
+        return tf.cast(coin, tf.float32)
+
+    def _pair(self) -> tuple[tf.Tensor, tf.Tensor]:
+        return slicing.slice_pair(self.log_mel, self.slicing, self._keys()[0])
+
+    def _other(self) -> tuple[tf.Tensor, tf.Tensor]:
+        return slicing.other_clip(self.clip, self._keys()[1])
+
+    def _keys(self) -> tf.Tensor:
+        return tf.random.split(self.key, 3)

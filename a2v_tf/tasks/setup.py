@@ -1,0 +1,29 @@
+"""What the heads of all tasks are built from."""
+
+import dataclasses
+
+from a2v_tf.models.encoder import EncoderConfig, InputStats
+from a2v_tf.slicing import Slicing
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """Sizes and choices of a model.
+
+    Attributes:
+      config: the encoder.
+      slicing: N, P, G and N_max.
+      bins: F, mel bins.
+      stats: of the training data's log-mel values.
+      variant: of the autoencoder: plain, denoising or variational.
+      noise: what denoising adds, in standard deviations of the log-mel values.
+      margin: of the triplet loss, a squared distance on the unit sphere.
+    """
+
+    config: EncoderConfig
+    slicing: Slicing
+    bins: int
+    stats: InputStats
+    variant: str = "plain"
+    noise: float = 0.5
+    margin: float = 0.1

@@ -1,0 +1,50 @@
+"""Supervised: learn from labels, end to end; the upper bound that the papers compare with.
+
+ICLR section 4: Supervised is one labelled data set, MultiHead several that share the encoder; SPL
+section IV: AudioSet's labels. The encoder hears crops of N frames, `[batch, N, F]`; for each data
+set the target is a class, int32 `[batch]`, or several, multi-hot `[batch, classes]`, and the
+weights of the crops of other data sets are 0.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import keras
+
+from a2v_tf.models.classifier import build_classifier
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.tasks.setup import Setup
+
+if TYPE_CHECKING:
+    from a2v_tf.data.labelled import LabelledData
+
+LEARNING_RATE = 1e-3  # ICLR section 4, "Models"
+MULTI_LABEL_LEARNING_RATE = 1e-4  # SPL section IV, for AudioSet
+
+
+def learning_rate(datasets: "Sequence[LabelledData]") -> float:
+    """The papers' learning rate."""
+    multi_label = any(data.multi_label for data in datasets)
+    return MULTI_LABEL_LEARNING_RATE if multi_label else LEARNING_RATE
+
+
+def build(datasets: "Sequence[LabelledData]", setup: Setup) -> keras.Model:
+    """Build the model to train; its layer "encoder" is what is kept."""
+    encoder = build_encoder(setup.config, setup.slicing.frames, setup.bins, setup.stats)
+    return build_classifier(encoder, {data.name: len(data.classes) for data in datasets})
+
+
+def losses(datasets: "Sequence[LabelledData]") -> Mapping[str, dict]:
+    """The losses and metrics, as `keras.Model.compile` takes them.
+
+    An example counts in one data set's loss only, so each loss is over a part of the batch; the
+    sum of the weights being smaller makes up for that.
+    """
+    one_label = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    many_labels = keras.losses.BinaryCrossentropy(from_logits=True)
+    return {
+        "loss": {data.name: many_labels if data.multi_label else one_label for data in datasets},
+        "weighted_metrics": {
+            data.name: [] if data.multi_label else ["accuracy"] for data in datasets
+        },
+    }
