@@ -17,6 +17,9 @@ COMMANDS = {
     "a2v_embed": "a2v_tf.embed:run",
     "a2v_report": "a2v_tf.report:run",
     "a2v_evaluate": "a2v_tf.evaluate:run",
+    "a2v_summary": "a2v_tf.summary:run",
+    "a2v_reconstruct": "a2v_tf.reconstruct:run",
+    "a2v_gap": "a2v_tf.gap:run",
     "export_tflite": "a2v_tf.export.export_tflite:run",
 }
 

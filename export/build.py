@@ -12,6 +12,7 @@ from a2v_tf.export import check, convert, streaming
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.model_dir import read_config
+from a2v_tf.models.encoder import ENCODERS
 
 MODES = ("streaming", "window")
 STATES = ("internal", "external")
@@ -43,7 +44,8 @@ def export_file(
       model_dir: as `a2v_train` leaves it.
       output: the file to write.
       quantize: make the encoder int8; the front end stays float.
-      mode: "streaming" (one embedding every 320 ms) or "window" (one per 975 ms slice).
+      mode: "streaming" (one embedding each step of the encoder: 320 ms for small and large, 80 ms
+        for vgg6) or "window" (one per 975 ms slice).
       state: of a streaming model: "internal", with the signature `reset`, or "external": more
         inputs and outputs of `embed`.
       input: "pcm" or "log_mel".
@@ -78,7 +80,8 @@ def export_file(
         draw = functools.partial(draw_slices, data, frames, calibration_slices, seed, config)
         settings = {"data": data, "slices": calibration_slices, "seed": seed}
     window = convert.model_of(model_dir, draw, settings)
-    content = fb.write(build_form(window, mode=mode, state=state, input=input))
+    step = _step_frames(config)
+    content = fb.write(build_form(window, mode=mode, state=state, input=input, step=step))
     summary = {
         "output": str(output),
         "file_bytes": len(content),
@@ -87,7 +90,7 @@ def export_file(
         "input": input,
         "quantized": quantize,
         "calibration": settings or None,
-        **_check_content(content, window, mode, input, quantize),
+        **_check_content(content, window, mode, input, quantize, step),
     }
     try:
         convert.write_whole(output, content)
@@ -96,13 +99,19 @@ def export_file(
     return summary
 
 
-def build_form(window: fb.Model, *, mode: str, state: str = "internal", input: str) -> fb.Model:
-    """Rewrite the window model into the form asked for.
+def build_form(
+    window: fb.Model,
+    *,
+    mode: str,
+    state: str = "internal",
+    input: str,
+    step: int = streaming.STEP_FRAMES,
+) -> fb.Model:
+    """Rewrite the window model into the form asked for; a streaming one takes `step` frames.
 
     Raises:
       A2vError: the model cannot stream.
     """
-    step = streaming.STEP_FRAMES
     if mode == "window":
         if input == "log_mel":
             return window
@@ -113,7 +122,9 @@ def build_form(window: fb.Model, *, mode: str, state: str = "internal", input: s
     return streaming.with_internal_state(model) if state == "internal" else model
 
 
-def build_offline(window: fb.Model, steps: int, *, input: str) -> fb.Model:
+def build_offline(
+    window: fb.Model, steps: int, *, input: str, step: int = streaming.STEP_FRAMES
+) -> fb.Model:
     """The form that computes `steps` steps of a stream at once, to compare the others with.
 
     Its PCM starts with the 240 samples of silence that a stream starts with.
@@ -121,7 +132,7 @@ def build_offline(window: fb.Model, steps: int, *, input: str) -> fb.Model:
     Raises:
       A2vError: the model cannot stream.
     """
-    model = streaming.to_offline(window, steps * streaming.STEP_FRAMES, streaming.STEP_FRAMES)
+    model = streaming.to_offline(window, steps * step, step)
     return _with_front_end(model, 0) if input == "pcm" else model
 
 
@@ -184,7 +195,7 @@ def _check_output(output: pathlib.Path) -> None:
 
 
 def _check_content(
-    content: bytes, window: fb.Model, mode: str, input: str, quantized: bool
+    content: bytes, window: fb.Model, mode: str, input: str, quantized: bool, step: int
 ) -> dict[str, Any]:
     model = fb.read(content)
     facts = check.check_file(model, quantized=quantized)
@@ -193,26 +204,31 @@ def _check_content(
     embedding = fb.names(fb.signature(model, "embed").outputs)["embedding"]
     return {
         "window_frames": streaming.frames_of(window),
-        "hop_ms": _hop_ms() if mode == "streaming" else None,
+        "hop_ms": _hop_ms(step) if mode == "streaming" else None,
         "embedding_dim": fb.shape(model.subgraphs[0].tensors[embedding])[-1],
         **facts,
-        "exactness": _exactness(content, window, mode, input, quantized),
+        "exactness": _exactness(content, window, mode, input, quantized, step),
     }
 
 
 def _exactness(
-    content: bytes, window: fb.Model, mode: str, input: str, quantized: bool
+    content: bytes, window: fb.Model, mode: str, input: str, quantized: bool, step: int
 ) -> dict[str, Any] | None:
     """Compare with the offline form; None for a window model of an encoder that cannot stream."""
     steps = _CHECKED_STEPS
     if mode == "window":
-        steps = streaming.frames_of(window) // streaming.STEP_FRAMES
+        steps = streaming.frames_of(window) // step
     try:
-        offline = fb.write(build_offline(window, steps, input=input))
+        offline = fb.write(build_offline(window, steps, input=input, step=step))
     except A2vError:
         return None
     return check.check_exactness(content, offline, steps, quantized=quantized)
 
 
-def _hop_ms() -> float:
-    return 1000 * streaming.STEP_FRAMES * FRONT_END.hop_length / FRONT_END.sample_rate
+def _step_frames(config: dict[str, Any]) -> int:
+    """Frames that arrive at once in a stream: those of one column of the encoder's last layer."""
+    return ENCODERS[config["encoder"]].step_frames
+
+
+def _hop_ms(step: int) -> float:
+    return 1000 * step * FRONT_END.hop_length / FRONT_END.sample_rate

@@ -20,7 +20,7 @@ import numpy as np
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 
-STEP_FRAMES = 32  # 320 ms: what the pools of all our encoders divide
+STEP_FRAMES = 32  # 320 ms: what the five pools of the small encoder make of one column
 STATE = "state_"  # how the name of every state tensor starts
 _TIME = 1  # the axis of time in [batch, frames, bins] and [batch, frames, bins, channels]
 _ELEMENTWISE = {"ADD", "SUB", "MUL", "RELU", "RELU6", "QUANTIZE", "DEQUANTIZE"}

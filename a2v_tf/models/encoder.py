@@ -91,7 +91,8 @@ def conv_layer(
       channels: channels out.
       name: prefix of the Keras layers' names.
       separable: which of the two.
-      folded: leave batch norm out and give the convolutions a bias to fold it into.
+      folded: of a separable layer leave batch norm out, and give a convolution a bias to fold it
+        into.
     """
     if separable:
         y = layers.ZeroPadding2D(((2, 0), (0, 0)), name=f"{name}_pad")(x)
@@ -102,7 +103,7 @@ def conv_layer(
         y = layers.Add(name=f"{name}_add")([y, residual])
     else:
         y = layers.ZeroPadding2D(((2, 0), (1, 1)), name=f"{name}_pad")(x)
-        y = layers.Conv2D(channels, 3, use_bias=folded, name=f"{name}_conv")(y)
+        y = layers.Conv2D(channels, 3, use_bias=False, name=f"{name}_conv")(y)
     if not folded:
         y = layers.BatchNormalization(name=f"{name}_bn")(y)
     return layers.ReLU(name=f"{name}_relu")(y)
@@ -186,23 +187,20 @@ def build_stream_encoder(
 def fold_batch_norm(encoder: keras.Model, folded: keras.Model) -> None:
     """Give `folded` the weights of `encoder`, batch norm folded into the convolutions before it.
 
-    Batch norm scales and shifts what the convolutions before it sum up (the frequency and the
-    residual one, or the only one) by constants a channel, so their kernels take the scale and one
-    bias the shift.
+    Batch norm scales and shifts the sum of the frequency and the residual convolution by constants
+    a channel, so both kernels take the scale and one bias the shift. (Where it follows a single
+    convolution, the converter folds it.)
     """
-    names = {layer.name for layer in folded.layers}
     for layer in encoder.layers:
         if not isinstance(layer, layers.BatchNormalization):
             continue
         prefix = layer.name.removesuffix("_bn")
         gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in layer.get_weights())
         scale = gamma / np.sqrt(variance + layer.epsilon)
-        biased = f"{prefix}_freq" if f"{prefix}_freq" in names else f"{prefix}_conv"
-        (kernel,) = encoder.get_layer(biased).get_weights()
-        folded.get_layer(biased).set_weights([kernel * scale, beta - mean * scale])
-        if f"{prefix}_freq" in names:
-            (residual,) = encoder.get_layer(f"{prefix}_residual").get_weights()
-            folded.get_layer(f"{prefix}_residual").set_weights([residual * scale])
-            time = encoder.get_layer(f"{prefix}_time").get_weights()
-            folded.get_layer(f"{prefix}_time").set_weights(time)
+        (freq,) = encoder.get_layer(f"{prefix}_freq").get_weights()
+        (residual,) = encoder.get_layer(f"{prefix}_residual").get_weights()
+        time = encoder.get_layer(f"{prefix}_time").get_weights()
+        folded.get_layer(f"{prefix}_time").set_weights(time)
+        folded.get_layer(f"{prefix}_freq").set_weights([freq * scale, beta - mean * scale])
+        folded.get_layer(f"{prefix}_residual").set_weights([residual * scale])
     folded.get_layer("embedding").set_weights(encoder.get_layer("embedding").get_weights())

@@ -15,8 +15,7 @@ from a2v_tf.models.encoder import (
 
 SMALL = ENCODERS["small"]
 STATS = InputStats(mean=-1.3, variance=5.0)
-# ICLR Table 1, "Num. params", to the unit: weights of the convolutions of each layer, and the FC.
-TABLE_1 = {"conv1": 224, "conv2": 1_280, "conv3": 5_120, "conv4": 20_480, "conv5": 81_920}
+VGG = EncoderConfig((4, 4, 8, 8), 7, separable=False, pool_before_growth=True)
 
 
 def randomise(model: keras.Model, seed: int = 0) -> None:
@@ -27,39 +26,45 @@ def randomise(model: keras.Model, seed: int = 0) -> None:
             layer.set_weights([rng.uniform(0.5, 2.0, w.shape) for w in layer.get_weights()])
 
 
-def test_weights_per_layer_equal_table_1():
+def test_batch_norm_is_all_that_table_1_leaves_out():
     encoder = build_encoder(SMALL, 96, 64, STATS)
-    kernels = {w.path: int(np.prod(w.shape)) for w in encoder.weights if w.name == "kernel"}
-    for name, weights in TABLE_1.items():
-        assert sum(n for path, n in kernels.items() if path.startswith(f"{name}_")) == weights
-    assert encoder.get_layer("embedding").count_params() == 16_384
-    assert sum(kernels.values()) == 125_408
+    kernels = [int(np.prod(w.shape)) for w in encoder.weights if w.name == "kernel"]
+    assert sum(kernels) == 125_408
+    rest = encoder.count_params() - sum(kernels)
+    assert rest == 4 * sum(SMALL.channels)
 
 
-def test_activation_sizes_equal_table_1():
-    encoder = build_encoder(SMALL, 96, 64, STATS)
-    sizes = [encoder.get_layer(f"conv{i}_pool").output.shape[1:] for i in range(1, 6)]
-    assert sizes == [(48, 32, 8), (24, 16, 16), (12, 8, 32), (6, 4, 64), (3, 2, 128)]
-    assert encoder.output_shape == (None, 128)
+def test_the_papers_encoders():
+    """ICLR: channels x4, d=256. SPL: pooling wherever the next layer has more channels."""
+    small, large, vgg6 = (ENCODERS[name] for name in ("small", "large", "vgg6"))
+    assert large.channels == tuple(4 * channels for channels in small.channels)
+    assert (small.embedding_dim, large.embedding_dim, vgg6.embedding_dim) == (128, 256, 128)
+    assert vgg6.channels == (64, 128, 256, 256, 512, 512)
+    assert vgg6.pools == (True, True, False, True, False, False)
+    assert small.pools == (True,) * 5
+    assert (small.step_frames, large.step_frames, vgg6.step_frames) == (32, 32, 8)
 
 
 @pytest.mark.parametrize(("frames", "bins"), [(96, 64), (96, 29), (40, 29), (17, 5), (1, 1)])
-def test_any_slice_shape(frames, bins):
-    encoder = build_encoder(SMALL, frames, bins, STATS)
-    assert encoder(np.zeros((2, frames, bins))).shape == (2, 128)
+@pytest.mark.parametrize("config", [SMALL, VGG])
+def test_any_slice_shape(config, frames, bins):
+    encoder = build_encoder(config, frames, bins, STATS)
+    assert encoder(np.zeros((2, frames, bins))).shape == (2, config.embedding_dim)
 
 
-def test_time_is_causal():
-    """A frame changes nothing in the columns that end before it: 32 frames make a column."""
-    encoder = build_encoder(SMALL, None, 64, STATS)
+@pytest.mark.parametrize(("config", "last"), [(SMALL, "conv5_pool"), (VGG, "conv4_relu")])
+def test_time_is_causal(config, last):
+    """A frame changes nothing in the columns that end before it."""
+    encoder = build_encoder(config, None, 64, STATS)
     randomise(encoder)
-    columns = keras.Model(encoder.input, encoder.get_layer("conv5_pool").output)
+    columns = keras.Model(encoder.input, encoder.get_layer(last).output)
     x = np.random.default_rng(0).normal(size=(1, 128, 64)).astype(np.float32)
     changed = x.copy()
     changed[:, 64:] += 1.0
     before, after = np.asarray(columns(x)), np.asarray(columns(changed))
-    np.testing.assert_array_equal(before[:, :2], after[:, :2])
-    assert (before[:, 2:] != after[:, 2:]).any()
+    same = 64 // config.step_frames
+    np.testing.assert_array_equal(before[:, :same], after[:, :same])
+    assert (before[:, same:] != after[:, same:]).any()
 
 
 def test_input_is_standardised():
@@ -89,16 +94,18 @@ def test_survives_saving(tmp_path):
     np.testing.assert_array_equal(loaded(x), encoder(x))
 
 
-def test_stream_encoder_first_window_equals_the_encoder():
+@pytest.mark.parametrize("config", [SMALL, VGG])
+def test_stream_encoder_first_window_equals_the_encoder(config):
     """Before a stream begins the convolutions hear the zeros that a slice's padding has."""
-    encoder = build_encoder(SMALL, 96, 64, STATS)
+    encoder = build_encoder(config, 96, 64, STATS)
     randomise(encoder)
-    stream = build_stream_encoder(SMALL, 96, 64, STATS)
+    stream = build_stream_encoder(config, 96, 64, STATS)
     stream.set_weights(encoder.get_weights())
     x = np.random.default_rng(0).normal(-1, 2, (1, 160, 64)).astype(np.float32)
     embeddings = np.asarray(stream(x))
-    assert embeddings.shape == (1, 5, 128)
-    np.testing.assert_allclose(embeddings[:, 2], encoder(x[:, :96]), rtol=1e-4, atol=1e-5)
+    assert embeddings.shape == (1, 160 // config.step_frames, config.embedding_dim)
+    first = 96 // config.step_frames - 1
+    np.testing.assert_allclose(embeddings[:, first], encoder(x[:, :96]), rtol=1e-4, atol=1e-5)
 
 
 def test_stream_encoder_hears_three_columns():
