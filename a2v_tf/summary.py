@@ -36,8 +36,8 @@ class Row:
       output: its output, time x frequency x channels, after pooling.
       parameters: weights of its convolutions, or of the fully-connected layer. As in Table 1, batch
         norm's are left out: they fold into those.
-      flops: two for each multiplication, and two for each number that the layer puts out before
-        its pooling: what makes Table 1's figures. (Batch norm's scale and shift, it seems.)
+      flops: two for each multiplication, and two for each number before pooling (the residual sum
+        and the ReLU): what gives Table 1's figures.
     """
 
     name: str

@@ -54,6 +54,13 @@ class BadFiles:
             self._notes.add(name)
         logging.warning("%s: %s", name, remark)
 
+    def write_down(self, name: str, remark: str) -> None:
+        """Put a remark about a file that is not bad into `bad_files.csv`; it does not count."""
+        with self._lock:
+            logging.info("%s: %s", name, remark)
+            if self._csv:
+                _append_row(self._csv, name, remark)
+
     def check(self, seen: int, noun: str) -> None:
         """Raise `A2vError` if more than the allowed fraction of `seen` `noun` is bad."""
         bad = len(self._reasons)

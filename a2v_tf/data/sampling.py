@@ -25,8 +25,9 @@ SILENT = "digitally silent crops are left out"
 
 _DRAWS_AT_ONCE = 256
 
-# What a source draws: the crop, which is (float32 `[samples]`, int64 clip); bool, whether it is
-# usable; bool, whether it marks the end of an epoch instead.
+# What a source draws: the crop, which is (float32 `[samples]`, int64 clip), or of labelled data
+# (float32 `[samples]`, label); bool, whether it is usable; bool, whether it marks the end of an
+# epoch instead.
 Drawn = tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]
 
 
@@ -139,9 +140,10 @@ def forever(epoch: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
     return tf.data.Dataset.range(tf.int64.max).flat_map(epoch)
 
 
-def mark_end(crops: tf.data.Dataset, samples: int) -> tf.data.Dataset:
+def mark_end(crops: tf.data.Dataset) -> tf.data.Dataset:
     """Append an end marker to the `(crop, usable)` of one epoch, which makes them `Drawn`."""
-    no_crop = tf.zeros([samples]), tf.constant(-1, tf.int64)
+    crop_spec, _ = crops.element_spec
+    no_crop = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), crop_spec)
     end = tf.data.Dataset.from_tensors((no_crop, False, True))
     return crops.map(lambda crop, usable: (crop, usable, False)).concatenate(end)
 
@@ -155,7 +157,7 @@ def usable_only(crops: tf.data.Dataset, at_end: Callable[[int], None]) -> tf.dat
         a corpus with nothing usable would be read for ever.
 
     Returns:
-      Dataset of (float32 `[samples]`, int64 clip).
+      Dataset of the crops.
     """
 
     def end(count: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -22,9 +23,14 @@ _SHUFFLE_CROPS = 1024  # 160 MB of 16-bit CBoW crops
 _PROBED_CLIPS = 64
 _SEEN_BEFORE_JUDGING = 100
 
+# Records `skip` to `skip + take` of a file named `filename`.
+Shard = tfds.core.utils.shard_utils.FileInstruction
+
 
 class TfdsSource:
     """Crops of all the clips in a split of a prepared TFDS data set; see `sources.Source`."""
+
+    front_end = FRONT_END
 
     def __init__(self, spec: str, bad: BadFiles):
         """Open `spec`, "NAME[/CONFIG][:VERSION][:SPLIT]"; the split is train by default.
@@ -35,9 +41,9 @@ class TfdsSource:
         self.bad = bad
         self._spec = f"tfds:{spec}"
         name, split = _parse(self._spec)
-        builder = _prepared_builder(self._spec, name)
-        self._audio, self._rate = _audio_feature(self._spec, builder.info)
-        self._shards = _shards(self._spec, builder.info, split)
+        builder = prepared_builder(self._spec, name)
+        self._audio, self._rate = audio_feature(self._spec, builder.info)
+        self._shards = split_shards(self._spec, builder.info, split)
         self._clips = sum(shard.take for shard in self._shards)
         self._lengths = self._probe()
         self._lock = threading.Lock()
@@ -84,7 +90,7 @@ class TfdsSource:
                 )
 
             crops = (
-                self._records(order_key)
+                shuffled_records(self._shards, order_key)
                 .enumerate()
                 .map(crops_of_clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
                 .unbatch()
@@ -99,36 +105,9 @@ class TfdsSource:
                     deterministic=True,
                 )
             )
-            return sampling.mark_end(crops, samples)
+            return sampling.mark_end(crops)
 
         return sampling.usable_only(sampling.forever(epoch), at_end)
-
-    def _records(self, order_key: tf.Tensor) -> tf.data.Dataset:
-        """One epoch of (shard index, record index, serialized example), the shards shuffled."""
-        files = tf.constant([str(shard.filename) for shard in self._shards])
-        skips = tf.constant([shard.skip for shard in self._shards], tf.int64)
-        takes = tf.constant([shard.take for shard in self._shards], tf.int64)
-
-        def read(shard: tf.Tensor) -> tf.data.Dataset:
-            first, end = skips[shard], skips[shard] + takes[shard]
-            # Each shard is read from a random record on, then from its start: a round that is
-            # shorter than an epoch would otherwise never see the ends of the shards.
-            turn = first + sampling.uniform_int(sampling.fold_in(order_key, shard), takes[shard])
-            records = tf.data.TFRecordDataset(files[shard])
-
-            def part(begin: tf.Tensor, end: tf.Tensor) -> tf.data.Dataset:
-                indices = tf.data.Dataset.range(begin, end)
-                return tf.data.Dataset.zip((indices, records.skip(begin)))
-
-            both = part(turn, end).concatenate(part(first, turn))
-            return both.map(lambda record, example: (shard, record, example))
-
-        return sampling.shuffled(len(self._shards), order_key).interleave(
-            read,
-            cycle_length=min(_SHARDS_AT_ONCE, len(self._shards)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
 
     def _crops_of_clip(
         self,
@@ -168,7 +147,7 @@ class TfdsSource:
         crops = np.empty([len(starts), samples], np.float32)
         for crop, start in zip(crops, starts, strict=True):
             span = decode.native_span(self._rate, len(audio), int(start), int(samples))
-            crop[:] = span.cut(_mono(audio[span.begin : span.end]))
+            crop[:] = span.cut(to_mono(audio[span.begin : span.end]))
         return crops
 
     def _finish(
@@ -213,8 +192,7 @@ class TfdsSource:
             self.bad.check(min(self._visits, self._clips), "clips seen")
 
     def _name(self, shard: int, record: int) -> str:
-        """The tfds_id of a clip, as `tfds.ReadConfig(add_tfds_id=True)` gives it."""
-        return f"{os.path.basename(self._shards[shard].filename)}__{record}"
+        return tfds_id(self._shards[shard], record)
 
     def _probe(self) -> np.ndarray:
         """Lengths in samples of the first clips, int64 `[clips]`."""
@@ -230,6 +208,39 @@ class TfdsSource:
         return float(sampling.positions_in(lengths, samples).mean())
 
 
+def shuffled_records(shards: Sequence[Shard], order_key: tf.Tensor) -> tf.data.Dataset:
+    """One epoch of (shard index, record index, serialized example), the shards shuffled."""
+    files = tf.constant([str(shard.filename) for shard in shards])
+    skips = tf.constant([shard.skip for shard in shards], tf.int64)
+    takes = tf.constant([shard.take for shard in shards], tf.int64)
+
+    def read(shard: tf.Tensor) -> tf.data.Dataset:
+        first, end = skips[shard], skips[shard] + takes[shard]
+        # Each shard is read from a random record on, then from its start: a round that is
+        # shorter than an epoch would otherwise never see the ends of the shards.
+        turn = first + sampling.uniform_int(sampling.fold_in(order_key, shard), takes[shard])
+        records = tf.data.TFRecordDataset(files[shard])
+
+        def part(begin: tf.Tensor, end: tf.Tensor) -> tf.data.Dataset:
+            indices = tf.data.Dataset.range(begin, end)
+            return tf.data.Dataset.zip((indices, records.skip(begin)))
+
+        both = part(turn, end).concatenate(part(first, turn))
+        return both.map(lambda record, example: (shard, record, example))
+
+    return sampling.shuffled(len(shards), order_key).interleave(
+        read,
+        cycle_length=min(_SHARDS_AT_ONCE, len(shards)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def tfds_id(shard: Shard, record: int) -> str:
+    """Name a clip as `tfds.ReadConfig(add_tfds_id=True)` does."""
+    return f"{os.path.basename(shard.filename)}__{record}"
+
+
 def _parse(spec: str) -> tuple[str, str]:
     """Split "tfds:NAME[/CONFIG][:VERSION][:SPLIT]" into name and split."""
     match = _SPEC.fullmatch(spec.removeprefix("tfds:"))
@@ -238,7 +249,12 @@ def _parse(spec: str) -> tuple[str, str]:
     return match["name"], match["split"] or "train"
 
 
-def _prepared_builder(spec: str, name: str) -> tfds.core.DatasetBuilder:
+def prepared_builder(spec: str, name: str) -> tfds.core.DatasetBuilder:
+    """Open the prepared data set `name`, one of ours or of TFDS.
+
+    Raises:
+      A2vError: in one line that begins with `data=SPEC`, as from the functions below.
+    """
     from a2v_tf.data import builders  # registers our own with TFDS
 
     try:
@@ -248,9 +264,9 @@ def _prepared_builder(spec: str, name: str) -> tfds.core.DatasetBuilder:
     except (ValueError, RuntimeError, ImportError) as error:
         raise A2vError(f"data={spec}: {_one_line(error)}") from error
     if not builder.is_prepared():
-        own = type(builder).__module__.startswith(builders.__name__)
+        own = [key for key, cls in builders.BUILDERS.items() if cls is type(builder)]
         how = (
-            f"`python -m {builders.__name__}.{builder.name} --manual_dir=DIR`"
+            f"`python -m {builders.__name__} --name={own[0]} --manual_dir=DIR`"
             if own
             else f"`tfds build {name}` (which needs apache-beam)"
         )
@@ -265,9 +281,7 @@ def _prepared_builder(spec: str, name: str) -> tfds.core.DatasetBuilder:
     return builder
 
 
-def _shards(
-    spec: str, info: tfds.core.DatasetInfo, split: str
-) -> list[tfds.core.utils.shard_utils.FileInstruction]:
+def split_shards(spec: str, info: tfds.core.DatasetInfo, split: str) -> list[Shard]:
     """Which records of which files make up the split."""
     try:
         shards = [shard for shard in info.splits[split].file_instructions if shard.take > 0]
@@ -279,7 +293,7 @@ def _shards(
     return shards
 
 
-def _audio_feature(
+def audio_feature(
     spec: str, info: tfds.core.DatasetInfo
 ) -> tuple[tfds.features.FeatureConnector, int]:
     """The feature named `audio` and its sample rate."""
@@ -300,7 +314,7 @@ def _audio_feature(
     return audio, int(rate)
 
 
-def _mono(audio: np.ndarray) -> np.ndarray:
+def to_mono(audio: np.ndarray) -> np.ndarray:
     """Convert `[length]` or `[length, channels]` of any dtype to float32 `[length]`."""
     audio = audio.astype(np.float32) / np.float32(_scale(tf.as_dtype(audio.dtype)))
     return audio if audio.ndim == 1 else audio.mean(axis=1)

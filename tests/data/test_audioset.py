@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from a2v_tf.data.builders.audioset import audioset
+from a2v_tf.data.labelled import open_labelled
 from a2v_tf.data.sources import open_source
 
 CLASSES = [(index, f"/m/{index:05d}", f"Class {index}, or so") for index in range(527)]
@@ -90,15 +91,8 @@ def built(tmp_path_factory) -> pathlib.Path:
 
 
 def _command(*flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "a2v_tf.data.builders.audioset", *flags]
+    command = [sys.executable, "-m", "a2v_tf.data.builders", "--name=audioset", *flags]
     return subprocess.run(command, capture_output=True, text=True)
-
-
-def test_the_command_says_what_is_wrong_on_one_line(tmp_path):
-    run = _command(f"--manual_dir={tmp_path / 'missing'}", f"--data_dir={tmp_path / 'data'}")
-    assert run.returncode == 1
-    assert run.stderr.splitlines()[-1].startswith(f"error: Manual directory {tmp_path}/missing")
-    assert "Traceback" not in run.stderr
 
 
 def _examples(built: pathlib.Path, split: str) -> dict[str, dict]:
@@ -150,6 +144,22 @@ def test_it_is_a_source(built, monkeypatch):
     assert source.describe() == "tfds:audioset:balanced+eval: 6 clips, about 0.00 hours, 0 skipped"
     crops = list(source.crops(8_000, seed=1, round_index=0).take(5).as_numpy_iterator())
     assert all(pcm.shape == (8_000,) and pcm.dtype == np.float32 for pcm, _ in crops)
+
+
+def test_it_is_labelled_data(built, monkeypatch):
+    builder = tfds.builder
+    monkeypatch.setattr(tfds, "builder", lambda name: builder(name, data_dir=built))
+    (data,) = open_labelled("audioset")
+    assert data.multi_label
+    assert len(data.classes) == 527
+    labels = {clip.name: (clip.label, clip.split) for clip, _ in data.clips()}
+    assert len(labels) == 6
+    names = [name for _, _, name in CLASSES]
+    wanted = {(f"{names[3]}|{names[1]}", "train"), (names[526], "train"), (names[5], "test")}
+    assert wanted < set(labels.values())
+    crops = data.crops(8_000, seed=1, round_index=0).take(6)
+    hot = {tuple(np.flatnonzero(label)) for _, label in crops.as_numpy_iterator()}
+    assert hot == {(1, 3), (526,), (0,)}
 
 
 def test_what_is_wrong_with_the_folder_is_said(tmp_path):

@@ -85,7 +85,9 @@ def test_crops_come_with_their_clip(data_dir):
     _store(data_dir, "clips", {"train": clips, "test": clips}, shards=3)
     crops = open_source("tfds:clips:train").crops(NEEDED, seed=1, round_index=0).take(300)
     drawn = {(round(pcm[0] * 32_768), int(clip)) for pcm, clip in crops.as_numpy_iterator()}
-    assert len(drawn) == len({level for level, _ in drawn}) == len({clip for _, clip in drawn}) == 10
+    assert (
+        len(drawn) == len({level for level, _ in drawn}) == len({clip for _, clip in drawn}) == 10
+    )
 
 
 _FINGERPRINT = """
@@ -196,7 +198,7 @@ def test_specs_that_cannot_be_used(data_dir, noise):
         ("tfds:", "expected tfds:NAME"),
         ("tfds:there_is_no_such_set", "TFDS knows no data set 'there_is_no_such_set'"),
         ("tfds:gtzan", r"run `tfds build gtzan` \(which needs apache-beam\), or set TFDS_DATA_DIR"),
-        ("tfds:audioset:eval", "`python -m a2v_tf.data.builders.audioset --manual_dir=DIR`"),
+        ("tfds:audioset:eval", "`python -m a2v_tf.data.builders --name=audioset --manual_dir=DIR`"),
         ("tfds:nsynth/nothing", "BuilderConfig nothing not found"),
         ("tfds:clips:valid", "no split 'valid'; there are train"),
         ("tfds:clips:train[5:]", "is empty|no split"),

@@ -1,15 +1,13 @@
 """AudioSet (Gemmeke et al., ICASSP 2017) from its CSV files and a folder of downloaded clips.
 
 ```sh
-python -m a2v_tf.data.builders.audioset --manual_dir=/data/audioset
+python -m a2v_tf.data.builders --name=audioset --manual_dir=/data/audioset
 ```
 """
 
-import concurrent.futures
 import csv
 import dataclasses
 import io
-import itertools
 import os
 from collections.abc import Iterable, Iterator
 
@@ -20,6 +18,7 @@ from absl import logging
 from etils import epath
 
 from a2v_tf.data import decode
+from a2v_tf.data.builders import base
 from a2v_tf.frontend import FRONT_END
 
 _SPLIT_CSVS = {
@@ -35,9 +34,6 @@ _SUFFIXES = (".wav", ".flac", ".ogg", ".m4a")
 
 # Downloaders cut a little more or less than the segment; beyond this the file is the whole video.
 _SLACK_SECONDS = 0.5
-
-_THREADS = 8
-_CLIPS_AT_ONCE = 64
 
 _CITATION = """
 @inproceedings{gemmeke2017audioset,
@@ -90,9 +86,7 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
             description=self.__doc__,
             features=tfds.features.FeaturesDict(
                 {
-                    # 16 kHz mono. As bytes: int16 would be stored as int64 numbers otherwise, and
-                    # parsed 25 times slower.
-                    "audio": tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding="bytes"),
+                    "audio": base.AUDIO,
                     # The names, in the class CSV's order, are known once it is read.
                     "labels": tfds.features.Sequence(
                         tfds.features.ClassLabel(num_classes=_CLASSES)
@@ -140,45 +134,25 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
     ) -> Iterator[tuple[str, dict]]:
         """Yield (key, example) of every clip that is there; list and count the others."""
 
-        def load(segment: Segment) -> tuple[Segment, np.ndarray | str]:
+        def load(segment: Segment) -> np.ndarray | str:
             path = find_clip(clips, segment)
             if path is None:
-                return segment, "not found"
+                return "not found"
             try:
-                return segment, load_segment(path, segment)
+                return load_segment(path, segment)
             except decode.DecodeError as error:
                 logging.warning("skipped %s: %s", path, error)
-                return segment, f"{os.path.basename(path)} {error}"
+                return f"{os.path.basename(path)} {error}"
 
         unused = []
-        with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-            segments = iter(segments)
-            # Chunk by chunk, since map() would queue, and then hold, the whole split.
-            while chunk := list(itertools.islice(segments, _CLIPS_AT_ONCE)):
-                for segment, audio in pool.map(load, chunk):
-                    if isinstance(audio, str):
-                        unused.append((segment, audio))
-                        continue
-                    labels = [mids[mid] for mid in segment.mids]
-                    example = {"audio": audio, "labels": labels}
-                    yield segment.key, example | {"ytid": segment.ytid, "start": segment.start}
-        self._report(split, unused)
-
-    def _report(self, split: str, unused: list[tuple[Segment, str]]) -> None:
-        missing = sum(reason == "not found" for _, reason in unused)
-        name = f"not_used_{split}.csv"
-        rows = io.StringIO()
-        writer = csv.writer(rows)
-        writer.writerow(["ytid", "start_seconds", "reason"])
-        writer.writerows((segment.ytid, f"{segment.start:g}", why) for segment, why in unused)
-        (epath.Path(self.data_path) / name).write_text(rows.getvalue())
-        logging.warning(
-            "audioset: split %s leaves out %d missing and %d corrupt clips, listed in %s",
-            split,
-            missing,
-            len(unused) - missing,
-            name,
-        )
+        for segment, audio in base.decoded(load, segments):
+            if isinstance(audio, str):
+                unused.append((segment.ytid, f"{segment.start:g}", audio))
+                continue
+            labels = [mids[mid] for mid in segment.mids]
+            example = {"audio": audio, "labels": labels}
+            yield segment.key, example | {"ytid": segment.ytid, "start": segment.start}
+        base.write_unused(self, split, ("ytid", "start_seconds", "reason"), unused)
 
 
 def read_classes(path: epath.Path) -> tuple[dict[str, int], list[str]]:
@@ -241,7 +215,7 @@ def load_segment(path: str, segment: Segment) -> np.ndarray:
     rate = FRONT_END.sample_rate
     duration = segment.end - segment.start
     if header.samples <= (duration + _SLACK_SECONDS) * rate:
-        return _to_int16(decode.read(path, header))
+        return base.to_int16(decode.read(path, header))
     stem = os.path.splitext(os.path.basename(path))[0]
     whole_video = stem in (segment.ytid, f"Y{segment.ytid}")
     start = round(segment.start * rate) if whole_video else 0
@@ -250,10 +224,4 @@ def load_segment(path: str, segment: Segment) -> np.ndarray:
         raise decode.DecodeError(
             f"lasts {header.samples / rate:.2f} s, but its segment starts at {segment.start:g} s"
         )
-    return _to_int16(decode.read(path, header, start, samples))
-
-
-def _to_int16(pcm: np.ndarray) -> np.ndarray:
-    if not np.isfinite(pcm).all():
-        raise decode.DecodeError("has NaN or infinite samples")
-    return np.clip(np.round(pcm * 32_768.0), -32_768, 32_767).astype(np.int16)
+    return base.to_int16(decode.read(path, header, start, samples))

@@ -1,0 +1,239 @@
+"""What the builders have in common: their features, where the files are, decoding, splitting."""
+
+import abc
+import concurrent.futures
+import csv
+import dataclasses
+import hashlib
+import io
+import itertools
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+from etils import epath
+
+from a2v_tf.data import decode
+from a2v_tf.frontend import FRONT_END
+
+SPLITS = ("train", "validation", "test")
+
+# 16 kHz mono. As bytes: int16 would be stored as int64 numbers otherwise, and parsed 25 times
+# slower.
+AUDIO = tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding="bytes")
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+_THREADS = 8
+_CLIPS_AT_ONCE = 64
+
+_Clip = TypeVar("_Clip")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipFile:
+    """A labelled clip that is still a file, or a part of one.
+
+    Attributes:
+      id: names the clip within the data set.
+      path: the file; None if the distribution lists it and it is not there.
+      labels: class name or index by label feature.
+      start: where the clip starts in the file, in samples at 16 kHz.
+      samples: its length at 16 kHz; None for up to the end of the file.
+    """
+
+    id: str
+    path: pathlib.Path | None
+    labels: Mapping[str, str | int]
+    start: int = 0
+    samples: int | None = None
+
+
+class LabelledBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
+    """Labelled clips from the files of a distribution; a subclass knows the layout.
+
+    A subclass has a version, the attributes below, `labels` and `find`. Clips that cannot be
+    decoded are left out; `not_used_SPLIT.csv` beside the data lists them with the reason.
+
+    Attributes:
+      URLS: downloaded unless manual_dir is given; empty if they may not be downloaded like that.
+      HOMEPAGE: of the data set.
+      CITATION: BibTeX.
+    """
+
+    URLS: tuple[str, ...] = ()
+    HOMEPAGE: str
+    CITATION: str
+
+    @abc.abstractmethod
+    def labels(self) -> dict[str, tfds.features.ClassLabel]:
+        """The label features."""
+
+    @abc.abstractmethod
+    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[ClipFile]]:
+        """Tell the clips of each split among all files of the distribution.
+
+        Raises:
+          FileNotFoundError: in one line, if something needed is not there.
+          ValueError: in one line, if a list of clips has another form than expected.
+        """
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {"audio": AUDIO, **self.labels(), "id": tfds.features.Text()}
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("audio", next(iter(self.labels()))),
+            homepage=self.HOMEPAGE,
+            citation=self.CITATION,
+            metadata=tfds.core.MetadataDict(sample_rate=FRONT_END.sample_rate),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        splits = self._find_or_unpack(dl_manager)
+        return {
+            split: self._generate_examples(split, splits[split])
+            for split in SPLITS
+            if splits.get(split)  # TFDS cannot store an empty split
+        }
+
+    def _find_or_unpack(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, list[ClipFile]]:
+        shared = dl_manager.download_dir / "manual"  # TFDS's default, of all data sets
+        try:
+            folder = dl_manager.manual_dir
+        except AssertionError as error:
+            if not self.URLS or str(shared) not in str(error):
+                raise
+            folder = shared
+        if self.URLS and folder == shared:
+            return self._find_in(dl_manager.download_and_extract(list(self.URLS)))
+        archives = [path for path in sorted(folder.iterdir()) if path.name.endswith(_ARCHIVES)]
+        try:
+            return self._find_in([folder])
+        except FileNotFoundError:
+            if not archives:
+                raise
+        return self._find_in([folder, *dl_manager.extract(archives)])
+
+    def _find_in(self, folders: Iterable[os.PathLike]) -> dict[str, list[ClipFile]]:
+        folders = list(folders)
+        splits = self.find(list_files(folders))
+        if not any(clip.path for clips in splits.values() for clip in clips):
+            where = ", ".join(map(str, folders))
+            what = " ".join(self.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
+            raise FileNotFoundError(f"{self.name}: no clip found in {where}; expected: {what}")
+        return splits
+
+    def _generate_examples(
+        self, split: str, clips: Sequence[ClipFile]
+    ) -> Iterator[tuple[str, dict]]:
+        """Yield (key, example) of every clip that can be decoded; list and count the others."""
+        unused = []
+        for clip, audio in decoded(_load, clips):
+            if isinstance(audio, str):
+                unused.append((clip.id, audio))
+            else:
+                yield clip.id, {"audio": audio, **clip.labels, "id": clip.id}
+        write_unused(self, split, ("id", "reason"), unused)
+        if len(unused) == len(clips):
+            raise ValueError(f"{self.name}: no clip of {split} can be used; {unused[0][1]}")
+
+
+def _load(clip: ClipFile) -> np.ndarray | str:
+    if clip.path is None:
+        return "not found"
+    try:
+        return to_int16(decode.read(clip.path, decode.probe(clip.path), clip.start, clip.samples))
+    except decode.DecodeError as error:
+        logging.warning("skipped %s: %s", clip.path, error)
+        return str(error)
+
+
+def decoded(
+    load: Callable[[_Clip], np.ndarray | str], clips: Iterable[_Clip]
+) -> Iterator[tuple[_Clip, np.ndarray | str]]:
+    """Pair each clip with what `load` gives for it, in order, with several threads at work."""
+    clips = iter(clips)
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        # Chunk by chunk, since map() would queue, and then hold, the whole split.
+        while chunk := list(itertools.islice(clips, _CLIPS_AT_ONCE)):
+            yield from zip(chunk, pool.map(load, chunk), strict=True)
+
+
+def write_unused(
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+) -> None:
+    """List the clips left out in `not_used_SPLIT.csv`, the reason in the last column, and log."""
+    name = f"not_used_{split}.csv"
+    text = io.StringIO()
+    csv.writer(text).writerows([header, *rows])
+    (epath.Path(builder.data_path) / name).write_text(text.getvalue())
+    missing = sum(row[-1] == "not found" for row in rows)
+    if rows:
+        logging.warning(
+            "%s: split %s leaves out %d missing and %d corrupt clips, listed in %s",
+            *(builder.name, split, missing, len(rows) - missing, name),
+        )
+
+
+def to_int16(pcm: np.ndarray) -> np.ndarray:
+    """Convert float32 `[samples]` in [-1, 1] to int16; 16-bit PCM comes back as it was.
+
+    Raises:
+      DecodeError: if it has samples that are not finite.
+    """
+    if not np.isfinite(pcm).all():
+        raise decode.DecodeError("has NaN or infinite samples")
+    return np.clip(np.round(pcm * 32_768.0), -32_768, 32_767).astype(np.int16)
+
+
+def list_files(folders: Iterable[os.PathLike]) -> list[pathlib.Path]:
+    """List the files below the folders, sorted; what is a file already stands for itself."""
+    paths = []
+    for folder in map(pathlib.Path, folders):
+        if folder.is_file():
+            paths.append(folder)
+        for parent, _, names in os.walk(folder, followlinks=True):
+            paths += [pathlib.Path(parent, name) for name in names if not name.startswith(".")]
+    return sorted(paths)
+
+
+def only_file(files: Sequence[pathlib.Path], name: str) -> pathlib.Path:
+    """The file of that name.
+
+    Raises:
+      FileNotFoundError: if there is none.
+      ValueError: if there are several.
+    """
+    found = [path for path in files if path.name == name]
+    if not found:
+        raise FileNotFoundError(f"no file {name} there or below")
+    if len(found) > 1:
+        raise ValueError(f"two files {name}, expected one: {found[0]}, {found[1]}")
+    return found[0]
+
+
+def split_of(group: str) -> str:
+    """Assign a tenth of all groups to test, a tenth to validation: by hash, so for good."""
+    share = _hash(group) / 2**64
+    return "test" if share < 0.1 else "validation" if share < 0.2 else "train"
+
+
+def a_tenth(groups: Iterable[str]) -> set[str]:
+    """Choose a tenth of the groups, rounded up, by hash; none if there is only one."""
+    ordered = sorted(set(groups), key=_hash)
+    return set(ordered[: math.ceil(len(ordered) / 10)]) if len(ordered) > 1 else set()
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -1,0 +1,91 @@
+"""Speakers of LibriSpeech train-clean-100 (Panayotov et al., ICASSP 2015)."""
+
+import collections
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from a2v_tf.data.builders import base
+
+SUBSET = "train-clean-100"
+SPEAKERS = 251
+
+_UTTERANCE = re.compile(r"(?P<speaker>\d+)-(?P<chapter>\d+)-\d+\.flac")
+
+
+class LibrispeechSpeakers(base.LabelledBuilder):
+    """Utterances of audio books, labelled with one of 251 readers.
+
+    Every reader is in every split. Of a reader with three or more chapters the shortest is test,
+    the next validation, the rest train. With two, the shorter is test and the last tenth of the
+    other validation. With one, its last tenth is test and the tenth before validation. So a
+    recording is in two splits only where nothing else is possible. TFDS's own `librispeech` has
+    no class label of the speaker, and keeps samples as int64 numbers that are slow to parse.
+    """
+
+    name = "librispeech_speakers"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    train-clean-100.tar.gz, or what it holds: train-clean-100/SPEAKER/CHAPTER/*.flac.
+    """
+    URLS = ("http://www.openslr.org/resources/12/train-clean-100.tar.gz",)
+    HOMEPAGE = "https://www.openslr.org/12"
+    CITATION = """
+    @inproceedings{panayotov2015librispeech,
+      title = {Librispeech: an {ASR} corpus based on public domain audio books},
+      author = {Panayotov, Vassil and Chen, Guoguo and Povey, Daniel and Khudanpur, Sanjeev},
+      booktitle = {Proc. IEEE ICASSP},
+      year = {2015}
+    }
+    """
+
+    def labels(self) -> dict[str, tfds.features.ClassLabel]:
+        """The speaker's number; which there are is known once the folders are read."""
+        return {"label": tfds.features.ClassLabel()}
+
+    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
+        """Split each speaker's chapters."""
+        speakers: dict[str, dict[str, list]] = collections.defaultdict(dict)
+        for path in files:
+            match = _UTTERANCE.fullmatch(path.name)
+            if match and SUBSET in path.parts:
+                clip = base.ClipFile(path.stem, path, {"label": match["speaker"]})
+                speakers[match["speaker"]].setdefault(match["chapter"], []).append(clip)
+        if speakers:
+            self.info.features["label"].names = sorted(speakers, key=int)
+            if len(speakers) != SPEAKERS:
+                logging.warning("%s: %d speakers, not %d", self.name, len(speakers), SPEAKERS)
+        splits = {split: [] for split in base.SPLITS}
+        for chapters in speakers.values():
+            for split, clips in split_chapters(chapters).items():
+                splits[split] += clips
+        return splits
+
+
+def split_chapters(chapters: Mapping[str, Sequence]) -> dict[str, list]:
+    """Split the utterances of a speaker, a list for each chapter, as the builder's text says."""
+    *others, longest = (chapters[name] for name in _by_length(chapters))
+    if len(others) >= 2:
+        test, validation, *more = others
+        train = [clip for chapter in [*more, longest] for clip in chapter]
+    elif others:
+        (test,) = others
+        train, validation = _cut_tenth(longest)
+    else:
+        train, test = _cut_tenth(longest)
+        train, validation = _cut_tenth(train)
+    return {"train": list(train), "validation": list(validation), "test": list(test)}
+
+
+def _by_length(chapters: Mapping[str, Sequence]) -> list[str]:
+    return sorted(chapters, key=lambda name: (len(chapters[name]), name))
+
+
+def _cut_tenth(clips: Sequence) -> tuple[Sequence, Sequence]:
+    """Cut the last tenth off, one clip at least unless there is only one."""
+    tenth = min(max(1, len(clips) // 10), len(clips) - 1)
+    return clips[: len(clips) - tenth], clips[len(clips) - tenth :]

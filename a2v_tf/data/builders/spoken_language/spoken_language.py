@@ -1,0 +1,71 @@
+"""Spoken Language Identification (Oponowicz, Kaggle, 2018)."""
+
+import pathlib
+import re
+from collections.abc import Sequence
+
+import tensorflow_datasets as tfds
+
+from a2v_tf.data.builders import base
+
+LANGUAGES = ("de", "en", "es")
+
+_FOLDERS = ("train", "test")
+
+_NAME = re.compile(
+    rf"(?P<group>(?P<language>{'|'.join(LANGUAGES)})_[fm])_(?P<recording>[0-9a-f]+)"
+    r"\.fragment\d+(?P<change>\.(noise|speed|pitch)\d+)?\.flac"
+)
+
+
+class SpokenLanguage(base.LabelledBuilder):
+    """Ten seconds of an audio book in German, English or Spanish.
+
+    The test split is the official one: 540 clips of six readers who are not in train. For
+    validation, a tenth of the readers of each language and sex, rounded up, is taken out of the
+    official train split, chosen by hash; a reader has one recording, whose hash is in the file's
+    name. Train keeps the official augmented copies (noise, speed, pitch); validation, like the
+    official test split, has none.
+    """
+
+    name = "spoken_language"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    the archive of https://www.kaggle.com/datasets/toponowicz/spoken-language-identification (which
+    needs an account), or what it holds: folders train and test with files
+    LANGUAGE_SEX_HASH.fragmentN.flac.
+    """
+    HOMEPAGE = "https://www.kaggle.com/datasets/toponowicz/spoken-language-identification"
+    CITATION = """
+    @misc{oponowicz2018spoken,
+      title = {Spoken Language Identification},
+      author = {Oponowicz, Tomasz},
+      howpublished = {Kaggle},
+      year = {2018}
+    }
+    """
+
+    def labels(self) -> dict[str, tfds.features.ClassLabel]:
+        """One of three languages."""
+        return {"label": tfds.features.ClassLabel(names=LANGUAGES)}
+
+    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
+        """Take validation readers out of train."""
+        names = [(path, _NAME.fullmatch(path.name)) for path in files]
+        names = [(path, name) for path, name in names if name and path.parent.name in _FOLDERS]
+        readers: dict[str, set[str]] = {}
+        for path, name in names:
+            if path.parent.name == "train":
+                readers.setdefault(name["group"], set()).add(name["recording"])
+        held_out = {reader for group in readers.values() for reader in base.a_tenth(group)}
+        splits = {split: [] for split in base.SPLITS}
+        for path, name in names:
+            split = path.parent.name
+            if split == "train" and name["recording"] in held_out:
+                if name["change"]:
+                    continue
+                split = "validation"
+            clip = base.ClipFile(path.stem, path, {"label": name["language"]})
+            splits[split].append(clip)
+        return splits
