@@ -10,8 +10,9 @@ from typing import Any
 import keras
 
 from a2v_tf import __version__
+from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FRONT_END
+from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models import heads  # noqa: F401 (registers layers that models are saved with)
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_stream_encoder
 
@@ -20,6 +21,7 @@ ENCODER = "encoder.keras"  # the best by validation loss; what every later comma
 LAST_ENCODER = "encoder_last.keras"
 MODEL = "model.keras"  # the whole model (encoder, decoder, heads) at the same step as ENCODER
 LOG = "train_log.csv"
+PROBES = "probes.csv"  # accuracies on labelled data while training, if --probe asked for them
 
 
 def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:
@@ -43,13 +45,44 @@ def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:
         raise A2vError(f"{path} is not valid JSON: {error}") from error
 
 
-def load_encoder(model_dir: pathlib.Path | str) -> keras.Model:
+def front_end_of(model_dir: pathlib.Path | str) -> FrontEnd | BandLevels:
+    """What makes the frames that a model takes; of spectrogram corpora, what these frames are.
+
+    Raises:
+      A2vError: no model directory, or one whose front end this version does not compute.
+    """
+    made_for = read_config(model_dir).get("front_end")
+    if made_for == vars(FRONT_END):
+        return FRONT_END
+    if made_for and "columns" in made_for:
+        return BandLevels(tuple(made_for["columns"]), made_for["period"])
+    raise A2vError(
+        f"{str(model_dir)!r} was trained on another front end, {made_for}: this version "
+        f"computes {vars(FRONT_END)}"
+    )
+
+
+def check_hears_audio(model_dir: pathlib.Path | str) -> None:
+    """Raise `A2vError` if a model takes precomputed spectrograms, which no audio can give it."""
+    front_end = front_end_of(model_dir)
+    if isinstance(front_end, BandLevels):
+        raise A2vError(
+            f"{str(model_dir)!r} was trained on precomputed spectrograms of {front_end.bins} bands "
+            "and takes no audio: expected export_tflite --input=log_mel, which takes such frames"
+        )
+
+
+def load_encoder(model_dir: pathlib.Path | str, *, for_audio: bool = True) -> keras.Model:
     """Load the trained encoder: log-mel `[batch, N, F]` -> embedding `[batch, d]`.
+
+    Args:
+      model_dir: as `a2v_train` leaves it.
+      for_audio: refuse an encoder that takes precomputed spectrograms.
 
     Raises:
       A2vError: there is none, or the file is damaged.
     """
-    return _load(pathlib.Path(model_dir), ENCODER)
+    return _load(pathlib.Path(model_dir), ENCODER, for_audio)
 
 
 def load_stream_encoder(model_dir: pathlib.Path | str) -> tuple[keras.Model, int, int]:
@@ -71,22 +104,23 @@ def load_stream_encoder(model_dir: pathlib.Path | str) -> tuple[keras.Model, int
     return stream, shape.step_frames, config["frames"]
 
 
-def load_model(model_dir: pathlib.Path | str) -> keras.Model:
+def load_model(model_dir: pathlib.Path | str, *, for_audio: bool = True) -> keras.Model:
     """Load the whole trained model, decoder included.
+
+    Args:
+      model_dir: as `a2v_train` leaves it.
+      for_audio: refuse a model that takes precomputed spectrograms.
 
     Raises:
       A2vError: there is none, or the file is damaged.
     """
-    return _load(pathlib.Path(model_dir), MODEL)
+    return _load(pathlib.Path(model_dir), MODEL, for_audio)
 
 
-def _load(model_dir: pathlib.Path, name: str) -> keras.Model:
-    made_for = read_config(model_dir).get("front_end")
-    if made_for != vars(FRONT_END):
-        raise A2vError(
-            f"{str(model_dir)!r} was trained on another front end, {made_for}: this version "
-            f"computes {vars(FRONT_END)}"
-        )
+def _load(model_dir: pathlib.Path, name: str, for_audio: bool) -> keras.Model:
+    front_end_of(model_dir)
+    if for_audio:
+        check_hears_audio(model_dir)
     path = model_dir / name
     if not path.is_file():
         raise A2vError(f"no {name} in {str(model_dir)!r}: has a2v_train finished its first round?")

@@ -3,6 +3,7 @@
   a2v_train --data=/path/to/recordings --model_dir=models/mine
   a2v_train --data=tfds:audioset:unbalanced --model_dir=models/audioset --steps=500000
   a2v_train --data=demo --model_dir=/tmp/demo --steps=500 --batch_size=64
+  a2v_train --data=spectrogram:/path/to/csvs --model_dir=models/sensors --frames=64
 
 Run the same command again to go on after an interruption.
 """
@@ -20,10 +21,13 @@ from absl import flags
 from a2v_tf import training_data
 from a2v_tf.callbacks import ExamplesPerSecond, ReconstructionImages, SaveRound, SeedNoise
 from a2v_tf.checkpoints import Checkpoint, latest_checkpoint, trim_log
+from a2v_tf.data import sources
+from a2v_tf.data.labelled import MAX_BAD_FRACTION, LabelledData, open_labelled
 from a2v_tf.data.sources import Source, one_line_errors, open_source
+from a2v_tf.data.spectrogram import PERIOD, BandLevels
 from a2v_tf.errors import A2vError, run_app
-from a2v_tf.frontend import FRONT_END
-from a2v_tf.model_dir import LOG, read_config, write_config
+from a2v_tf.frontend import FRONT_END, FrontEnd
+from a2v_tf.model_dir import LOG, PROBES, front_end_of, read_config, write_config
 from a2v_tf.models.encoder import ENCODERS, InputStats
 from a2v_tf.slicing import Slicing
 from a2v_tf.tasks import autoencoder, multi_head, supervised
@@ -50,14 +54,16 @@ def define_flags() -> None:
         "data",
         "demo",
         "Audio to learn from: 'demo', a directory searched recursively, or "
-        "tfds:NAME[/CONFIG][:SPLIT]. For supervised: labelled data as in a2v_evaluate "
-        "--downstream, one head for each data set.",
+        "tfds:NAME[/CONFIG][:SPLIT]. Or spectrogram:DIR[:SPLIT], CSV files of band levels, one "
+        "frame a row; SPLIT is train (the default), val or test. For supervised: labelled data as "
+        "in a2v_evaluate --downstream, one head for each data set.",
     )
     flags.DEFINE_string(
         "validation_data",
         None,
         "Audio for the validation loss, given like --data. By default crops of the training "
-        "recordings that are never trained on as such, which rank steps but show no overfitting.",
+        "recordings that are never trained on as such, which rank steps but show no overfitting; "
+        "of spectrogram:DIR its val files, if any.",
     )
     flags.DEFINE_string("model_dir", None, "Directory to write; see README.", required=True)
     flags.DEFINE_enum("encoder", "small", sorted(ENCODERS), "Encoder (ICLR Table 1 is 'small').")
@@ -83,6 +89,12 @@ def define_flags() -> None:
         500,
         "Steps in a round; each ends with validation, a checkpoint and a row in the log.",
         lower_bound=1,
+    )
+    flags.DEFINE_string(
+        "probe",
+        None,
+        "Labelled data, as in a2v_evaluate --downstream, that judges the encoder after each round "
+        f"by a linear probe: ICLR Figure 2a. The accuracies go to {PROBES}, {LOG} and TensorBoard.",
     )
     flags.DEFINE_integer(
         "validation_examples", 1024, "Examples of the validation loss.", lower_bound=1
@@ -145,7 +157,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_float(
         "max_bad_fraction",
-        0.1,
+        MAX_BAD_FRACTION,
         "Fraction of recordings that may be unusable before training stops.",
         lower_bound=0.0,
         upper_bound=1.0,
@@ -155,6 +167,23 @@ def define_flags() -> None:
         "auto",
         ["auto", "soundfile", "tfio"],
         "Audio decoder: soundfile; or tfio, in-graph, where tensorflow-io loads. auto: soundfile.",
+    )
+    flags.DEFINE_string(
+        "spectrogram_time",
+        None,
+        "Of spectrogram:DIR, the column of timestamps, ISO 8601 or seconds. Default: the first.",
+    )
+    flags.DEFINE_list(
+        "spectrogram_columns",
+        None,
+        "Of spectrogram:DIR, the columns of the bands: names or FIRST:LAST, as in 20:12500. "
+        "Default: all numbers after the timestamps.",
+    )
+    flags.DEFINE_float(
+        "spectrogram_period",
+        PERIOD,
+        "Of spectrogram:DIR, seconds from one frame to the next.",
+        lower_bound=1e-6,
     )
 
 
@@ -182,7 +211,8 @@ class _Data(NamedTuple):
     train: training_data.Round
     validation: training_data.Round
     stats: Callable[[], InputStats]
-    sources: list[Source]
+    sources: Sequence[Source] | Sequence[LabelledData]
+    front_end: FrontEnd | BandLevels
     build: Callable[[Setup], keras.Model]
     compile_options: Mapping[str, Any]
     learning_rate: float
@@ -216,7 +246,7 @@ def train(settings: dict[str, Any]) -> keras.Model:
     with contextlib.ExitStack() as stack:
         for source in data.sources:
             stack.enter_context(one_line_errors(source))
-        stats = _input_stats(model_dir, checkpoint, data.stats, settings)
+        stats = _input_stats(model_dir, checkpoint, data, settings)
         batches = training_data.training_batches(
             data.train, steps_per_round=settings["eval_every"], first_round=first_round
         )
@@ -227,7 +257,7 @@ def train(settings: dict[str, Any]) -> keras.Model:
         )
 
         # ---- Model
-        model = data.build(_setup(settings, slicing, stats))
+        model = data.build(_setup(settings, slicing, data.front_end.bins, stats))
         model.compile(keras.optimizers.Adam(_learning_rate(settings)), **data.compile_options)
         if checkpoint:
             model.optimizer.build(model.trainable_variables)
@@ -246,6 +276,7 @@ def train(settings: dict[str, Any]) -> keras.Model:
             steps_per_epoch=settings["eval_every"],
             validation_data=validation,
             callbacks=[
+                *_probe(settings, model_dir),
                 SeedNoise(settings["seed"]),
                 ExamplesPerSecond(settings["batch_size"]),
                 keras.callbacks.TerminateOnNaN(raise_error=True),
@@ -264,15 +295,11 @@ def _task_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Pa
     names = task_names(settings)
     frames = multi_head.crop_frames(names, slicing)
     _check_heads(settings, names)
+    options = {name: settings[name] for name in sources.OPTIONS}
 
-    def open_(flag: str) -> Source:
-        opened = open_source(
-            settings[flag],
-            max_bad_fraction=settings["max_bad_fraction"],
-            decoder=settings["decoder"],
-            log_dir=model_dir,
-        )
-        opened.check(FRONT_END.samples(frames))
+    def open_(flag: str, data: str) -> Source:
+        opened = open_source(data, **options, log_dir=model_dir)
+        opened.check(opened.front_end.samples(frames))
         print(f"--{flag}: {opened.describe()}")
         return opened
 
@@ -286,14 +313,22 @@ def _task_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Pa
             gain_db=gain_db,
         )
 
-    source = open_("data")
-    validation_source = open_("validation_data") if settings["validation_data"] else source
+    source = validation_source = open_("data", settings["data"])
+    held_out = settings["validation_data"] or sources.default_validation(settings["data"])
+    if held_out:
+        validation_source = open_("validation_data", held_out)
+    if validation_source.front_end != source.front_end:
+        raise A2vError(
+            f"--validation_data={held_out}: expected frames like those of --data, "
+            f"{source.front_end}, not {validation_source.front_end}"
+        )
     head_weights = [float(weight) for weight in settings["head_weights"] or []]
     return _Data(
         train=batches(source, settings["gain_db"]),
         validation=batches(validation_source, 0.0),
         stats=lambda: training_data.input_stats(source, frames, seed=settings["seed"]),
         sources=[source, validation_source],
+        front_end=source.front_end,
         build=lambda setup: multi_head.build(names, setup),
         compile_options=multi_head.losses(names, head_weights),
         learning_rate=multi_head.learning_rate(names),
@@ -303,9 +338,7 @@ def _task_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Pa
 def _labelled_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Path) -> _Data:
     """Labelled audio, cut into crops of one slice."""
     del model_dir
-    from a2v_tf.data.labelled import open_labelled
-
-    datasets = open_labelled(settings["data"])
+    datasets = open_labelled(settings["data"], needs=("train",))
     if settings["batch_size"] % len(datasets):
         raise A2vError(
             f"--batch_size={settings['batch_size']} cannot be shared equally among "
@@ -320,11 +353,21 @@ def _labelled_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathli
         train=batches,
         validation=batches,
         stats=lambda: training_data.labelled_stats(batches),
-        sources=[],
+        sources=datasets,
+        front_end=FRONT_END,
         build=lambda setup: supervised.build(datasets, setup),
         compile_options=supervised.losses(datasets),
         learning_rate=supervised.learning_rate(datasets),
     )
+
+
+def _probe(settings: dict[str, Any], model_dir: pathlib.Path) -> list[keras.callbacks.Callback]:
+    """What judges the encoder by labelled data after each round, if that is wanted."""
+    if not settings["probe"]:
+        return []
+    from a2v_tf.evaluation.probing import ProbeRounds  # scikit-learn takes a second to import
+
+    return [ProbeRounds(open_labelled(settings["probe"]), settings["frames"], model_dir / PROBES)]
 
 
 def _slicing(settings: dict[str, Any]) -> Slicing:
@@ -338,9 +381,9 @@ def _slicing(settings: dict[str, Any]) -> Slicing:
     return slicing
 
 
-def _setup(settings: dict[str, Any], slicing: Slicing, stats: InputStats) -> Setup:
+def _setup(settings: dict[str, Any], slicing: Slicing, bins: int, stats: InputStats) -> Setup:
     choices = {name: settings[name] for name in ("variant", "noise", "margin")}
-    return Setup(ENCODERS[settings["encoder"]], slicing, FRONT_END.mel_bins, stats, **choices)
+    return Setup(ENCODERS[settings["encoder"]], slicing, bins, stats, **choices)
 
 
 def _check_heads(settings: dict[str, Any], names: Sequence[str]) -> None:
@@ -391,21 +434,26 @@ def _check_same_run(config: dict[str, Any], settings: dict[str, Any]) -> None:
 def _input_stats(
     model_dir: pathlib.Path,
     checkpoint: Checkpoint | None,
-    measure: Callable[[], InputStats],
+    data: _Data,
     settings: dict[str, Any],
 ) -> InputStats:
     """The statistics of the training data; writes them and the settings to `config.json`."""
     if checkpoint:
         config = read_config(model_dir)
         stats = InputStats(config["input_mean"], config["input_variance"])
+        if front_end_of(model_dir) != data.front_end:
+            raise A2vError(
+                f"{str(model_dir)!r} was trained on the frames {config['front_end']}, not "
+                f"{vars(data.front_end)}: use another --model_dir"
+            )
     else:
-        stats = measure()
+        stats = data.stats()
     config = {
         **settings,
-        "bins": FRONT_END.mel_bins,
+        "bins": data.front_end.bins,
         "input_mean": stats.mean,
         "input_variance": stats.variance,
-        "front_end": vars(FRONT_END),
+        "front_end": vars(data.front_end),
     }
     write_config(model_dir, config)
     return stats

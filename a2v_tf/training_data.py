@@ -1,4 +1,4 @@
-"""From a source of PCM crops to batches of slices, and the statistics of their values."""
+"""From a source of crops to batches of slices, and the statistics of their values."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from a2v_tf.data import sampling
 from a2v_tf.data.sources import Source
-from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel
 from a2v_tf.models.encoder import InputStats
 from a2v_tf.slicing import Slicing
 from a2v_tf.tasks import multi_head
@@ -34,22 +34,27 @@ def log_mel_crops(
 ) -> tf.data.Dataset:
     """Endless batches of random log-mel crops `[batch, frames, F]`, and their clips `[batch]`.
 
-    Only the samples that the frames need are read; the whole chain is in-graph. Each crop is made
-    louder or softer by up to `gain_db`, uniform in decibels.
+    Only the samples that the frames need are read; the whole chain is in-graph. Crops of band
+    levels are frames already and stay as they are. Each crop is made louder or softer by up to
+    `gain_db`, uniform in decibels, which is what band levels are in.
     """
-    crops = source.crops(FRONT_END.samples(frames), seed=seed, round_index=round_index)
+    is_pcm = isinstance(source.front_end, FrontEnd)
+    samples = source.front_end.samples(frames)
+    crops = source.crops(samples, seed=seed, round_index=round_index)
     batches = crops.batch(batch_size, drop_remainder=True)
     if gain_db:
         key = sampling.key(seed, round_index)
 
         def change_level(index: tf.Tensor, crop: tuple[tf.Tensor, tf.Tensor]) -> tuple:
-            pcm, clip = crop
+            values, clip = crop
             gains = tf.random.stateless_uniform(
                 [batch_size, 1], sampling.fold_in(key, index), -gain_db, gain_db
             )
-            return pcm * 10 ** (gains / 20), clip
+            return (values * 10 ** (gains / 20) if is_pcm else values + gains[..., None]), clip
 
         batches = batches.enumerate().map(change_level)
+    if not is_pcm:
+        return batches
     return batches.map(lambda pcm, clip: (log_mel(pcm), clip), num_parallel_calls=tf.data.AUTOTUNE)
 
 

@@ -24,6 +24,9 @@ QUICK = [
 ]
 
 
+LABELS = [(0, "low", "train"), (1, "high", "train"), (2, "low", "test"), (3, "high", "test")]
+
+
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recordings")
@@ -74,10 +77,35 @@ def test_leaves_a_model_directory(straight_run):
     encoder = keras.models.load_model(straight_run / "encoder.keras")
     assert encoder(np.zeros((1, 32, 64))).shape == (1, 128)
     model = keras.models.load_model(straight_run / "model.keras")
-    assert model(np.zeros((1, 2, 32, 64))).shape == (1, 32, 64)
+    assert model(np.zeros((1, 2, 32, 64)))["cbow"].shape == (1, 1, 32, 64)
     assert list((straight_run / "tensorboard").rglob("events.out.tfevents.*"))
     checkpoints = sorted(p.name for p in (straight_run / "checkpoints").iterdir())
     assert checkpoints == ["round_000002.weights.h5", "round_000003.weights.h5"]
+
+
+def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path):
+    """And where the task draws slices at random, and labelled data is probed on the way."""
+    labels = tmp_path / "labels.csv"
+    rows = [f"{recordings}/{i}.wav,{label},{split}\n" for i, label, split in LABELS]
+    labels.write_text("path,label,split\n" + "".join(rows))
+    flags = [
+        f"--data={recordings}",
+        "--task=multi_head",
+        "--heads=autoencoder,temporal_gap,triplet,arrow_of_time",
+        "--head_weights=1,2,0.5,1",
+        "--variant=variational",
+        f"--probe=csv:{labels}",
+        *QUICK,
+    ]
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    run_command("a2v_train", *flags, f"--model_dir={straight}", "--steps=4")
+    for steps in (2, 4):
+        run_command("a2v_train", *flags, f"--model_dir={resumed}", f"--steps={steps}")
+    assert_same_run(resumed, straight)
+    assert {"autoencoder_loss", "probe_labels"} <= set(log_rows(resumed)[0])
+    probes = (resumed / "probes.csv").read_text()
+    assert probes == (straight / "probes.csv").read_text()
+    assert len(probes.splitlines()) == 3
 
 
 def test_shows_loss_and_speed(recordings, tmp_path):
@@ -120,6 +148,14 @@ def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):
         (["--data=tfds:no_such_data_set"], "no_such_data_set"),
         (["positional"], "positional"),
         (["--resume=always"], "holds no checkpoint"),
+        (["--task=multi_head", "--heads=cbow,sudoku"], "expected some of cbow,skip_gram"),
+        (["--task=multi_head", "--heads=cbow,cbow"], "each once"),
+        (["--task=multi_head", "--heads=cbow,triplet", "--head_weights=1"], "expected 2 numbers"),
+        (["--task=multi_head", "--head_weights=1,2,much"], "expected numbers"),
+        (["--task=temporal_gap", "--max_frames=31"], "expected at least --frames=32"),
+        (["--task=supervised"], "expected one of demo, csv:PATH"),
+        (["--task=supervised", "--data=demo", "--batch_size=5"], "shared equally"),
+        (["--variant=sparse"], "sparse"),
     ],
 )
 def test_bad_input_gets_one_line(flags, message, tmp_path, recordings):

@@ -8,7 +8,7 @@ from keras import layers
 from a2v_tf.errors import A2vError
 from a2v_tf.export import build, check, convert, streaming
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder, standardise
+from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats, build_encoder, standardise
 from a2v_tf.tflite import Embedder, make_interpreter
 from tests.export.conftest import randomise_batch_norm
 from tests.export.signals import random_frames
@@ -81,6 +81,16 @@ def test_3x3_layers_keep_two_frames_each(vgg_window: fb.Model) -> None:
         "state_conv3": [1, 2, 4, 6],
         "state_global_pool": [1, 2, 8],
     }
+
+
+@pytest.mark.parametrize("name", ["large", "vgg6"])
+def test_the_papers_larger_encoders_stream(name: str) -> None:
+    config = ENCODERS[name]
+    encoder = build_encoder(config, 96, 64, InputStats(-3.0, 4.0))
+    randomise_batch_norm(encoder)
+    slices = np.random.default_rng(0).normal(-3, 3, (4, 96, 64)).astype(np.float32)
+    window = convert.window_model(encoder, slices)
+    assert_streams_exactly(window, config.step_frames, bins=64)
 
 
 def test_odd_bins_and_fewer_layers_stream() -> None:

@@ -1,0 +1,106 @@
+"""Every task, with every encoder: learns, resumes, saves its encoder, which streams exactly."""
+
+import csv
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from a2v_tf import train
+from a2v_tf.export import build
+from a2v_tf.model_dir import load_encoder, load_model
+from a2v_tf.models.encoder import ENCODERS
+from a2v_tf.tasks import multi_head
+
+TASKS = [*multi_head.TASKS, "multi_head", "supervised"]
+VARIANTS = [("autoencoder", "denoising"), ("autoencoder", "variational")]
+STEPS, ROUND = 200, 50
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    """A value for each flag of a2v_train: quick, on slices of 64 frames."""
+    return {
+        "task": "cbow",
+        "data": "demo",
+        "validation_data": None,
+        "model_dir": None,
+        "encoder": "small",
+        "steps": STEPS,
+        "batch_size": 6,
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "seed": 1,
+        "eval_every": ROUND,
+        "probe": None,
+        "validation_examples": 48,
+        "resume": "auto",
+        "frames": 64,
+        "context": 1,
+        "gap": 2,
+        "max_frames": None,
+        "variant": "plain",
+        "noise": 0.5,
+        "margin": 0.1,
+        "heads": list(multi_head.DEFAULT),
+        "head_weights": None,
+        "gain_db": 0.0,
+        "max_bad_fraction": 0.1,
+        "decoder": "auto",
+        "spectrogram_time": None,
+        "spectrogram_columns": None,
+        "spectrogram_period": 0.125,
+        **changes,
+    }
+
+
+def learns_and_streams(tmp_path, **changes: Any) -> None:
+    run = settings(model_dir=str(tmp_path), **changes)
+    train.train({**run, "steps": STEPS // 2})
+    before = load_encoder(tmp_path).get_weights()
+    model = train.train(run)  # goes on
+
+    with (tmp_path / "train_log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == list(range(STEPS // ROUND))
+    losses = [float(row["loss"]) for row in rows]
+    assert losses[-1] < losses[0]
+
+    encoder = load_encoder(tmp_path)
+    config = ENCODERS[run["encoder"]]
+    assert encoder.output_shape == (None, config.embedding_dim)
+    assert any((a != b).any() for a, b in zip(before, encoder.get_weights(), strict=True))
+    x = np.random.default_rng(0).normal(-2, 2, (2, *model.input_shape[1:])).astype(np.float32)
+    outputs = load_model(tmp_path)(x)
+    assert set(outputs) == set(model(x))
+
+    for mode in ("streaming", "window"):
+        summary = build.export_file(
+            tmp_path,
+            tmp_path / f"{mode}.tflite",
+            quantize=True,
+            mode=mode,
+            input="log_mel",
+            calibration_slices=16,
+        )
+        assert summary["exactness"]["bit_exact"]
+        assert summary["hop_ms"] == (10 * config.step_frames if mode == "streaming" else None)
+    keras.backend.clear_session()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_small(task, tmp_path):
+    learns_and_streams(tmp_path, task=task)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "variant"), VARIANTS)
+def test_variants(task, variant, tmp_path):
+    learns_and_streams(tmp_path, task=task, variant=variant)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("encoder", ["large", "vgg6"])
+def test_larger_encoders(encoder, task, tmp_path):
+    learns_and_streams(tmp_path, task=task, encoder=encoder, batch_size=3, learning_rate=3e-4)
