@@ -1,11 +1,16 @@
 """What all tests share."""
 
+import contextlib
+import importlib.metadata
+import io
 import os
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
+from absl import flags, logging
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
@@ -40,10 +45,36 @@ def command(name: str) -> str:
     return str(pathlib.Path(sys.executable).parent / name)
 
 
-def run_command(name: str, *flags: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run a console script as a user does, and check that it passes, or that it fails."""
-    run = subprocess.run(
-        [command(name), *map(str, flags)], capture_output=True, text=True, env=dict(os.environ)
-    )
+def run_command(
+    name: str, *options: object, fails: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a console script as a user does, and check that it passes, or that it fails.
+
+    What is to fail runs in this process: a new one takes seconds to import TensorFlow.
+    """
+    arguments = [command(name), *map(str, options)]
+    if fails:
+        run = _run_here(name, arguments)
+    else:
+        run = subprocess.run(arguments, capture_output=True, text=True, env=dict(os.environ))
     assert (run.returncode != 0) == fails, run.stdout[-2000:] + run.stderr[-4000:]
     return run
+
+
+def _run_here(name: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Call the function that a console script calls; then forget its flags."""
+    (entry_point,) = importlib.metadata.entry_points(group="console_scripts", name=name)
+    run = entry_point.load()
+    known, verbosity = set(flags.FLAGS), logging.get_verbosity()
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    redirected = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    try:
+        with mock.patch.object(sys, "argv", arguments), redirected[0], redirected[1]:
+            run()
+    except SystemExit as exit:
+        code = exit.code
+    finally:
+        flags.FLAGS.remove_flag_values(set(flags.FLAGS) - known)
+        flags.FLAGS.unparse_flags()
+        logging.set_verbosity(verbosity)
+    return subprocess.CompletedProcess(arguments, code or 0, out.getvalue(), err.getvalue())
