@@ -116,6 +116,8 @@ def open_model(model: str, hop_ms: float | None, stream: bool = False) -> EmbedC
     if stream:
         raise A2vError("--stream goes with a model directory, not a .tflite file")
     embedder = Embedder(model)
+    if embedder.input == "log_mel" and embedder.input_shape[1] != FRONT_END.bins:
+        raise A2vError(f"{model!r} takes spectrograms of {embedder.input_shape[1]} bands, no audio")
     if embedder.streaming:
         _check_hop(hop_ms, embedder.hop, model)
         return lambda pcm: _stream_clip(embedder, pcm)

@@ -27,6 +27,16 @@ class FrontEnd:
     # between slices, and costs 2 points of mean kNN accuracy (BUILD_NOTES.md, "Front end").
     log_offset: float = 1e-2
 
+    @property
+    def bins(self) -> int:
+        """F, values in a frame."""
+        return self.mel_bins
+
+    @property
+    def period(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.hop_length / self.sample_rate
+
     def frames(self, samples: int) -> int:
         """Number of frames in `samples` samples; no padding, so 0 below one window."""
         return max(0, 1 + (samples - self.window_length) // self.hop_length)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
 from a2v_tf.export import check, convert, streaming
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.frontend import FRONT_END
-from a2v_tf.model_dir import read_config
-from a2v_tf.models.encoder import ENCODERS
+from a2v_tf.frontend import FRONT_END, FrontEnd
+from a2v_tf.model_dir import check_hears_audio, front_end_of, read_config
+from a2v_tf.models.encoder import ENCODERS, InputStats
 
 MODES = ("streaming", "window")
 STATES = ("internal", "external")
@@ -48,7 +49,7 @@ def export_file(
         for vgg6) or "window" (one per 975 ms slice).
       state: of a streaming model: "internal", with the signature `reset`, or "external": more
         inputs and outputs of `embed`.
-      input: "pcm" or "log_mel".
+      input: "pcm" or "log_mel"; of a model of precomputed spectrograms, "log_mel" is their levels.
       calibration: log-mel slices float32 `[n, N, F]` that set the int8 ranges; None draws
         `calibration_slices` of them from `calibration_data`.
       calibration_data: a source as in `a2v_train --data`; default: what the encoder learned from.
@@ -57,8 +58,8 @@ def export_file(
 
     Returns:
       A summary that serialises to JSON: `output`, `file_bytes`, `mode`, `state`, `input`,
-      `quantized`, `window_frames`, `hop_ms`, `embedding_dim`, `ops`, `states`, `state_bytes`,
-      `weights_and_scales` and `exactness`; see `check`.
+      `quantized`, `window_frames`, `window_ms`, `hop_ms`, `embedding_dim`, `ops`, `states`,
+      `state_bytes`, `weights_and_scales` and `exactness`; see `check`.
 
     Raises:
       A2vError: unusable directory, data or output; an encoder that cannot stream; a failed check.
@@ -68,16 +69,21 @@ def export_file(
     _check_choices(mode, state, input)
     _check_output(output)
     config = read_config(model_dir)
+    data = calibration_data or config.get("data")
+    if quantize and calibration is None and not data:
+        raise A2vError(f"no 'data' in {model_dir}/config.json: give --calibration_data")
+    if input == "pcm":
+        check_hears_audio(model_dir)
+    front_end = front_end_of(model_dir)
     frames = _window_frames(config)
     draw, settings = None, {}
     if quantize and calibration is not None:
         draw = functools.partial(np.asarray, calibration)
         settings = {"slices_sha256": hashlib.sha256(calibration.tobytes()).hexdigest()}
     elif quantize:
-        data = calibration_data or config.get("data")
-        if not data:
-            raise A2vError(f"no 'data' in {model_dir}/config.json: give --calibration_data")
-        draw = functools.partial(draw_slices, data, frames, calibration_slices, seed, config)
+        draw = functools.partial(
+            draw_slices, data, frames, calibration_slices, seed, config, front_end
+        )
         settings = {"data": data, "slices": calibration_slices, "seed": seed}
     window = convert.model_of(model_dir, draw, settings)
     step = _step_frames(config)
@@ -90,7 +96,9 @@ def export_file(
         "input": input,
         "quantized": quantize,
         "calibration": settings or None,
-        **_check_content(content, window, mode, input, quantize, step),
+        "window_ms": 1000 * front_end.seconds(frames),
+        "hop_ms": 1000 * step * front_end.period if mode == "streaming" else None,
+        **_check_content(content, window, mode, input, quantize, step, _levels(config, front_end)),
     }
     try:
         convert.write_whole(output, content)
@@ -142,27 +150,50 @@ def _with_front_end(model: fb.Model, carried_samples: int) -> fb.Model:
 
 
 def draw_slices(
-    data: str, frames: int, count: int, seed: int, config: dict[str, Any]
+    data: str,
+    frames: int,
+    count: int,
+    seed: int,
+    config: dict[str, Any],
+    front_end: FrontEnd | BandLevels = FRONT_END,
 ) -> np.ndarray:
-    """Draw slices to calibrate on: float32 `[count, frames, mel_bins]`.
+    """Draw slices to calibrate on: float32 `[count, frames, bins]`.
 
     Slices start anywhere in a recording. The first columns of each see the zero padding, as after
     a reset, and the last, 62 frames of history and more on, see none of it, as later in a stream.
 
     Raises:
-      A2vError: the source cannot be used.
+      A2vError: the source cannot be used, or its frames are not those of `front_end`.
     """
-    from a2v_tf.data.sources import one_line_errors, open_source
+    from a2v_tf.data.sources import OPTIONS, one_line_errors, open_source
     from a2v_tf.training_data import log_mel_crops
 
-    options = {name: config[name] for name in ("max_bad_fraction", "decoder") if name in config}
-    source = open_source(data, **options)
-    source.check(FRONT_END.samples(frames))
     batch = min(count, 32)
+    batches_wanted = -(-count // batch)
+    if config.get("task") == "supervised" and data == config["data"]:
+        return _labelled_slices(data, frames, batch, seed, batches_wanted)[:count]
+    source = open_source(data, **{name: config[name] for name in OPTIONS if name in config})
+    if source.front_end != front_end:
+        raise A2vError(
+            f"--calibration_data={data}: expected frames like those of the training data, "
+            f"{front_end}, not {source.front_end}"
+        )
+    source.check(front_end.samples(frames))
     with one_line_errors(source):
         batches = log_mel_crops(source, frames, batch_size=batch, seed=seed, round_index=0)
-        drawn = list(batches.take(-(-count // batch)).as_numpy_iterator())
+        drawn = [crops for crops, _ in batches.take(batches_wanted).as_numpy_iterator()]
     return np.concatenate(drawn)[:count]
+
+
+def _labelled_slices(data: str, frames: int, batch: int, seed: int, batches: int) -> np.ndarray:
+    """What a classifier was trained on: slices of the train clips of labelled data sets."""
+    from a2v_tf.data.labelled import open_labelled
+    from a2v_tf.training_data import labelled_batches
+
+    datasets = open_labelled(data)
+    share = -(-batch // len(datasets)) * len(datasets)
+    crops = labelled_batches(datasets, frames, batch_size=share, seed=seed)(0)
+    return np.concatenate([x for x, *_ in crops.take(batches).as_numpy_iterator()])
 
 
 def _window_frames(config: dict[str, Any]) -> int:
@@ -195,7 +226,13 @@ def _check_output(output: pathlib.Path) -> None:
 
 
 def _check_content(
-    content: bytes, window: fb.Model, mode: str, input: str, quantized: bool, step: int
+    content: bytes,
+    window: fb.Model,
+    mode: str,
+    input: str,
+    quantized: bool,
+    step: int,
+    levels: InputStats | None,
 ) -> dict[str, Any]:
     model = fb.read(content)
     facts = check.check_file(model, quantized=quantized)
@@ -204,25 +241,32 @@ def _check_content(
     embedding = fb.names(fb.signature(model, "embed").outputs)["embedding"]
     return {
         "window_frames": streaming.frames_of(window),
-        "hop_ms": _hop_ms(step) if mode == "streaming" else None,
         "embedding_dim": fb.shape(model.subgraphs[0].tensors[embedding])[-1],
         **facts,
-        "exactness": _exactness(content, window, mode, input, quantized, step),
+        "exactness": _exactness(content, window, mode, input, quantized, step, levels),
     }
 
 
 def _exactness(
-    content: bytes, window: fb.Model, mode: str, input: str, quantized: bool, step: int
+    content: bytes,
+    window: fb.Model,
+    mode: str,
+    input: str,
+    quantized: bool,
+    step: int,
+    levels: InputStats | None,
 ) -> dict[str, Any] | None:
     """Compare with the offline form; None for a window model of an encoder that cannot stream."""
     steps = _CHECKED_STEPS
     if mode == "window":
-        steps = streaming.frames_of(window) // step
+        steps, remainder = divmod(streaming.frames_of(window), step)
+        if remainder:
+            return None
     try:
         offline = fb.write(build_offline(window, steps, input=input, step=step))
     except A2vError:
         return None
-    return check.check_exactness(content, offline, steps, quantized=quantized)
+    return check.check_exactness(content, offline, steps, quantized=quantized, levels=levels)
 
 
 def _step_frames(config: dict[str, Any]) -> int:
@@ -230,5 +274,8 @@ def _step_frames(config: dict[str, Any]) -> int:
     return ENCODERS[config["encoder"]].step_frames
 
 
-def _hop_ms(step: int) -> float:
-    return 1000 * step * FRONT_END.hop_length / FRONT_END.sample_rate
+def _levels(config: dict[str, Any], front_end: FrontEnd | BandLevels) -> InputStats | None:
+    """Of the band levels that the encoder takes; None if it takes log-mel of audio."""
+    if isinstance(front_end, FrontEnd):
+        return None
+    return InputStats(config["input_mean"], config["input_variance"])

@@ -9,6 +9,7 @@ from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.streaming import STATE
 from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.models.encoder import InputStats
 from a2v_tf.tflite import Embedder, make_interpreter
 
 FLOAT_TOLERANCE = 1e-5  # float kernels may sum in another order for another shape
@@ -221,7 +222,23 @@ def probe_signal(samples: int) -> np.ndarray:
     return np.clip((sweep + bursts) * audible, -1, 1).astype(np.float32)
 
 
-def check_exactness(content: bytes, offline: bytes, steps: int, *, quantized: bool) -> dict:
+def probe_levels(frames: int, bins: int, stats: InputStats) -> np.ndarray:
+    """Band levels twice as far from their mean as usual, float32 `[frames, bins]`: always the same.
+
+    They reach beyond both ends of the int8 range, as `probe_signal` does.
+    """
+    noise = np.random.default_rng(0).normal(0, 2, (frames, bins))
+    return (stats.mean + np.sqrt(stats.variance) * noise).astype(np.float32)
+
+
+def check_exactness(
+    content: bytes,
+    offline: bytes,
+    steps: int,
+    *,
+    quantized: bool,
+    levels: InputStats | None = None,
+) -> dict:
     """Run a file and the offline form of the same encoder over one signal and compare.
 
     Args:
@@ -229,6 +246,7 @@ def check_exactness(content: bytes, offline: bytes, steps: int, *, quantized: bo
       offline: the offline form with the same input; for a window file, of one window's frames.
       steps: that `offline` computes: rows of its result. A window file is its last row.
       quantized: expects equality bit for bit, but for the float front end of files on PCM.
+      levels: of the band levels that the encoder takes, if it takes these instead of log-mel.
 
     Returns:
       `steps`, `max_abs_difference`, `bit_exact`, and the `tolerance` that was allowed.
@@ -238,7 +256,11 @@ def check_exactness(content: bytes, offline: bytes, steps: int, *, quantized: bo
     """
     embedder = Embedder(content)
     reference = make_interpreter(offline).get_signature_runner("embed")
-    values = _signal_for(reference.get_input_details()[embedder.input]["shape"], embedder.input)
+    shape = reference.get_input_details()[embedder.input]["shape"]
+    if levels is None:
+        values = _signal_for(shape, embedder.input)
+    else:
+        values = probe_levels(*map(int, shape[1:]), levels)
     expected = reference(**{embedder.input: values[None]})["embedding"]
     got = _embeddings(embedder, values, steps)
     expected = expected[-len(got) :]

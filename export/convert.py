@@ -23,12 +23,12 @@ from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.model_dir import ENCODER, load_encoder
 from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder, fold_batch_norm
-from a2v_tf.slicing import ContextSlicing
+from a2v_tf.slicing import Slicing
 
 QUANTIZED_CORE = "quantized_core.tflite"  # in the model directory; every int8 export starts from it
 _KEY = "a2v_tf.calibration"  # metadata of that file: the encoder and the calibration it is for
 _STANDARDISE = "standardise"  # the encoder's layer that stays float
-ANY_LENGTH = ContextSlicing().frames  # the window of an encoder that was built for any length
+ANY_LENGTH = Slicing().frames  # the window of an encoder that was built for any length
 
 Slices = np.ndarray  # float32 [n, N, F], log-mel
 
@@ -157,12 +157,12 @@ def model_of(
       A2vError: there is no readable encoder, or it cannot be converted.
     """
     if calibration is None:
-        return window_model(load_encoder(model_dir), None)
+        return window_model(load_encoder(model_dir, for_audio=False), None)
     key = _key(model_dir, settings)
     kept = _read_kept(model_dir / QUANTIZED_CORE)
     if kept is not None and fb.metadata(kept, _KEY) == key:
         return kept
-    encoder = load_encoder(model_dir)
+    encoder = load_encoder(model_dir, for_audio=False)
     model = window_model(encoder, calibration())
     fb.set_metadata(model, _KEY, key)
     _keep(model_dir / QUANTIZED_CORE, fb.write(model))

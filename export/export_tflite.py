@@ -18,7 +18,6 @@ from absl import flags
 
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.export.build import CALIBRATION_SLICES, INPUTS, MODES, STATES, export_file
-from a2v_tf.frontend import FRONT_END
 
 FLAGS = flags.FLAGS
 
@@ -37,7 +36,8 @@ def define_flags() -> None:
         "mode",
         "streaming",
         MODES,
-        "streaming: one embedding every 320 ms; window: one for each slice of 975 ms.",
+        "streaming: one embedding every 32 frames (vgg6: 8), which last 320 ms of audio; window: "
+        "one for each slice.",
     )
     flags.DEFINE_enum(
         "state",
@@ -48,7 +48,11 @@ def define_flags() -> None:
         "starting from each one's zero point.",
     )
     flags.DEFINE_enum(
-        "input", "pcm", INPUTS, "pcm: float32 samples at 16 kHz in [-1, 1]; log_mel: their log-mel."
+        "input",
+        "pcm",
+        INPUTS,
+        "pcm: float32 samples at 16 kHz in [-1, 1]; log_mel: their log-mel, or the band levels "
+        "that a model of precomputed spectrograms takes.",
     )
     flags.DEFINE_string(
         "calibration_data",
@@ -118,7 +122,7 @@ def describe(summary: dict[str, Any]) -> str:
         "size": f"{summary['file_bytes']:,} bytes",
     }
     if summary["mode"] == "streaming":
-        window = 1000 * FRONT_END.seconds(summary["window_frames"])
+        window = summary["window_ms"]
         states = ", ".join(map(_state, summary["states"]))
         lines["hop"] = f"{summary['hop_ms']:.0f} ms; an embedding is of the last {window:.0f} ms"
         lines["state"] = f"{summary['state_bytes']:,} bytes: {states}"

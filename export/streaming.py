@@ -72,7 +72,7 @@ def to_streaming(window: fb.Model, step_frames: int) -> fb.Model:
     if window_frames % step_frames:
         raise A2vError(
             f"cannot stream: the window of {window_frames} frames is no multiple of the step of "
-            f"{step_frames} frames"
+            f"{step_frames} frames; --mode=window takes any"
         )
     return _rewrite(window, step_frames, _carry_frames, _carry_maxima)
 

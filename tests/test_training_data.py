@@ -16,6 +16,8 @@ SIZES = {"surrounding": 2, "middle": 1, "pair": 2, "other": 1, "maybe_backwards"
 class Noise:
     """A source whose crops are a pure function of seed, round and place, as the contract says."""
 
+    front_end = FRONT_END
+
     def crops(self, samples, *, seed, round_index):
         round_index = tf.cast(round_index, tf.int64)
         return tf.data.Dataset.range(tf.int64.max).map(

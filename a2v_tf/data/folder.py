@@ -22,6 +22,8 @@ _END = np.int64(-1)  # stands after the positions of an epoch
 class FolderSource:
     """Crops of all the audio files below a directory; see `sources.Source`."""
 
+    front_end = FRONT_END
+
     def __init__(self, directory: str | os.PathLike, bad: BadFiles, decoder: str = "auto"):
         """Read the header of every audio file below `directory`.
 

@@ -1,5 +1,7 @@
 """Where the sound for training comes from: a folder, a TFDS data set, or the demo corpus.
 
+Or from spectrograms that were computed elsewhere: their crops are frames instead of PCM.
+
 ```python
 source = open_source("/data/recordings")
 source.check(samples)  # A2vError in one line, before training starts
@@ -11,13 +13,25 @@ with one_line_errors(source):  # and while it runs
 
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import tensorflow as tf
 
+from a2v_tf.data import spectrogram
 from a2v_tf.data.bad_files import BadFiles
 from a2v_tf.data.folder import FolderSource
+from a2v_tf.data.spectrogram import PERIOD, PREFIX, BandLevels, SpectrogramSource
+from a2v_tf.frontend import FrontEnd
+
+# Of `open_source`, those that are part of a model's settings.
+OPTIONS = (
+    "max_bad_fraction",
+    "decoder",
+    "spectrogram_time",
+    "spectrogram_columns",
+    "spectrogram_period",
+)
 
 
 class Source(Protocol):
@@ -25,9 +39,12 @@ class Source(Protocol):
 
     Attributes:
       bad: what was skipped so far.
+      front_end: what makes frames of a crop; of spectrogram corpora, what their frames are. Its
+        method `samples` gives the length of crop for a number of frames.
     """
 
     bad: BadFiles
+    front_end: FrontEnd | BandLevels
 
     def check(self, samples: int) -> None:
         """Raise `A2vError` in one line unless crops of `samples` samples can be drawn.
@@ -47,8 +64,9 @@ class Source(Protocol):
           round_index: other rounds give other crops; int64 scalar, may be symbolic.
 
         Returns:
-          Infinite dataset of PCM in [-1, 1] at 16 kHz, float32 `[samples]`, and the recording that
-          it is from, an int64 scalar: equal for crops of one recording, different for others.
+          Infinite dataset of PCM in [-1, 1] at 16 kHz, float32 `[samples]` (or of frames, float32
+          `[samples, F]`, if the front end is `BandLevels`), and the recording that it is from, an
+          int64 scalar: equal for crops of one recording, different for others.
         """
 
     def describe(self) -> str:
@@ -60,14 +78,20 @@ def open_source(
     *,
     max_bad_fraction: float = 0.1,
     decoder: str = "auto",
+    spectrogram_time: str | None = None,
+    spectrogram_columns: Sequence[str] | None = None,
+    spectrogram_period: float = PERIOD,
     log_dir: pathlib.Path | None = None,
 ) -> Source:
     """Open a source of sound.
 
     Args:
-      data: "demo", a directory, or "tfds:NAME[/CONFIG][:SPLIT]".
+      data: "demo", a directory, "tfds:NAME[/CONFIG][:SPLIT]" or "spectrogram:DIR[:SPLIT]".
       max_bad_fraction: stop once more than this fraction of the files cannot be used.
       decoder: "auto", "soundfile" or "tfio", for folders; see `FolderSource`.
+      spectrogram_time: the column of timestamps of spectrograms; see `SpectrogramSource`.
+      spectrogram_columns: the columns of their bands.
+      spectrogram_period: seconds from one of their frames to the next.
       log_dir: if given, what is skipped is also written to `log_dir/bad_files.csv`.
 
     Raises:
@@ -78,11 +102,27 @@ def open_source(
         from a2v_tf.data.tfds_source import TfdsSource
 
         return TfdsSource(data.removeprefix("tfds:"), bad)
+    if data.startswith(PREFIX):
+        return SpectrogramSource(
+            data.removeprefix(PREFIX),
+            bad,
+            time=spectrogram_time,
+            columns=spectrogram_columns or (),
+            period=spectrogram_period,
+        )
     if data == "demo":
         from a2v_tf.data import demo
 
         return FolderSource(demo.ensure() / "train", bad, decoder)
     return FolderSource(data, bad, decoder)
+
+
+def default_validation(data: str) -> str | None:
+    """The data that `data` sets aside for validation: the val files of a spectrogram corpus."""
+    if not data.startswith(PREFIX):
+        return None
+    held_out = spectrogram.default_validation(data.removeprefix(PREFIX))
+    return held_out and PREFIX + held_out
 
 
 @contextlib.contextmanager
