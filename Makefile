@@ -8,6 +8,9 @@ DATA ?= demo
 OUT ?= demo_out
 STEPS ?= 300
 TRAIN_FLAGS ?=
+# Processes that tests run in. A file's tests share what is costly to make, so they stay together.
+JOBS ?= 2
+PARALLEL := -n $(JOBS) --dist loadfile
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -36,13 +39,12 @@ demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, eva
 	  --output=$(OUT)/window.tflite --summary=$(OUT)/window.json
 	$(BIN)/a2v_embed --model=$(OUT)/streaming.tflite --audio=$(DATA) --output=$(OUT)/embeddings.npz
 	$(BIN)/a2v_evaluate --model_dir=$(OUT)/model --downstream=demo --output=$(OUT)/results.json
-	$(BIN)/a2v_report --model_dir=$(OUT)/model --results=$(OUT)/results.json \
-	  --exports=$(OUT)/streaming.json,$(OUT)/window.json --embeddings=$(OUT)/embeddings.npz \
-	  $(if $(filter demo,$(DATA)),--labels=demo) --output=$(OUT)/report.html
+	$(BIN)/a2v_report $(OUT)/model $(OUT)/results.json $(OUT)/streaming.json $(OUT)/window.json \
+	  $(OUT)/embeddings.npz $(if $(filter demo,$(DATA)),--labels=demo) --output=$(OUT)/report.html
 	@echo "Open $(OUT)/report.html"
 
 test: $(INSTALLED)  ## the fast tests (under 8 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(PYTEST_FLAGS)
 
 $(VENV)-tfio/.installed: setup.py
 	@$(PYTHON) -m venv $(VENV)-tfio
@@ -50,7 +52,7 @@ $(VENV)-tfio/.installed: setup.py
 	@touch $@
 
 test-tfio: $(VENV)-tfio/.installed  ## decoding and export under TensorFlow 2.16 with tensorflow-io
-	$(VENV)-tfio/bin/python -m pytest -m "not slow" tests/data tests/export tests/test_frontend.py $(PYTEST_FLAGS)
+	$(VENV)-tfio/bin/python -m pytest -m "not slow" $(PARALLEL) tests/data tests/export tests/test_frontend.py $(PYTEST_FLAGS)
 
 lint: $(INSTALLED)  ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -64,8 +64,9 @@ setup(
             "tensorflow-io==0.37.1",
             "tensorflow-metadata<1.17",
         ],
+        "inversion": ["librosa>=0.10"],  # a2v_reconstruct: log-mel back to sound
         "jax": ["jax"],
-        "dev": ["dill", "hypothesis", "pytest", "ruff", "scipy"],  # dill: of tfds.testing
+        "dev": ["dill", "hypothesis", "librosa", "pytest", "pytest-xdist", "ruff", "scipy"],  # dill: of tfds.testing
     },
     entry_points={"console_scripts": [f"{name} = {target}" for name, target in COMMANDS.items()]},
     classifiers=[

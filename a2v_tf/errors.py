@@ -11,12 +11,19 @@ class A2vError(Exception):
     """Bad input: its message is one line with the offending value and what was expected."""
 
 
-def run_app(main: Callable[[list[str]], None]) -> NoReturn:
-    """Run `main` as an absl app; an `A2vError` becomes one line on stderr and exit code 1."""
+def run_app(main: Callable[[list[str]], None], *, arguments: bool = False) -> NoReturn:
+    """Run `main` as an absl app; an `A2vError` becomes one line on stderr and exit code 1.
+
+    Args:
+      main: is given the name of the program and its arguments.
+      arguments: whether the command takes arguments that are no flags; these may then stand
+        before, between and after the flags.
+    """
     _help_is_of(main.__module__)
+    flags.FLAGS.set_gnu_getopt(arguments)
 
     def guarded(argv: list[str]) -> None:
-        if len(argv) > 1:
+        if len(argv) > 1 and not arguments:
             raise app.UsageError(f"unexpected argument {argv[1]!r}: every option is a --flag=value")
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # TensorFlow talks at INFO

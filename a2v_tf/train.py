@@ -275,6 +275,7 @@ def train(settings: dict[str, Any]) -> keras.Model:
             initial_epoch=first_round,
             steps_per_epoch=settings["eval_every"],
             validation_data=validation,
+            shuffle=False,  # the data is in random order
             callbacks=[
                 *_probe(settings, model_dir),
                 SeedNoise(settings["seed"]),

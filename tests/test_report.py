@@ -1,4 +1,4 @@
-"""`a2v_report`: the sections of the page, from files as the other commands leave them."""
+"""`a2v_report` as a user runs it."""
 
 import json
 import re
@@ -8,92 +8,99 @@ import pytest
 import soundfile
 
 from a2v_tf import report
-from a2v_tf.errors import A2vError
-from a2v_tf.train import train
+from a2v_tf.reporting import runs
 from tests.conftest import run_command
-
-ROW = {"low": 0.5, "high": 0.7, "n_test": 10, "classes": 2}
+from tests.reporting.results_files import row, write
+from tests.tiny_models import write_model
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
+    """A folder with recordings and a model directory, as after two rounds of training."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "audio").mkdir()
     rng = np.random.default_rng(0)
     for i in range(2):
         soundfile.write(folder / f"audio/{i}.wav", 0.1 * rng.standard_normal(48_000), 16_000)
-    settings = {
-        **{"task": "cbow", "data": str(folder / "audio"), "validation_data": None},
-        **{"model_dir": str(folder / "model"), "encoder": "small", "steps": 2, "batch_size": 2},
-        **{"learning_rate": None, "schedule": "cosine", "seed": 0, "eval_every": 1},
-        **{"validation_examples": 2, "resume": "auto", "frames": 32, "context": 1, "gap": 2},
-        **{"max_bad_fraction": 0.1, "decoder": "auto", "gain_db": 0.0},
-    }
-    train(settings)
+    (folder / "mine").mkdir()
+    settings = {"steps": 20, "batch_size": 2, "learning_rate": 1e-3, "eval_every": 10, "seed": 0}
+    write_model(folder / "mine", "cbow", data=str(folder / "audio"), **settings)
+    log = "epoch,examples_per_s,loss,val_loss\n0,9.5,3.5,3.25\n1,9.5,2.5,2.25\n"
+    (folder / "mine/train_log.csv").write_text(log)
     return folder
 
 
 def test_whole_page(trained, tmp_path):
-    results = {
-        "results": [
-            {"task": task, "model": model, "protocol": "linear", "accuracy": 0.6, **ROW}
-            for task in ("birds", "mean")
-            for model in ("<mine>", "untrained")
-        ]
-    }
+    rows = [row("musan", "mine", 0.6), row("musan", "untrained", 0.5)]
+    config = json.loads((trained / "mine/config.json").read_text())
+    write(tmp_path / "results.json", rows, config)
     export = {
         **{"output": "a/b/streaming.tflite", "mode": "streaming", "state": "internal"},
-        **{"quantized": True, "file_bytes": 240_928, "state_bytes": 3_392},
+        **{"quantized": True, "file_bytes": 240_928, "state_bytes": 3_392, "hop_ms": 320.0},
         **{"exactness": {"bit_exact": True, "max_abs_difference": 0.0}},
     }
-    (tmp_path / "results.json").write_text(json.dumps(results))
     (tmp_path / "export.json").write_text(json.dumps(export))
     paths = np.array([f"/x/{'ab'[i % 2]}/{i}.wav" for i in range(20)])
-    np.savez(
-        tmp_path / "e.npz", path=paths, embeddings=np.random.default_rng(0).normal(size=(20, 8))
-    )
+    embeddings = np.random.default_rng(0).normal(size=(20, 8))
+    np.savez(tmp_path / "e.npz", path=paths, embeddings=embeddings)
+    (trained / "mine/probes.csv").write_text("step,task,protocol,accuracy\n1,musan,linear,0.5\n")
     run_command(
         "a2v_report",
-        f"--model_dir={trained / 'model'}",
-        f"--results={tmp_path}/results.json",
-        f"--exports={tmp_path}/export.json",
-        f"--embeddings={tmp_path}/e.npz",
-        f"--output={tmp_path}/report.html",
+        trained / "mine",
+        f"--output={tmp_path}/report.html",  # flags may stand anywhere
+        *(tmp_path / name for name in ("results.json", "export.json", "e.npz")),
+        f"--markdown={tmp_path}/report.md",
     )
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3  # loss, reconstructions, map
-    assert not re.search(r'(src|href)="?(http|/)', page)  # self-contained
-    assert "&lt;mine&gt;" in page
-    assert "60.0 <small>50.0-70.0</small>" in page
-    for text in ("streaming.tflite", "241 kB", "3,392 B", "bit for bit", "20 files"):
-        assert text in page
+    assert page.count("<svg ") == 5  # accuracy, loss, probes, reconstructions, map
+    assert not re.search(r'<script|(src|href)="(?!#|data:)', page)  # self-contained
+    assert page.count('role="img" aria-label=') == 5
+    markdown = (tmp_path / "report.md").read_text()
+    for text in (page, markdown):
+        for part in ("0.60 ± .03", "0.98 ± .00 (+97%)", "streaming.tflite", "bit for bit"):
+            assert part in text
+    assert "A2V(CBoW), encoder small" in page
+    assert "20 files" in page
 
 
-def test_bad_input(trained, tmp_path):
-    (tmp_path / "bad.json").write_text("{")
-    for read, message in (
-        (lambda: report.read_json(str(tmp_path / "no.json")), r"no\.json"),
-        (lambda: report.read_json(str(tmp_path / "bad.json")), "not valid JSON"),
-        (lambda: report.read_embeddings(str(tmp_path / "bad.json")), "not an .npz of a2v_embed"),
-        (lambda: report.read_log(tmp_path), "no train_log.csv"),
-        (lambda: report.read_labels(str(tmp_path / "no.csv"), np.array([])), r"--labels=.*no\.csv"),
-    ):
-        with pytest.raises(A2vError, match=message):
-            read()
+def test_audio_that_is_gone_is_said_on_the_page(trained, tmp_path, capsys):
+    moved = tmp_path / "mine"
+    moved.mkdir()
+    config = json.loads((trained / "mine/config.json").read_text())
+    (moved / "config.json").write_text(json.dumps({**config, "data": "/gone"}))
+    for name in ("train_log.csv", "model.keras"):
+        (moved / name).write_bytes((trained / "mine" / name).read_bytes())
+    title, _, sections = report.build(runs.read([str(moved)]))
+    assert title == "A2V(CBoW), encoder small"
+    assert [section.title for section in sections] == ["Runs", "Training", "Examples", "Settings"]
+    (words,) = sections[2].blocks
+    assert words.startswith("A2V(CBoW): no examples, because")
+    assert "/gone" in words
+    assert "no examples of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "nothing to report on"),
+        (["{tmp}"], "no config.json in"),
+        (["{tmp}/no.json"], "cannot read"),
+        (["x", "--output=page.txt"], "expected a name ending in .html"),
+        (["x", "--output={tmp}/no/r.html"], "no directory"),
+        (["x", "--markdown=page.txt"], "expected a name ending in .md"),
+    ],
+)
+def test_bad_input_gets_one_line(tmp_path, options, message):
+    run = run_command("a2v_report", *(x.format(tmp=tmp_path) for x in options), fails=True)
+    (line,) = run.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_other_commands_take_no_arguments():
     run = run_command(
-        "a2v_report", f"--model_dir={tmp_path}", f"--output={tmp_path}/r.html", fails=True
+        "a2v_gap", "--model_dir=a", "--audio=b", "--first=0", "--second=1", fails=True
     )
-    assert run.stderr.strip().splitlines()[-1].startswith("error: no config.json in")
-    assert "Traceback" not in run.stderr
-
-
-def test_labels_are_relative_to_their_csv(tmp_path):
-    (tmp_path / "labels.csv").write_text("path,label,split\nclips/a.wav,bird,train\n")
-    files = np.array([str(tmp_path / "clips/a.wav"), "/elsewhere/b.wav"])
-    assert report.read_labels(str(tmp_path / "labels.csv"), files) == ["bird", "other"]
-
-
-@pytest.mark.parametrize("count", [1, 2, 5, 12])
-def test_projection_of_any_number(count):
-    points = np.random.default_rng(0).normal(size=(count, 6))
-    assert report.project(points).shape == (count, 2)
+    assert "error: " in run.stderr
+    run = run_command("a2v_summary", "stray", fails=True)
+    assert "unexpected argument 'stray'" in run.stdout + run.stderr

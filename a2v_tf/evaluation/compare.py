@@ -1,132 +1,305 @@
-"""Compare models on downstream tasks: accuracies, their intervals, means, and a table."""
+"""Compare models on downstream tasks: the rows of a2v_evaluate's results."""
 
+import dataclasses
+import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import keras
 from absl import logging
 
-from a2v_tf.evaluation.downstream import Task
-from a2v_tf.evaluation.embeddings import Embedder, embed_task
-from a2v_tf.evaluation.probes import clip_accuracy
+from a2v_tf.data.labelled import MAX_BAD_FRACTION, LabelledData
+from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.cache import EmbeddingCache
+from a2v_tf.evaluation.embeddings import WindowEmbedder, embed_task, keras_embedder
+from a2v_tf.evaluation.finetune import ALL, NONE, TrainingSettings, fine_tune, held_out
+from a2v_tf.evaluation.heads import HeadSettings, Score, linear, sgd, two_layer
+from a2v_tf.evaluation.metrics import HEADLESS, MEAN, MULTI_HEAD, SUPERVISED, Row, wilson
+from a2v_tf.evaluation.neighbours import knn, knn_clips
+from a2v_tf.evaluation.windows import Windows
 
-Z_95 = 1.959964  # standard deviations on each side of a 95 % interval
-MEAN = "mean"  # the task name of the rows that average over tasks
+PROTOCOLS = {
+    "linear": linear,
+    "sgd": sgd,
+    "two_layer": two_layer,
+    "knn": knn,
+    "knn_clips": knn_clips,
+}
+RANDOM = ("sgd", "two_layer", "knn")  # those whose result depends on a seed
 
 
-def evaluate(
-    models: Mapping[str, Embedder | Sequence[Embedder]],
-    tasks: Sequence[Task],
-    *,
-    protocols: Sequence[str] = ("linear", "knn"),
-    frames: int = 96,
-    max_bad_fraction: float = 0.1,
-) -> list[dict[str, Any]]:
-    """Evaluate models on downstream tasks.
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is common to all models and tasks of an evaluation.
+
+    Attributes:
+      protocols: of `PROTOCOLS`.
+      frames: N, frames of a window.
+      replicas: seeds to average over where there is randomness: 5 in ICLR section 4, 4 in SPL.
+      seed: the first.
+      examples_per_class: train clips of each class; None for all. SPL section IV: all, and 1,000.
+      max_bad_fraction: of a task's clips that may be unreadable.
+      heads: how Adam trains heads.
+    """
+
+    protocols: Sequence[str] = ("linear", "knn")
+    frames: int = 96
+    replicas: int = 1
+    seed: int = 0
+    examples_per_class: Sequence[int | None] = (None,)
+    max_bad_fraction: float = MAX_BAD_FRACTION
+    heads: HeadSettings = dataclasses.field(default_factory=HeadSettings)
+
+
+def frozen(
+    models: Mapping[str, WindowEmbedder | Sequence[WindowEmbedder]],
+    datasets: Sequence[LabelledData],
+    settings: Settings,
+    cache: EmbeddingCache | None = None,
+) -> list[Row]:
+    """Heads on frozen embeddings.
 
     Args:
-      models: what to compare, by name; the accuracies of several embedders under one name (the
-        seeds of Untrained) are averaged.
-      tasks: each gets a probe per model and protocol.
-      protocols: of `probes.PROBES`.
-      frames: N, frames of a window.
-      max_bad_fraction: of a task's clips that may be unreadable.
+      models: what to compare, by name; several embedders under one name (the seeds of Untrained)
+        are replicas of it.
+      datasets: the tasks.
+      settings: see there.
+      cache: keeps embeddings for the next time.
 
     Returns:
-      A row for each task, model and protocol: task, model, protocol, accuracy, low, high (95 %
-      interval for the finite number of test clips), n_test, classes. Then, with more than one task,
-      rows whose task is `mean`.
+      A row for each task, protocol, number of examples and model.
 
     Raises:
       A2vError: a task cannot be used.
     """
     members = {
-        name: [entry] if isinstance(entry, Embedder) else list(entry)
+        name: [entry] if isinstance(entry, WindowEmbedder) else list(entry)
         for name, entry in models.items()
     }
     flat = {(name, i): member for name, group in members.items() for i, member in enumerate(group)}
     rows = []
-    for task in tasks:
-        embedded = embed_task(task, flat, frames, max_bad_fraction)
-        skipped = len(task.clips) - len(embedded.clips)
-        logging.info(
-            "%s: %d clips (%d unreadable), %d windows",
-            *(task.name, len(embedded.clips), skipped, len(embedded.window_clip)),
+    for data in datasets:
+        embedded = embed_task(
+            data, flat, settings.frames, max_bad_fraction=settings.max_bad_fraction, cache=cache
         )
-        for protocol in protocols:
+        for protocol, per_class in itertools.product(
+            settings.protocols, settings.examples_per_class
+        ):
             for name, group in members.items():
-                scores = [clip_accuracy(embedded, (name, i), protocol) for i in range(len(group))]
-                accuracy = sum(score for score, _ in scores) / len(scores)
-                n_test = scores[0][1]
-                low, high = wilson(accuracy, n_test)
-                rows.append(
-                    {
-                        **{"task": task.name, "model": name, "protocol": protocol},
-                        **{"accuracy": accuracy, "low": low, "high": high, "n_test": n_test},
-                        **{"classes": len({clip.label for clip in embedded.clips})},
-                    }
-                )
-    return rows + (means(rows) if len(tasks) > 1 else [])
+                windows = [embedded[name, i] for i in range(len(group))]
+                scores = _replicas(protocol, windows, per_class, settings)
+                rows.append(make_row(data, name, protocol, scores, per_class=per_class))
+    return rows
 
 
-def wilson(accuracy: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a fraction seen in `n` trials (ICLR table 2's intervals)."""
-    z2 = Z_95**2 / n
-    centre = (accuracy + z2 / 2) / (1 + z2)
-    margin = Z_95 / (1 + z2) * math.sqrt(accuracy * (1 - accuracy) / n + z2 / (4 * n))
-    return max(0.0, centre - margin), min(1.0, centre + margin)
+def fine_tuned(
+    name: str,
+    encoder: keras.Model,
+    depths: Sequence[str],
+    datasets: Sequence[LabelledData],
+    training: TrainingSettings,
+    settings: Settings,
+) -> list[Row]:
+    """The upper part of an encoder retrained for each task (ICLR Figure 3).
+
+    Args:
+      name: of the model.
+      encoder: where training starts.
+      depths: of `finetune.depths`; none is skipped.
+      datasets: the tasks.
+      training: steps, learning rate, batch size.
+      settings: those of the other rows.
+
+    Returns:
+      A row for each task, number of examples and depth.
+    """
+    rows = []
+    depths = [depth for depth in depths if depth != NONE]
+    for data in datasets if depths else ():
+        judge = {data.name: held_out(data, settings.frames, settings.max_bad_fraction)}
+        for per_class, depth in itertools.product(settings.examples_per_class, depths):
+            limited = dataclasses.replace(training, per_class=per_class)
+            scores = [
+                fine_tune(encoder, depth, [data], judge, limited, seed)[0][data.name]
+                for seed in _seeds(settings, settings.replicas)
+            ]
+            rows.append(make_row(data, name, "finetune", scores, depth, per_class))
+    return rows
 
 
-def means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Average over tasks: one row per protocol and model.
+def supervised(
+    make_encoder: Callable[[int], keras.Model],
+    datasets: Sequence[LabelledData],
+    training: TrainingSettings,
+    settings: Settings,
+) -> list[Row]:
+    """The Supervised baseline: the same encoder, from scratch on each task (ICLR section 4).
+
+    Args:
+      make_encoder: from a seed to an untrained encoder.
+      datasets: the tasks.
+      training: steps, learning rate, batch size.
+      settings: those of the other rows.
+
+    Returns:
+      For each task and number of examples a row of protocol finetune, all, and one for each of the
+      protocols that need no head (patent Table 3).
+    """
+    return [
+        row
+        for data in datasets
+        for row in _from_scratch(SUPERVISED, make_encoder, [data], training, settings)
+    ]
+
+
+def multi_head(
+    make_encoder: Callable[[int], keras.Model],
+    datasets: Sequence[LabelledData],
+    training: TrainingSettings,
+    settings: Settings,
+) -> list[Row]:
+    """The MultiHead baseline: `supervised` with one encoder for all tasks, a head for each."""
+    return _from_scratch(MULTI_HEAD, make_encoder, datasets, training, settings)
+
+
+def make_row(
+    data: LabelledData,
+    model: str,
+    protocol: str,
+    scores: Sequence[Score],
+    depth: str = NONE,
+    per_class: int | None = None,
+) -> Row:
+    """A row: the mean of replicas, with the 95 % interval that the finite test split leaves."""
+    accuracy = sum(score.accuracy for score in scores) / len(scores)
+    n_test = scores[0].n_test
+    low, high = wilson(accuracy, n_test)
+    logging.info(
+        "%s: %s %s %s %s: %.3f", data.name, model, protocol, depth, per_class or "", accuracy
+    )
+    return {
+        "task": data.name,
+        "model": model,
+        "protocol": protocol,
+        "finetune": depth,
+        "examples_per_class": per_class,
+        "accuracy": accuracy,
+        "low": low,
+        "high": high,
+        "n_test": n_test,
+        "classes": len(data.classes),
+        "replicas": [score.accuracy for score in scores],
+        "task_parameters": scores[0].task_parameters,
+    }
+
+
+def means(rows: Iterable[Row]) -> list[Row]:
+    """Average over tasks: one row for each model, protocol, depth and number of examples.
 
     The tasks' errors are independent, so the distances to the ends of their intervals add in
     squares.
     """
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    keys = ("model", "protocol", "finetune", "examples_per_class")
+    groups: dict[tuple, list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["protocol"], row["model"]), []).append(row)
-    return [_mean_row(protocol, model, group) for (protocol, model), group in groups.items()]
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return [_mean_row(group) for group in groups.values()]
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Lay out the rows of `evaluate` for a terminal: a line per protocol and task."""
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    cells = {(row["protocol"], row["task"], row["model"]): row for row in rows}
-    lines = [["task", "classes", "test clips", *models]]
-    for protocol in dict.fromkeys(row["protocol"] for row in rows):
-        lines.append([f"-- {protocol} --"])
-        for task in dict.fromkeys(row["task"] for row in rows):
-            first = cells[protocol, task, models[0]]
-            counts = ["" if task == MEAN else str(first[key]) for key in ("classes", "n_test")]
-            lines.append([task, *counts, *(_cell(cells[protocol, task, m]) for m in models)])
-    return _align(lines) + "\naccuracy of test clips in %, with 95 % interval"
+def check_single_label(datasets: Iterable[LabelledData]) -> None:
+    """Refuse tasks whose clips may have several labels.
+
+    Raises:
+      A2vError: there is one.
+    """
+    for data in datasets:
+        if data.multi_label:
+            raise A2vError(
+                f"{data.name}: its clips have several labels each; an accuracy needs one a clip"
+            )
 
 
-def _mean_row(protocol: str, model: str, group: list[dict[str, Any]]) -> dict[str, Any]:
+def _replicas(
+    protocol: str, windows: Sequence[Windows], per_class: int | None, settings: Settings
+) -> list[Score]:
+    """One protocol with each seed: replicas of the head, of the model, of the choice of clips."""
+    chance = protocol in RANDOM or per_class is not None
+    count = max(len(windows), settings.replicas if chance else 1)
+    return [
+        PROTOCOLS[protocol](
+            windows[i % len(windows)].limited(per_class, seed), seed, settings.heads
+        )
+        for i, seed in enumerate(_seeds(settings, count))
+    ]
+
+
+def _from_scratch(
+    name: str,
+    make_encoder: Callable[[int], keras.Model],
+    datasets: Sequence[LabelledData],
+    training: TrainingSettings,
+    settings: Settings,
+) -> list[Row]:
+    headless = [protocol for protocol in settings.protocols if protocol in HEADLESS]
+    judges = {
+        data.name: held_out(data, settings.frames, settings.max_bad_fraction) for data in datasets
+    }
+    rows = []
+    for per_class in settings.examples_per_class:
+        limited = dataclasses.replace(training, per_class=per_class)
+        scores: dict[tuple[str, str], list[Score]] = {}
+        for seed in _seeds(settings, settings.replicas):
+            own, encoder = fine_tune(make_encoder(seed), ALL, datasets, judges, limited, seed)
+            for data in datasets:
+                scores.setdefault((data.name, "finetune"), []).append(own[data.name])
+                for protocol, score in _headless(
+                    encoder, data, headless, per_class, seed, settings
+                ):
+                    scores.setdefault((data.name, protocol), []).append(score)
+        for data in datasets:
+            for protocol in ("finetune", *headless):
+                depth = ALL if protocol == "finetune" else NONE
+                found = scores[data.name, protocol]
+                rows.append(make_row(data, name, protocol, found, depth, per_class))
+    return rows
+
+
+def _headless(
+    encoder: keras.Model,
+    data: LabelledData,
+    protocols: Sequence[str],
+    per_class: int | None,
+    seed: int,
+    settings: Settings,
+) -> list[tuple[str, Score]]:
+    if not protocols:
+        return []
+    models = {data.name: keras_embedder(encoder)}
+    bad = settings.max_bad_fraction
+    windows = embed_task(data, models, settings.frames, max_bad_fraction=bad)[data.name]
+    return [
+        (protocol, PROTOCOLS[protocol](windows.limited(per_class, seed), seed))
+        for protocol in protocols
+    ]
+
+
+def _seeds(settings: Settings, count: int) -> range:
+    return range(settings.seed, settings.seed + count)
+
+
+def _mean_row(group: list[Row]) -> Row:
     accuracy = sum(row["accuracy"] for row in group) / len(group)
     below = math.hypot(*(row["accuracy"] - row["low"] for row in group)) / len(group)
     above = math.hypot(*(row["high"] - row["accuracy"] for row in group)) / len(group)
+    replicas = zip(*(row["replicas"] for row in group), strict=True)
     return {
-        **{"task": MEAN, "model": model, "protocol": protocol, "accuracy": accuracy},
-        **{"low": accuracy - below, "high": accuracy + above},
-        **{"n_test": sum(row["n_test"] for row in group), "classes": None},
+        **group[0],
+        "task": MEAN,
+        "accuracy": accuracy,
+        "low": accuracy - below,
+        "high": accuracy + above,
+        "n_test": sum(row["n_test"] for row in group),
+        "classes": None,
+        "replicas": [sum(values) / len(group) for values in replicas],
+        "task_parameters": None,
     }
-
-
-def _cell(row: dict[str, Any]) -> str:
-    accuracy, low, high = (100 * row[key] for key in ("accuracy", "low", "high"))
-    return f"{accuracy:5.1f} [{low:4.1f}, {high:5.1f}]"
-
-
-def _align(lines: list[list[str]]) -> str:
-    columns = len(lines[0])
-    full = [line for line in lines if len(line) == columns]
-    widths = [max(len(line[i]) for line in full) for i in range(columns)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=False))
-        ).rstrip()
-        for line in lines
-    )

@@ -3,110 +3,112 @@
 import dataclasses
 import itertools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Literal
 
 import keras
 import numpy as np
 import tqdm
+from absl import logging
 
 from a2v_tf import tflite
-from a2v_tf.audio import windows
+from a2v_tf.audio import windows as sliding_windows
+from a2v_tf.data.labelled import MAX_BAD_FRACTION, SPLITS, Clip, LabelledData
 from a2v_tf.errors import A2vError
-from a2v_tf.evaluation.downstream import Clip, Task, check_splits, read_clips
+from a2v_tf.evaluation.cache import EmbeddingCache, encoder_key, file_key
+from a2v_tf.evaluation.windows import BATCH, Windows
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
 
-BATCH_WINDOWS = 256
-
 
 @dataclasses.dataclass(frozen=True)
-class Embedder:
+class WindowEmbedder:
     """Anything that embeds windows.
 
     Attributes:
-      embed: from `[batch, ...]` windows to embeddings `[batch, d]`.
+      embed: from `[batch, ...]` windows to what stands for them: embeddings `[batch, d]`.
       takes: what a window is: `log_mel` `[batch, frames, bins]` or `pcm` `[batch, samples]`.
+      key: says what `embed` computes: equal keys, equal results. None is never cached.
     """
 
     embed: Callable[[np.ndarray], np.ndarray]
     takes: Literal["log_mel", "pcm"] = "log_mel"
-
-
-@dataclasses.dataclass(frozen=True)
-class Embedded:
-    """The windows of a task's clips under several models.
-
-    Attributes:
-      clips: those that could be read.
-      window_clip: int `[windows]`, the index into `clips` of each window's clip.
-      vectors: for each model float32 `[windows, d]`.
-    """
-
-    clips: list[Clip]
-    window_clip: np.ndarray
-    vectors: dict[str, np.ndarray]
+    key: str | None = None
 
 
 def embed_task(
-    task: Task,
-    embedders: Mapping[str, Embedder],
+    data: LabelledData,
+    embedders: Mapping[str, WindowEmbedder],
     frames: int = 96,
-    max_bad_fraction: float = 0.1,
-) -> Embedded:
+    *,
+    max_bad_fraction: float = MAX_BAD_FRACTION,
+    splits: Collection[str] = SPLITS,
+    cache: EmbeddingCache | None = None,
+) -> dict[str, Windows]:
     """Embed windows of T = `frames` frames, T/2 apart, over every clip (ICLR section 4).
 
     Each batch's log-mel is computed once for all models, and only embeddings are kept, so that a
     task's audio need not fit in memory.
 
     Args:
-      task: the clips.
+      data: the clips.
       embedders: models by name.
       frames: N, frames of a window.
       max_bad_fraction: of clips that may be unreadable.
+      splits: which clips to embed.
+      cache: where to look first, and to store what was not there.
+
+    Returns:
+      The windows under each of the models.
 
     Raises:
-      A2vError: too many clips are unreadable, or those left cannot train and test a probe.
+      A2vError: too many clips are unreadable, or those left cannot train and test a head.
     """
-    clips: list[Clip] = []
-    window_clip: list[int] = []
-    vectors: dict[str, list[np.ndarray]] = {name: [] for name in embedders}
-    bar = tqdm.tqdm(total=len(task.clips), desc=task.name, unit="clip", disable=None, leave=False)
-    with bar:
-        stream = _windows(task, frames, max_bad_fraction, clips)
-        while batch := list(itertools.islice(stream, BATCH_WINDOWS)):
-            window_clip += [clip for clip, _ in batch]
-            pcm = np.stack([window for _, window in batch])
-            inputs = {"pcm": pcm, "log_mel": log_mel(pcm).numpy()}
-            for name, embedder in embedders.items():
-                vectors[name].append(embedder.embed(inputs[embedder.takes]))
-            bar.update(len(clips) - bar.n)
-    check_splits(Task(task.name, tuple(clips)), task.name)
-    joined = {name: np.concatenate(parts) for name, parts in vectors.items()}
-    return Embedded(clips, np.array(window_clip), joined)
+    done: dict[str, Windows] = {}
+    contents: dict[str, dict[str, Any]] = {}
+    if cache:
+        about_data = {
+            "data": data.fingerprint(),
+            "classes": data.classes,
+            "frames": frames,
+            "hop": _hop(frames),
+            "front_end": vars(FRONT_END),
+            "max_bad_fraction": max_bad_fraction,
+            "splits": sorted(splits),
+        }
+        for name, embedder in embedders.items():
+            if embedder.key:
+                contents[name] = {**about_data, "model": embedder.key}
+                if found := cache.load(data.name, contents[name]):
+                    done[name] = found
+    missing = {name: embedder for name, embedder in embedders.items() if name not in done}
+    if missing:
+        done |= _embed(data, missing, frames, max_bad_fraction, splits)
+        for name in missing.keys() & contents.keys():
+            cache.save(data.name, contents[name], done[name])
+    return {name: done[name] for name in embedders}
 
 
-def keras_embedder(encoder: keras.Model) -> Embedder:
+def keras_embedder(encoder: keras.Model) -> WindowEmbedder:
     """An encoder from log-mel `[batch, frames, bins]` to embeddings `[batch, d]`."""
-
-    def embed(batch: np.ndarray) -> np.ndarray:
-        return keras.ops.convert_to_numpy(encoder(batch, training=False))
-
-    return Embedder(embed)
+    return WindowEmbedder(lambda batch: keras_values(encoder, batch), key=encoder_key(encoder))
 
 
-def spectrogram_embedder() -> Embedder:
-    """The Spectrogram baseline: the window's log-mel values themselves (ICLR section 4)."""
-    return Embedder(lambda batch: batch.reshape(len(batch), -1))
+def keras_values(model: keras.Model, batch: np.ndarray) -> np.ndarray:
+    """What a Keras model makes of a batch."""
+    return keras.ops.convert_to_numpy(model(batch, training=False))
 
 
-def untrained_embedder(config: Mapping[str, Any], seed: int) -> Embedder:
-    """The Untrained baseline: the encoder with the random weights of a seed (ICLR section 4)."""
-    return keras_embedder(untrained_encoder(config, seed))
+def spectrogram_embedder() -> WindowEmbedder:
+    """The Spectrogram baseline: the window's log-mel values themselves (ICLR section 4).
+
+    They are kept in half precision, whose steps of 0.004 and less are below any hearing.
+    """
+    return WindowEmbedder(lambda batch: batch.astype(np.float16), key="spectrogram")
 
 
 def untrained_encoder(config: Mapping[str, Any], seed: int | None = None) -> keras.Model:
-    """Build the encoder that `config` describes, untrained, with the same input statistics.
+    """The Untrained baseline's encoder (ICLR section 4): random weights, the same input statistics.
 
     Args:
       config: what `a2v_train` wrote: encoder, frames, bins, input_mean, input_variance, seed.
@@ -124,7 +126,7 @@ def untrained_encoder(config: Mapping[str, Any], seed: int | None = None) -> ker
         raise A2vError(f"config.json: no such key or encoder: {error}") from error
 
 
-def tflite_embedder(path: pathlib.Path) -> Embedder:
+def tflite_embedder(path: pathlib.Path) -> WindowEmbedder:
     """An exported window model, over PCM or log-mel windows.
 
     Raises:
@@ -133,15 +135,67 @@ def tflite_embedder(path: pathlib.Path) -> Embedder:
     model = tflite.Embedder(path)
     if model.streaming:
         raise A2vError(f"{path} streams: expected a window model, export_tflite --mode=window")
-    return Embedder(lambda batch: np.stack([model.embed(window) for window in batch]), model.input)
+
+    def embed(batch: np.ndarray) -> np.ndarray:
+        return np.stack([model.embed(window) for window in batch])
+
+    return WindowEmbedder(embed, model.input, file_key(path))
+
+
+def _embed(
+    data: LabelledData,
+    embedders: Mapping[str, WindowEmbedder],
+    frames: int,
+    max_bad_fraction: float,
+    splits: Collection[str],
+) -> dict[str, Windows]:
+    clips: list[Clip] = []
+    window_clip: list[int] = []
+    values: dict[str, list[np.ndarray]] = {name: [] for name in embedders}
+    with tqdm.tqdm(desc=data.name, unit="clip", disable=None, leave=False) as bar:
+        stream = _windows(data, frames, max_bad_fraction, splits, clips)
+        while batch := list(itertools.islice(stream, BATCH)):
+            window_clip += [clip for clip, _ in batch]
+            pcm = np.stack([window for _, window in batch])
+            inputs = {"pcm": pcm, "log_mel": log_mel(pcm).numpy()}
+            for name, embedder in embedders.items():
+                values[name].append(embedder.embed(inputs[embedder.takes]))
+            bar.update(len(clips) - bar.n)
+    logging.info("%s: %d clips, %d windows embedded", data.name, len(clips), len(window_clip))
+    _check(data, clips, splits)
+    index = {name: i for i, name in enumerate(data.classes)}
+    labels = np.array([index[clip.label] for clip in clips])
+    split_of = np.array([clip.split for clip in clips])
+    return {
+        name: Windows(data.classes, labels, split_of, np.array(window_clip), np.concatenate(parts))
+        for name, parts in values.items()
+    }
 
 
 def _windows(
-    task: Task, frames: int, max_bad_fraction: float, clips: list[Clip]
+    data: LabelledData,
+    frames: int,
+    max_bad_fraction: float,
+    splits: Collection[str],
+    clips: list[Clip],
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield clip indices and windows `[samples]`; append each clip read to `clips`."""
-    length = FRONT_END.samples(frames)
-    for clip, pcm in read_clips(task, max_bad_fraction):
-        clips.append(clip)
-        for window in windows(pcm, length // 2, length):
-            yield len(clips) - 1, window
+    for clip, pcm in data.clips(max_bad_fraction):
+        if clip.split in splits:
+            clips.append(clip)
+            for window in sliding_windows(pcm, _hop(frames), FRONT_END.samples(frames)):
+                yield len(clips) - 1, window
+
+
+def _hop(frames: int) -> int:
+    return FRONT_END.samples(frames) // 2
+
+
+def _check(data: LabelledData, clips: list[Clip], splits: Collection[str]) -> None:
+    """Check that the clips that could be read train and test a head."""
+    labels = {split: {clip.label for clip in clips if clip.split == split} for split in splits}
+    for split in labels.keys() & {"train", "test"}:
+        if not labels[split]:
+            raise A2vError(f"{data.name}: no readable {split} clips")
+    if "train" in labels and len(labels["train"]) < 2:
+        raise A2vError(f"{data.name}: one class {labels['train']} in train; expected at least two")

@@ -15,7 +15,8 @@ from a2v_tf.tasks import multi_head
 
 TASKS = [*multi_head.TASKS, "multi_head", "supervised"]
 VARIANTS = [("autoencoder", "denoising"), ("autoencoder", "variational")]
-STEPS, ROUND = 200, 50
+RECONSTRUCT = ("cbow", "skip_gram", "autoencoder", "multi_head")
+STEPS, ROUND = 200, 100
 
 
 def settings(**changes: Any) -> dict[str, Any]:
@@ -27,13 +28,13 @@ def settings(**changes: Any) -> dict[str, Any]:
         "model_dir": None,
         "encoder": "small",
         "steps": STEPS,
-        "batch_size": 6,
+        "batch_size": 4,
         "learning_rate": 1e-3,
         "schedule": "constant",
         "seed": 1,
         "eval_every": ROUND,
         "probe": None,
-        "validation_examples": 48,
+        "validation_examples": 12,
         "resume": "auto",
         "frames": 64,
         "context": 1,
@@ -54,11 +55,17 @@ def settings(**changes: Any) -> dict[str, Any]:
     }
 
 
-def learns_and_streams(tmp_path, **changes: Any) -> None:
+def batch_size(task: str) -> int:
+    """What to find is a number or a bit in some tasks: their loss is noisier."""
+    return 4 if task in RECONSTRUCT else 15  # of three data sets, for supervised
+
+
+def learns_and_streams(tmp_path, *, resumed: bool, **changes: Any) -> None:
     run = settings(model_dir=str(tmp_path), **changes)
-    train.train({**run, "steps": STEPS // 2})
-    before = load_encoder(tmp_path).get_weights()
-    model = train.train(run)  # goes on
+    if resumed:
+        train.train({**run, "steps": ROUND})
+        before = load_encoder(tmp_path).get_weights()
+    model = train.train(run)
 
     with (tmp_path / "train_log.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -69,7 +76,8 @@ def learns_and_streams(tmp_path, **changes: Any) -> None:
     encoder = load_encoder(tmp_path)
     config = ENCODERS[run["encoder"]]
     assert encoder.output_shape == (None, config.embedding_dim)
-    assert any((a != b).any() for a, b in zip(before, encoder.get_weights(), strict=True))
+    if resumed:
+        assert any((a != b).any() for a, b in zip(before, encoder.get_weights(), strict=True))
     x = np.random.default_rng(0).normal(-2, 2, (2, *model.input_shape[1:])).astype(np.float32)
     outputs = load_model(tmp_path)(x)
     assert set(outputs) == set(model(x))
@@ -90,17 +98,19 @@ def learns_and_streams(tmp_path, **changes: Any) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_small(task, tmp_path):
-    learns_and_streams(tmp_path, task=task)
+    """`tests/test_train.py` has the resumed runs that are fast."""
+    learns_and_streams(tmp_path, task=task, resumed=False, batch_size=batch_size(task))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "variant"), VARIANTS)
 def test_variants(task, variant, tmp_path):
-    learns_and_streams(tmp_path, task=task, variant=variant)
+    learns_and_streams(tmp_path, task=task, variant=variant, resumed=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("encoder", ["large", "vgg6"])
 def test_larger_encoders(encoder, task, tmp_path):
-    learns_and_streams(tmp_path, task=task, encoder=encoder, batch_size=3, learning_rate=3e-4)
+    options = {"encoder": encoder, "batch_size": batch_size(task), "learning_rate": 3e-4}
+    learns_and_streams(tmp_path, task=task, resumed=True, **options)

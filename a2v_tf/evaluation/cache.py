@@ -1,0 +1,98 @@
+"""Embeddings on disk, so that a second evaluation of the same encoder need not compute them."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+import zipfile
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+
+from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.windows import Windows
+
+VERSION = 1  # raise it with every change to what a window or its embedding is
+DIRECTORY = "embeddings"  # in the model directory
+
+
+class EmbeddingCache:
+    """A directory with a file for each task and model.
+
+    A file's name holds a digest of everything that its content depends on: another encoder, other
+    clips or another front end make another file, so nothing stale is ever read.
+    """
+
+    def __init__(self, directory: pathlib.Path | str) -> None:
+        """Make the directory if need be.
+
+        Raises:
+          A2vError: it cannot be written.
+        """
+        self._directory = pathlib.Path(directory)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise A2vError(
+                f"cannot write --cache_dir={str(directory)!r}: {error.strerror}"
+            ) from error
+        if not os.access(self._directory, os.W_OK):
+            raise A2vError(f"cannot write --cache_dir={str(directory)!r}: permission denied")
+
+    def load(self, task: str, contents: dict[str, Any]) -> Windows | None:
+        """What `save` stored for the same contents, or None."""
+        path = self._path(task, contents)
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path) as arrays:
+                fields = dict(arrays)
+            windows = Windows(**{**fields, "classes": tuple(fields["classes"].tolist())})
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            logging.warning("%s is damaged and will be written again: %s", path, error)
+            return None
+        logging.info("%s: embeddings reused from %s", task, path)
+        return windows
+
+    def save(self, task: str, contents: dict[str, Any], windows: Windows) -> None:
+        """Store windows; whoever reads sees all of them or nothing."""
+        path = self._path(task, contents)
+        fields = {f.name: getattr(windows, f.name) for f in dataclasses.fields(windows)}
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, **fields)
+            os.replace(partial, path)
+        except OSError as error:  # a full disk: the result is as good without
+            partial.unlink(missing_ok=True)
+            logging.warning("cannot write %s: %s", path, error.strerror)
+
+    def _path(self, task: str, contents: dict[str, Any]) -> pathlib.Path:
+        text = json.dumps({"version": VERSION, **contents}, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:24]
+        return self._directory / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', task)}.{digest}.npz"
+
+
+def encoder_key(encoder: keras.Model) -> str:
+    """A digest of an encoder's architecture and weights."""
+    digest = hashlib.sha256(encoder.to_json().encode())
+    for weight in encoder.get_weights():
+        digest.update(f"{weight.shape}{weight.dtype}".encode())
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return f"keras:{digest.hexdigest()}"
+
+
+def file_key(path: pathlib.Path) -> str:
+    """A digest of a file's content.
+
+    Raises:
+      A2vError: it cannot be read.
+    """
+    try:
+        return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    except OSError as error:
+        raise A2vError(f"cannot read {str(path)!r}: {error.strerror}") from error

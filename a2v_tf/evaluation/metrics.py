@@ -1,0 +1,142 @@
+"""Intervals, and the normalised accuracies of both papers."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+Z_95 = 1.959964  # standard deviations on each side of a 95 % interval
+BOOTSTRAP_ITERATIONS = 50  # SPL section IV, Table I
+MEAN = "mean"  # the task name of rows that average over tasks
+# The papers' baselines (ICLR section 4).
+UNTRAINED, SPECTROGRAM = "untrained", "spectrogram"
+SUPERVISED, MULTI_HEAD = "supervised", "multihead"
+BASELINES = (UNTRAINED, SPECTROGRAM, SUPERVISED, MULTI_HEAD)
+# Each formula's model whose accuracy counts as 0; that of Supervised counts as 1.
+FORMULAS = {"iclr": SPECTROGRAM, "spl": UNTRAINED}
+# What takes no part in the training of an encoder and has no head of its own, so that Supervised
+# can be judged by it too (patent Table 3).
+HEADLESS = ("knn", "knn_clips")
+# The heads of a model without fine-tuning that a fine-tuned one is compared with, best first.
+LINEAR_HEADS = ("sgd", "linear")
+
+Row = dict[str, Any]
+
+
+def wilson(accuracy: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a fraction seen in `n` trials (ICLR table 2's intervals)."""
+    z2 = Z_95**2 / n
+    centre = (accuracy + z2 / 2) / (1 + z2)
+    margin = Z_95 / (1 + z2) * math.sqrt(accuracy * (1 - accuracy) / n + z2 / (4 * n))
+    return max(0.0, centre - margin), min(1.0, centre + margin)
+
+
+def normalise(accuracy: float, zero: float, one: float) -> float:
+    """Accuracy on a scale from a baseline (0) to Supervised (1).
+
+    ICLR Table 2 takes Spectrogram as the baseline; SPL formula (1) takes Untrained.
+
+    Raises:
+      ValueError: `one` is not above `zero`, so that there is no such scale.
+    """
+    if one <= zero:
+        raise ValueError(f"no scale from {zero} to {one}: Supervised is not above the baseline")
+    return (accuracy - zero) / (one - zero)
+
+
+def bootstrap_interval(
+    values: Sequence[float], iterations: int = BOOTSTRAP_ITERATIONS, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile interval of the mean over tasks, tasks drawn anew with replacement.
+
+    It says how much the mean depends on the choice of tasks (SPL section IV).
+    """
+    chosen = np.random.default_rng(seed).integers(0, len(values), (iterations, len(values)))
+    low, high = np.quantile(np.asarray(values)[chosen].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def normalised(
+    rows: Iterable[Row], iterations: int = BOOTSTRAP_ITERATIONS, seed: int = 0
+) -> list[Row]:
+    """Normalise the rows of an evaluation by both formulas, where their baselines are among them.
+
+    A row is compared with baselines of its own protocol and number of examples. Supervised has no
+    other head than its own, so for heads and fine-tuning it is its end-to-end row that counts as 1;
+    for fine-tuning, the baseline's linear head counts as 0.
+
+    Args:
+      rows: with the keys task, model, protocol, finetune, examples_per_class, accuracy, low, high.
+      iterations: of the bootstrap over tasks.
+      seed: of the bootstrap.
+
+    Returns:
+      Rows with the keys model, protocol, finetune, examples_per_class, formula, task, value, low,
+      high. The interval of a task's value is that of its accuracy on the new scale; that of `mean`,
+      present where there are several tasks, comes from the bootstrap.
+    """
+    rows = [row for row in rows if row["task"] != MEAN]
+    index = {
+        (row["task"], row["model"], row["protocol"], row["finetune"], row["examples_per_class"]): (
+            row["accuracy"]
+        )
+        for row in rows
+    }
+    found = []
+    upside_down = {}
+    for formula, baseline in FORMULAS.items():
+        for row in rows:
+            scale = _scale(row, baseline, index)
+            if scale is None:
+                continue
+            if scale[0] < scale[1]:
+                found.append(_normalised_row(row, formula, *scale))
+            else:
+                upside_down[row["task"], row["protocol"], baseline] = scale
+    for (task, protocol, baseline), (zero, one) in upside_down.items():
+        logging.warning(
+            "%s, %s: Supervised (%.3f) is not above %s (%.3f): not normalised",
+            *(task, protocol, one, baseline, zero),
+        )
+    return found + _means(found, iterations, seed)
+
+
+def _scale(row: Row, baseline: str, index: Mapping[tuple, float]) -> tuple[float, float] | None:
+    """The accuracies that count as 0 and 1 for a row, or None where there are no such rows."""
+    task, protocol, examples = row["task"], row["protocol"], row["examples_per_class"]
+    heads = LINEAR_HEADS if protocol == "finetune" else (protocol,)
+    zeros = [index.get((task, baseline, head, "none", examples)) for head in heads]
+    own = (protocol, "none") if protocol in HEADLESS else ("finetune", "all")
+    one = index.get((task, SUPERVISED, *own, examples))
+    zero = next((value for value in zeros if value is not None), None)
+    return None if zero is None or one is None else (zero, one)
+
+
+def _normalised_row(row: Row, formula: str, zero: float, one: float) -> Row:
+    return {
+        "model": row["model"],
+        "protocol": row["protocol"],
+        "finetune": row["finetune"],
+        "examples_per_class": row["examples_per_class"],
+        "formula": formula,
+        "task": row["task"],
+        "value": normalise(row["accuracy"], zero, one),
+        "low": normalise(row["low"], zero, one),
+        "high": normalise(row["high"], zero, one),
+    }
+
+
+def _means(rows: Iterable[Row], iterations: int, seed: int) -> list[Row]:
+    keys = ("model", "protocol", "finetune", "examples_per_class", "formula")
+    groups: dict[tuple, list[float]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row["value"])
+    means = []
+    for group, values in groups.items():
+        if len(values) > 1:
+            low, high = bootstrap_interval(values, iterations, seed)
+            row = {"task": MEAN, "value": float(np.mean(values)), "low": low, "high": high}
+            means.append({**dict(zip(keys, group, strict=True)), **row})
+    return means

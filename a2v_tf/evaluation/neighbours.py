@@ -1,0 +1,72 @@
+"""k nearest neighbours in the space of embeddings: no head at all (patent paragraph 73)."""
+
+import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.random_projection import GaussianRandomProjection
+
+from a2v_tf.evaluation.heads import HeadSettings, Score
+from a2v_tf.evaluation.windows import Windows
+
+# All of patent paragraph 73: k, windows to learn from and to judge by, and the dimensions that the
+# log-mel values of Spectrogram are projected to at random.
+NEIGHBOURS = 10
+TRAIN_WINDOWS, TEST_WINDOWS = 10_000, 2_000
+PROJECTED = 128
+
+
+def knn(windows: Windows, seed: int = 0, settings: HeadSettings | None = None) -> Score:
+    """Vote of the k = 10 nearest of 10,000 train windows, for each of 2,000 test windows.
+
+    Distances are Euclidean between embeddings as they are; the accuracy is that of windows, not of
+    clips. `seed` draws the windows, fewer where there are fewer, and the projection of Spectrogram.
+    """
+    del settings
+    rng = np.random.default_rng(seed)
+    train = draw(windows, "train", TRAIN_WINDOWS, rng)
+    test = draw(windows, "test", TEST_WINDOWS, rng)
+    x_train, x_test = windows.flat(train), windows.flat(test)
+    if windows.values.ndim > 2:  # log-mel values
+        projection = GaussianRandomProjection(PROJECTED, random_state=seed).fit(x_train)
+        x_train, x_test = projection.transform(x_train), projection.transform(x_test)
+    classifier = _classifier(x_train, windows.label_of(train))
+    accuracy = (classifier.predict(x_test) == windows.label_of(test)).mean()
+    return Score(float(accuracy), len(test), None)
+
+
+def knn_clips(windows: Windows, seed: int = 0, settings: HeadSettings | None = None) -> Score:
+    """Votes of the k = 10 nearest of all train windows, joined for each test clip.
+
+    Like the heads it is judged by clips; it has no randomness.
+    """
+    del seed, settings
+    train = windows.rows("train")
+    classifier = _classifier(windows.flat(train), windows.label_of(train))
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        probabilities = np.zeros((len(rows), len(windows.classes)))
+        probabilities[:, classifier.classes_] = classifier.predict_proba(windows.flat(rows))
+        return probabilities
+
+    return Score(windows.clip_accuracy("test", predict), windows.count("test"), None)
+
+
+def draw(windows: Windows, split: str, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw windows of a split at random, none twice, equally many of each clip while they last.
+
+    Without that, a few long clips would be most of the sample.
+
+    Returns:
+      int `[count]`, or all windows where there are fewer, in random order.
+    """
+    rows = rng.permutation(windows.rows(split))
+    turn = np.zeros(len(rows), int)  # 0 for a clip's first window in this order, 1 for its second
+    seen: dict[int, int] = {}
+    for i, clip in enumerate(windows.clip[rows].tolist()):
+        turn[i] = seen.get(clip, 0)
+        seen[clip] = turn[i] + 1
+    return rows[np.argsort(turn, kind="stable")[:count]]
+
+
+def _classifier(x: np.ndarray, labels: np.ndarray) -> KNeighborsClassifier:
+    k = min(NEIGHBOURS, len(x))
+    return KNeighborsClassifier(k, algorithm="brute").fit(x, labels)

@@ -1,0 +1,109 @@
+"""Probing an encoder while it trains: downstream accuracy over steps (ICLR Figure 2a)."""
+
+import csv
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from a2v_tf.data.labelled import MAX_BAD_FRACTION, LabelledData
+from a2v_tf.evaluation.compare import PROTOCOLS, check_single_label
+from a2v_tf.evaluation.embeddings import embed_task, keras_values, spectrogram_embedder
+from a2v_tf.evaluation.heads import HeadSettings
+from a2v_tf.evaluation.windows import Windows, in_batches
+
+COLUMNS = ("step", "task", "protocol", "accuracy")
+
+
+class ProbeRounds(keras.callbacks.Callback):
+    """After each round, train heads on the encoder's embeddings of small downstream tasks.
+
+    Each round adds a row for each task and protocol to a CSV, and `probe_TASK` (the first protocol)
+    or `probe_TASK_PROTOCOL` to the logs: put it before the callbacks that write those. A resumed
+    run goes on with the CSV where it goes on itself. Nothing here draws from the random state that
+    training uses.
+
+    ```python
+    probe = ProbeRounds(open_labelled("csv:music.csv"), 96, model_dir / "probes.csv")
+    model.fit(batches, callbacks=[probe, keras.callbacks.CSVLogger(path)])
+    ```
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[LabelledData],
+        frames: int,
+        log_path: pathlib.Path,
+        protocols: Sequence[str] = ("linear",),
+        *,
+        settings: HeadSettings | None = None,
+        max_bad_fraction: float = MAX_BAD_FRACTION,
+    ) -> None:
+        """Read the tasks' clips: their log-mel windows stay in memory, in half precision.
+
+        Args:
+          datasets: the tasks.
+          frames: N, frames of a window.
+          log_path: the CSV, with the columns of `COLUMNS`.
+          protocols: of `compare.PROTOCOLS`.
+          settings: of the heads that Adam trains.
+          max_bad_fraction: of a task's clips that may be unreadable.
+
+        Raises:
+          A2vError: a task cannot be used.
+        """
+        super().__init__()
+        check_single_label(datasets)
+        self._log_path = pathlib.Path(log_path)
+        self._protocols = tuple(protocols)
+        self._settings = settings
+        self._tasks = {
+            data.name: embed_task(
+                data, {"": spectrogram_embedder()}, frames, max_bad_fraction=max_bad_fraction
+            )[""]
+            for data in datasets
+        }
+        self._trimmed = False
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._trimmed = False
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._trimmed:  # only here does a callback learn where a run goes on
+            keep_steps(self._log_path, epoch * self.params["steps"])
+            self._trimmed = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        encoder = self.model.get_layer("encoder")
+        step = (epoch + 1) * self.params["steps"]
+        rows = []
+        for task, log_mel in self._tasks.items():
+            embedded = _embedded(encoder, log_mel)
+            for i, protocol in enumerate(self._protocols):
+                accuracy = PROTOCOLS[protocol](embedded, 0, self._settings).accuracy
+                rows.append((step, task, protocol, accuracy))
+                if logs is not None:
+                    logs[f"probe_{task}" if i == 0 else f"probe_{task}_{protocol}"] = accuracy
+        with self._log_path.open("a", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def keep_steps(path: pathlib.Path, last: int) -> None:
+    """Drop the rows of steps after `last`, which will be trained again; write the header if new."""
+    rows = []
+    if path.is_file():
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= last]
+    partial = path.with_name(f"partial_{path.name}")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def _embedded(encoder: keras.Model, log_mel: Windows) -> Windows:
+    values = in_batches(lambda batch: keras_values(encoder, batch), log_mel.values)
+    return log_mel.with_values(values)

@@ -1,0 +1,96 @@
+"""The rows of an evaluation as text for a terminal."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from a2v_tf.evaluation.finetune import NONE
+from a2v_tf.evaluation.metrics import BASELINES, FORMULAS, MEAN, Row
+
+MAX_COLUMNS = 5  # models side by side; more go below
+
+
+def table(rows: Sequence[Row], normalised: Sequence[Row] = ()) -> str:
+    """Lay out the rows of an evaluation: a block for each protocol, then the normalised values.
+
+    Args:
+      rows: of `compare`.
+      normalised: of `metrics.normalised`.
+    """
+    parts = _blocks(rows, _title, _accuracy)
+    if rows:
+        parts.append("accuracy in % with its 95 % interval: of test clips, for knn of test windows")
+    parts += _blocks(normalised, _normalised_title, _normalised)
+    if normalised:
+        parts.append(
+            "normalised: 0 is the baseline, 1 is Supervised\n"
+            "a task's interval is that of its accuracy, the mean's comes from resampling the tasks"
+        )
+    return "\n".join(parts)
+
+
+def _blocks(
+    rows: Sequence[Row], title: Callable[[Row], str], cell: Callable[[Row], str]
+) -> list[str]:
+    """A block for each title that rows have."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(title(row), []).append(row)
+    tasks = sorted(dict.fromkeys(row["task"] for row in rows), key=lambda task: task == MEAN)
+    parts = []
+    for name, group in groups.items():
+        parts.append(f"-- {name} --")
+        columns = list(dict.fromkeys(map(_column, group)))
+        for start in range(0, len(columns), MAX_COLUMNS):
+            parts.append(_block(group, tasks, columns[start : start + MAX_COLUMNS], cell))
+    return parts
+
+
+def _block(
+    rows: Iterable[Row], tasks: Sequence[str], columns: Sequence[str], cell: Callable[[Row], str]
+) -> str:
+    cells = {(row["task"], _column(row)): row for row in rows}
+    counted = any("n_test" in row for row in cells.values())
+    lines = [["task", *(["classes", "test"] if counted else []), *columns]]
+    for task in tasks:
+        found = [cells.get((task, column)) for column in columns]
+        row = next(filter(None, found), None)
+        if row is None:
+            continue
+        counts = ["" if task == MEAN else str(row.get(key, "")) for key in ("classes", "n_test")]
+        values = [cell(value) if value else "" for value in found]
+        lines.append([task, *(counts if counted else []), *values])
+    return _align(lines)
+
+
+def _title(row: Row) -> str:
+    few = row["examples_per_class"]
+    return row["protocol"] + (f", {few} examples per class" if few else "")
+
+
+def _normalised_title(row: Row) -> str:
+    return f"{_title(row)}, normalised ({row['formula'].upper()}: 0 is {FORMULAS[row['formula']]})"
+
+
+def _column(row: Row) -> str:
+    """The model; for fine-tuning what was trained of it, unless it is a baseline."""
+    trained = row["finetune"] != NONE and row["model"] not in BASELINES
+    return f"{row['model']} {row['finetune']}" if trained else row["model"]
+
+
+def _accuracy(row: Row) -> str:
+    accuracy, low, high = (100 * row[key] for key in ("accuracy", "low", "high"))
+    return f"{accuracy:5.1f} [{low:4.1f}, {high:5.1f}]"
+
+
+def _normalised(row: Row) -> str:
+    return f"{row['value']:5.2f} [{row['low']:5.2f}, {row['high']:5.2f}]"
+
+
+def _align(lines: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

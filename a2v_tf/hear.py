@@ -1,0 +1,167 @@
+"""The common API of HEAR 2021, so that its tools can evaluate an encoder of this project.
+
+HEAR (Holistic Evaluation of Audio Representations, hearbenchmark.com/hear-api.html) asks a module
+for the three functions below: name `a2v_tf.hear` to `hear-validator` or `heareval`, with a model
+directory or a window .tflite file as the model.
+
+- A timestamp embedding stands every 50 ms from 0 to the sound's end, the widest spacing that HEAR
+  advises. It describes the encoder's window (975 ms) centred there; before and after the sound
+  there is silence.
+- A scene embedding is the mean of the sound's timestamp embeddings.
+"""
+
+import pathlib
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.model_dir import load_encoder
+from a2v_tf.tflite import Embedder
+
+HOP_MS = 50
+_HOP_FRAMES = HOP_MS * FRONT_END.sample_rate // 1000 // FRONT_END.hop_length
+_HOP = _HOP_FRAMES * FRONT_END.hop_length  # samples
+_BATCH = 256  # windows that are embedded at once: memory does not grow with a sound's length
+
+
+class HearModel(tf.Module):
+    """An encoder as HEAR wants it.
+
+    Attributes:
+      sample_rate: Hz, of the audio to pass in.
+      scene_embedding_size: d.
+      timestamp_embedding_size: d.
+      window: samples that an embedding describes.
+      embed_windows: from PCM `[n_sounds, window + (n - 1) * hop]` to the embeddings of its windows,
+        one every hop of 50 ms, float32 `[n_sounds * n, d]`.
+    """
+
+    def __init__(
+        self, embed_windows: Callable[[tf.Tensor], tf.Tensor], window: int, embedding_dim: int
+    ) -> None:
+        super().__init__(name="a2v_tf")
+        self.sample_rate = FRONT_END.sample_rate
+        self.scene_embedding_size = self.timestamp_embedding_size = embedding_dim
+        self.window = window
+        self.embed_windows = embed_windows
+
+
+def load_model(model_file_path: str = "") -> HearModel:
+    """Load an encoder.
+
+    Args:
+      model_file_path: model directory of `a2v_train`, or .tflite file of
+        `export_tflite --mode=window`.
+
+    Raises:
+      A2vError: no path was given, or there is no such model at it.
+    """
+    if not str(model_file_path):
+        raise A2vError(
+            "model_file_path is empty: expected a model directory of a2v_train or a .tflite file "
+            "of export_tflite --mode=window"
+        )
+    path = pathlib.Path(model_file_path)
+    return _tflite_model(path) if path.suffix == ".tflite" else _keras_model(path)
+
+
+def get_timestamp_embeddings(audio: tf.Tensor, model: HearModel) -> tuple[tf.Tensor, tf.Tensor]:
+    """Embed the windows centred at 0, 50, 100, ... ms.
+
+    Args:
+      audio: float `[n_sounds, n_samples]` in [-1, 1], mono at `model.sample_rate`.
+      model: from `load_model`.
+
+    Returns:
+      Embeddings, float32 `[n_sounds, n_timestamps, d]`, and the timestamps in milliseconds, float32
+      `[n_sounds, n_timestamps]`: as many as there are multiples of 50 ms from 0 to the sound's end.
+
+    Raises:
+      A2vError: the audio has another shape, holds no sample or no floats; or the model is not ours.
+    """
+    audio = _checked(audio, model)
+    sounds, samples = audio.shape
+    count = 1 + samples // _HOP
+    before = model.window // 2
+    after = max(0, (count - 1) * _HOP + model.window - before - samples)
+    audio = tf.pad(audio, [[0, 0], [before, after]])
+    block = max(1, _BATCH // sounds)
+    embeddings = []
+    for first in range(0, count, block):
+        last = min(first + block, count) - 1
+        stretch = audio[:, first * _HOP : last * _HOP + model.window]
+        flat = model.embed_windows(stretch)
+        embeddings.append(tf.reshape(flat, [sounds, last + 1 - first, -1]))
+    timestamps = HOP_MS * tf.range(count, dtype=tf.float32)
+    return tf.concat(embeddings, axis=1), tf.tile(timestamps[tf.newaxis], [sounds, 1])
+
+
+def get_scene_embeddings(audio: tf.Tensor, model: HearModel) -> tf.Tensor:
+    """Embed whole sounds: each is the mean of its timestamp embeddings.
+
+    Args:
+      audio: as for `get_timestamp_embeddings`.
+      model: from `load_model`.
+
+    Returns:
+      float32 `[n_sounds, d]`.
+
+    Raises:
+      A2vError: as `get_timestamp_embeddings`.
+    """
+    embeddings, _ = get_timestamp_embeddings(audio, model)
+    return tf.reduce_mean(embeddings, axis=1)
+
+
+def _keras_model(path: pathlib.Path) -> HearModel:
+    encoder = load_encoder(path)
+    frames = encoder.input_shape[1]
+
+    def embed_windows(pcm: tf.Tensor) -> tf.Tensor:
+        embeddings = encoder(_log_mel_windows(pcm, frames).numpy(), training=False)
+        return tf.constant(keras.ops.convert_to_numpy(embeddings))
+
+    return HearModel(embed_windows, FRONT_END.samples(frames), encoder.output_shape[-1])
+
+
+def _tflite_model(path: pathlib.Path) -> HearModel:
+    embedder = Embedder(path)
+    if embedder.streaming:
+        raise A2vError(f"{path} streams: expected a window model, export_tflite --mode=window")
+    if embedder.input == "log_mel" and embedder.input_shape[1] != FRONT_END.mel_bins:
+        raise A2vError(
+            f"{path} takes spectrograms of {embedder.input_shape[1]} bands, and no audio: expected "
+            f"a model of {FRONT_END.mel_bins} mel bins"
+        )
+
+    def embed_windows(pcm: tf.Tensor) -> tf.Tensor:
+        if embedder.input == "log_mel":
+            windows = _log_mel_windows(pcm, embedder.input_shape[0])
+        else:
+            windows = tf.reshape(tf.signal.frame(pcm, embedder.window, _HOP), [-1, embedder.window])
+        return tf.stack([embedder.embed(window) for window in windows.numpy()])
+
+    return HearModel(embed_windows, embedder.window, embedder.embedding_dim)
+
+
+def _log_mel_windows(pcm: tf.Tensor, frames: int) -> tf.Tensor:
+    """The log-mel windows of `embed_windows`, `[n_sounds * n, frames, F]`: each frame once."""
+    windows = tf.signal.frame(log_mel(pcm), frames, _HOP_FRAMES, axis=1)
+    return tf.reshape(windows, [-1, frames, FRONT_END.mel_bins])
+
+
+def _checked(audio: tf.Tensor, model: HearModel) -> tf.Tensor:
+    if not isinstance(model, HearModel):
+        raise A2vError(f"the model is a {type(model).__name__}: expected what load_model returns")
+    audio = tf.convert_to_tensor(audio)
+    if not audio.dtype.is_floating:
+        raise A2vError(f"the audio is {audio.dtype.name}: expected floats in [-1, 1]")
+    if audio.shape.rank != 2 or 0 in audio.shape:
+        raise A2vError(
+            f"the audio has the shape {tuple(audio.shape)}: expected (n_sounds, n_samples), at "
+            "least one of each"
+        )
+    return tf.cast(audio, tf.float32)

@@ -1,0 +1,75 @@
+"""From log-mel back to something one can hear (patent paragraph 60).
+
+What the front end threw away is guessed: 64 mel bins become 257 frequencies by non-negative least
+squares, and the phase is what Griffin and Lim's iterations find. So an inverted slice sounds rough
+even where its log-mel is exact.
+"""
+
+from types import ModuleType
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END, FrontEnd, _constants
+
+ITERATIONS = 64
+_MARGIN = 2  # frames added at each end, so that whole windows cover every sample
+# Least squares stop at a residual that does not depend on the level, so the level is fixed: the
+# greatest mel magnitude becomes what a full-scale sine has.
+_PEAK = 100.0
+
+
+def require_librosa() -> ModuleType:
+    """Import librosa, which only inversion needs.
+
+    Raises:
+      A2vError: it is not installed.
+    """
+    try:
+        import librosa
+    except ImportError as error:
+        raise A2vError("turning log-mel into sound needs librosa: pip install librosa") from error
+    return librosa
+
+
+def invert(log_mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
+    """Find PCM whose log-mel spectrogram is close to a given one.
+
+    Args:
+      log_mel: float `[frames, mel_bins]`.
+      spec: the front end that made it.
+
+    Returns:
+      float32 `[samples]`, the fewest that give as many frames. The same every time.
+
+    Raises:
+      A2vError: another shape, values that are not finite, or no librosa.
+    """
+    librosa = require_librosa()
+    log_mel = np.asarray(log_mel, np.float32)
+    if log_mel.ndim != 2 or log_mel.shape[1] != spec.mel_bins or not len(log_mel):
+        raise A2vError(f"log_mel has the shape {log_mel.shape}: expected (frames, {spec.mel_bins})")
+    mel = np.maximum(np.exp(log_mel) - spec.log_offset, 0.0)
+    peak = mel.max()
+    if not np.isfinite(peak):
+        raise A2vError("log_mel has values that are NaN, infinite or beyond 88")
+    if not peak:
+        return np.zeros(spec.samples(len(log_mel)), np.float32)
+    window, mel_matrix = _constants(spec)
+    mel = np.pad(mel * (_PEAK / peak), ((_MARGIN, _MARGIN), (0, 0)), mode="edge")
+    with threadpool_limits(1):  # hundreds of tiny products: threads cost more than they bring
+        pcm = librosa.griffinlim(
+            librosa.util.nnls(mel_matrix.T, mel.T),
+            n_iter=ITERATIONS,
+            hop_length=spec.hop_length,
+            win_length=spec.window_length,
+            n_fft=spec.fft_length,
+            window=window,
+            center=False,
+            random_state=0,
+        )
+    # librosa centres the window in the frame of the FFT; the front end starts the frame with it.
+    start = _MARGIN * spec.hop_length + (spec.fft_length - spec.window_length) // 2
+    pcm = pcm[start : start + spec.samples(len(log_mel))]
+    return (pcm * (peak / _PEAK)).astype(np.float32)

@@ -1,0 +1,528 @@
+"""The papers' tables: train every task with every encoder, evaluate on every downstream task.
+
+  python benchmarks/reproduce_tables.py --scale=demo --output_dir=/tmp/tables
+  python benchmarks/reproduce_tables.py --scale=full --output_dir=tables
+  python benchmarks/reproduce_tables.py --scale=full --output_dir=tables --dry_run
+
+demo: the demo corpus and a few steps, to see that everything works. Eight tasks' worth of
+sub-processes, about a quarter of an hour on 2 cores. Expect accuracies around those of Untrained:
+the demo corpus is made by a program, and so few steps teach nothing.
+
+full: the papers' settings. ICLR Tables 2 and 5, patent Table 3 and Figure 3 with the encoder small,
+Table 3 by training on LibriSpeech too, Table 4 with large, SPL Table I with vgg6; Figure 2a by
+probing while skip_gram trains. AudioSet and the downstream data sets are prepared before, each by
+`python -m a2v_tf.data.builders NAME`. Expect the figures of those tables, which the report puts
+beside ours; they have not been reproduced here. Time: the papers trained each model for two days on
+five V100; the whole grid is 22 models, 1.5 or 3 million steps each. Filters leave cells out, and
+--steps=300000 is about where ICLR Figure 2a levels off.
+
+Each cell is a process of its own: a finished one is skipped the next time, an interrupted training
+goes on, and one that fails is reported at the end without stopping the others. What they print is
+in OUTPUT_DIR/logs. At the end a2v_report writes OUTPUT_DIR/report.html and report.md.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from a2v_tf.checkpoints import latest_checkpoint
+from a2v_tf.data import demo
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.evaluation.paper import DATASETS
+from a2v_tf.model_dir import CONFIG, MODEL
+
+FLAGS = flags.FLAGS
+
+ICLR_TASKS = ("autoencoder", "cbow", "skip_gram", "temporal_gap", "triplet")
+SPL_TASKS = (*ICLR_TASKS, "arrow_of_time", "supervised")
+FROM_PAIRS = ("temporal_gap", "triplet")  # what N_max matters to
+ALL_BASELINES = "untrained,spectrogram,supervised"
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """What is done with one encoder.
+
+    Attributes:
+      tasks: that it learns.
+      downstream: that it is evaluated on.
+      train: flags of a2v_train.
+      evaluate: flags of a2v_evaluate.
+      baselines: of a2v_evaluate, evaluated once; "" for none.
+      multi_head: whether MultiHead is among them.
+      fine_tune: by task and downstream task, what to fine-tune beside what `evaluate` says.
+      probe: by task, the downstream task to probe while it trains.
+      other_data: the tasks also learn from the second corpus.
+    """
+
+    tasks: Sequence[str]
+    downstream: Sequence[str]
+    train: Mapping[str, Any]
+    evaluate: Mapping[str, Any]
+    baselines: str = ""
+    multi_head: bool = False
+    fine_tune: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    probe: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    other_data: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """A grid.
+
+    Attributes:
+      data: what is trained on, unless --data says otherwise.
+      other_data: the second corpus, for ICLR Table 3; "" for none.
+      labels: what the task supervised learns from.
+      max_frames: N_max of the tasks that cut pairs of slices; None for their default.
+      studies: by encoder.
+    """
+
+    data: str
+    other_data: str
+    labels: str
+    max_frames: int | None
+    studies: Mapping[str, Study]
+
+
+_FULL_TRAINING = {
+    "steps": 1_500_000,
+    "batch_size": 256,
+    "eval_every": 5_000,
+    "max_bad_fraction": 0.5,  # clips shorter than the papers' 10 s
+}
+_FULL_HEADS = {"replicas": 5, "head_steps": 100_000, "finetune_steps": 100_000}
+_SIX = tuple(DATASETS)[:6]  # ICLR's
+
+FULL = Scale(
+    data="tfds:audioset:unbalanced",
+    other_data="tfds:librispeech_speakers:train",
+    labels="audioset",
+    max_frames=998,  # 10 s
+    studies={
+        "small": Study(
+            tasks=ICLR_TASKS,
+            downstream=_SIX,
+            train=_FULL_TRAINING,
+            evaluate={"protocols": "sgd,two_layer,knn", **_FULL_HEADS},
+            baselines=ALL_BASELINES,
+            multi_head=True,
+            fine_tune={
+                ("skip_gram", task): "fc,conv5,conv4"
+                for task in ("speech_commands", "tut_urban_2018")
+            },
+            probe={"skip_gram": "musan"},
+            other_data=True,
+        ),
+        "large": Study(
+            tasks=ICLR_TASKS,
+            downstream=_SIX,
+            train=_FULL_TRAINING,
+            evaluate={"protocols": "sgd", **_FULL_HEADS},
+        ),
+        "vgg6": Study(
+            tasks=SPL_TASKS,
+            downstream=tuple(DATASETS),
+            train={**_FULL_TRAINING, "steps": 3_000_000},
+            evaluate={
+                **{"protocols": "sgd", "finetune": "none,all", "examples_per_class": "0,1000"},
+                **_FULL_HEADS,
+                "replicas": 4,
+                "supervised_learning_rate": 1e-4,
+            },
+            baselines="untrained,supervised",
+        ),
+    },
+)
+
+_DEMO_TASKS = ("sound_class", "pitch", "room")
+DEMO = Scale(
+    data="demo",
+    other_data="",
+    labels="demo",
+    max_frames=None,
+    studies={
+        "small": Study(
+            tasks=(*ICLR_TASKS, "arrow_of_time", "multi_head", "supervised"),
+            downstream=_DEMO_TASKS,
+            train={
+                **{"steps": 60, "batch_size": 24, "eval_every": 20, "validation_examples": 48},
+                "learning_rate": 1e-3,
+            },
+            evaluate={
+                **{"protocols": "sgd,two_layer,knn", "head_steps": 300, "untrained_seeds": 1},
+                **{"head_learning_rate": 1e-3, "finetune_steps": 150, "finetune_batch_size": 32},
+                "finetune_learning_rate": 1e-3,
+            },
+            baselines=ALL_BASELINES,
+            multi_head=True,
+            fine_tune={("skip_gram", "sound_class"): "fc,conv5,conv4"},
+            probe={"skip_gram": "sound_class"},
+        ),
+    },
+)
+SCALES = {"demo": DEMO, "full": FULL}
+
+
+def define_flags() -> None:
+    """Define the command's flags."""
+    flags.DEFINE_enum("scale", None, list(SCALES), "Which grid; see above.", required=True)
+    flags.DEFINE_string("output_dir", None, "Where everything is written.", required=True)
+    flags.DEFINE_list("tasks", [], "Only these.")
+    flags.DEFINE_list("encoders", [], "Only these.")
+    flags.DEFINE_list(
+        "downstream", [], "Only these; or other labelled data, csv:PATH, instead of the scale's."
+    )
+    flags.DEFINE_integer("steps", None, "Train for so many instead of the scale's.", lower_bound=1)
+    flags.DEFINE_string("data", None, "Train on this, as in a2v_train, instead of the scale's.")
+    flags.DEFINE_string(
+        "other_data",
+        None,
+        "Second corpus, for ICLR Table 3, instead of the scale's; empty for none.",
+    )
+    flags.DEFINE_bool("dry_run", False, "List the cells and their commands, and run nothing.")
+
+
+# ---- The plan ----
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A model to train.
+
+    Attributes:
+      task: what it learns.
+      encoder: its architecture.
+      corpus: "" for the first, other_ for the second.
+      flags: of a2v_train, without --model_dir.
+    """
+
+    task: str
+    encoder: str
+    corpus: str
+    flags: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """What it is called beside its encoder."""
+        return f"{self.corpus}{self.task}"
+
+    @property
+    def name(self) -> str:
+        """Of its directory."""
+        return f"{self.encoder}_{self.title}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cell:
+    """An evaluation.
+
+    Attributes:
+      run: whose model is evaluated.
+      what: the run's title, or baselines or multihead.
+      downstream: names of the labelled data.
+      flags: of a2v_evaluate, without those that name files and data.
+    """
+
+    run: Run
+    what: str
+    downstream: Sequence[str]
+    flags: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        one = self.downstream if len(self.downstream) == 1 else []
+        return "_".join([self.run.encoder, self.what, *one])
+
+
+def runs(scale: Scale, encoder: str, study: Study, specs: Mapping[str, str]) -> Iterator[Run]:
+    """The models to train with one encoder, on the first corpus, then on the other one."""
+    corpora = {"": scale.data, "other_": scale.other_data if study.other_data else ""}
+    for corpus, data in corpora.items():
+        for task in study.tasks if data else ():
+            if task == "supervised" and corpus:
+                continue
+            settings = {
+                **{"task": task, "encoder": encoder},
+                "data": scale.labels if task == "supervised" else data,
+                **study.train,
+            }
+            if scale.max_frames and task in FROM_PAIRS:
+                settings["max_frames"] = scale.max_frames
+            if study.probe.get(task) in specs and not corpus:
+                settings["probe"] = specs[study.probe[task]]
+            yield Run(task, encoder, corpus, settings)
+
+
+def model_cells(study: Study, run: Run) -> Iterator[Cell]:
+    """What a model is evaluated on: each downstream task."""
+    for task in study.downstream:
+        settings = {**study.evaluate, "baselines": ""}
+        if more := study.fine_tune.get((run.title, task)):
+            settings["finetune"] = f"{settings.get('finetune', 'none')},{more}"
+        yield Cell(run, run.title, [task], settings)
+
+
+def baseline_cells(study: Study, run: Run) -> Iterator[Cell]:
+    """What needs a model only for its settings: the baselines, then MultiHead on all tasks."""
+    settings = {name: value for name, value in study.evaluate.items() if name != "finetune"}
+    for task in study.downstream if study.baselines else ():
+        yield Cell(run, "baselines", [task], {**settings, "baselines": study.baselines})
+    if study.multi_head and len(study.downstream) > 1:
+        yield Cell(
+            run,
+            "multihead",
+            study.downstream,
+            {**settings, "baselines": "multihead", "protocols": "knn"},
+        )
+
+
+def chosen(scale: Scale) -> tuple[Scale, dict[str, str]]:
+    """The grid as the flags want it, and how a2v_evaluate calls each of its labelled data.
+
+    Raises:
+      A2vError: a flag names something that is not in the grid.
+    """
+    scale = dataclasses.replace(
+        scale,
+        data=FLAGS.data or scale.data,
+        other_data=scale.other_data if FLAGS.other_data is None else FLAGS.other_data,
+    )
+    studies = _only("encoders", FLAGS.encoders, scale.studies)
+    tasks = {task: task for study in studies.values() for task in study.tasks}
+    tasks = _only("tasks", FLAGS.tasks, tasks)
+    specs = _specs(scale, studies.values())
+    steps = {"steps": FLAGS.steps} if FLAGS.steps else {}
+    studies = {
+        encoder: dataclasses.replace(
+            study,
+            tasks=[task for task in study.tasks if task in tasks],
+            downstream=[name for name in specs if name in study.downstream or specs[name] != name],
+            train={**study.train, **steps},
+        )
+        for encoder, study in studies.items()
+    }
+    return dataclasses.replace(scale, studies=studies), specs
+
+
+def _specs(scale: Scale, studies: Iterable[Study]) -> dict[str, str]:
+    """By name, what a2v_evaluate --downstream is given for the labelled data that is wanted."""
+    files = [name for name in FLAGS.downstream if name.startswith("csv:")]
+    if files:
+        if len(files) < len(FLAGS.downstream):
+            raise A2vError(
+                f"--downstream={','.join(FLAGS.downstream)}: expected names or csv:PATHs"
+            )
+        return {pathlib.Path(file.removeprefix("csv:")).stem: file for file in files}
+    names = dict.fromkeys(name for study in studies for name in study.downstream)
+    names = _only("downstream", FLAGS.downstream, {name: name for name in names})
+    if scale.labels == "demo":
+        folder = demo.ensure()
+        return {name: f"csv:{folder / name}.csv" for name in names}
+    return names
+
+
+def _only(flag: str, wanted: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that a filter leaves; all if it is empty."""
+    for name in wanted:
+        if name not in known:
+            raise A2vError(f"--{flag}={name}: expected some of {', '.join(known)}")
+    return {name: value for name, value in known.items() if not wanted or name in wanted}
+
+
+# ---- Doing it ----
+
+
+class Grid:
+    """Runs cells one by one, and remembers which failed."""
+
+    def __init__(self, directory: pathlib.Path, specs: Mapping[str, str], dry_run: bool) -> None:
+        """Make the directories.
+
+        Args:
+          directory: where everything is written.
+          specs: how a2v_evaluate calls each labelled data.
+          dry_run: only print the commands.
+
+        Raises:
+          A2vError: they cannot be made.
+        """
+        self._directory, self._specs, self._dry_run = directory, specs, dry_run
+        self.failed: list[str] = []
+        self.models: list[pathlib.Path] = []
+        self.results: list[pathlib.Path] = []
+        if not dry_run:
+            try:
+                for name in ("models", "results", "logs"):
+                    (directory / name).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise A2vError(
+                    f"cannot write --output_dir={str(directory)!r}: {error.strerror}"
+                ) from error
+
+    def train(self, run: Run) -> bool:
+        """Train, or go on training; whether there is a trained model then."""
+        model_dir = self._directory / "models" / run.name
+        command = ["a2v_train", *as_flags(run.flags), f"--model_dir={model_dir}"]
+        about = _columns(run.title, run.encoder, "training")
+        if not self._dry_run and is_trained(model_dir, run.flags):
+            print(f"{about}  done before", flush=True)
+        elif not self._execute(run.name, about, command, lambda: f"{run.flags['steps']:,} steps"):
+            return False
+        self.models.append(model_dir)
+        return True
+
+    def evaluate(self, cell: Cell) -> None:
+        """Evaluate one cell."""
+        output = self._directory / "results" / f"{cell.name}.json"
+        command = [
+            "a2v_evaluate",
+            f"--model_dir={self._directory / 'models' / cell.run.name}",
+            f"--downstream={','.join(self._specs[name] for name in cell.downstream)}",
+            *as_flags(cell.flags),
+            f"--output={output}",
+        ]
+        about = _columns(cell.what, cell.run.encoder, ",".join(cell.downstream))
+        if not self._dry_run and is_evaluated(output, command, cell.run.flags):
+            print(f"{about}  {accuracy(output, cell)}  done before", flush=True)
+        elif not self._execute(cell.name, about, command, lambda: accuracy(output, cell)):
+            return
+        self.results.append(output)
+
+    def skip(self, cells: Iterable[Cell], why: str) -> None:
+        """Count cells as failed that cannot be run."""
+        for cell in cells:
+            about = _columns(cell.what, cell.run.encoder, ",".join(cell.downstream))
+            print(f"{about}  not run: {why}", flush=True)
+            self.failed.append(cell.name)
+
+    def report(self) -> None:
+        """Write the report on what there is."""
+        command = [
+            "a2v_report",
+            *map(str, [*self.models, *self.results]),
+            f"--output={self._directory / 'report.html'}",
+            f"--markdown={self._directory / 'report.md'}",
+        ]
+        if self._dry_run or self.models or self.results:
+            self._execute("report", _columns("report", "", ""), command, lambda: "written")
+
+    def _execute(
+        self, name: str, about: str, command: Sequence[str], outcome: Callable[[], str]
+    ) -> bool:
+        """Run a command, print its line, and say whether it succeeded."""
+        if self._dry_run:
+            print(f"{about}\n  {shlex.join(command)}")
+            return True
+        log = self._directory / "logs" / f"{name}.log"
+        start = time.monotonic()
+        succeeded = execute(command, log)
+        seconds = time.monotonic() - start
+        if succeeded:
+            print(f"{about}  {outcome()}  {seconds:,.0f} s", flush=True)
+        else:
+            print(f"{about}  FAILED after {seconds:,.0f} s: {last_words(log)}  ({log})", flush=True)
+            self.failed.append(name)
+        return succeeded
+
+
+def execute(command: Sequence[str], log: pathlib.Path) -> bool:
+    """Run one of the installed commands, with its output in a log; whether it succeeded."""
+    script = pathlib.Path(sys.executable).with_name(command[0])
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+    with log.open("w") as file:
+        run = subprocess.run([script, *command[1:]], stdout=file, stderr=file, env=quiet)
+    return run.returncode == 0
+
+
+def is_trained(model_dir: pathlib.Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a directory holds a finished run with these settings."""
+    try:
+        config = json.loads((model_dir / CONFIG).read_text())
+    except (OSError, ValueError):
+        return False
+    checkpoint = latest_checkpoint(model_dir)
+    return (
+        checkpoint is not None
+        and checkpoint.round * settings["eval_every"] >= settings["steps"]
+        and (model_dir / MODEL).is_file()
+        and all(config.get(name) == value for name, value in settings.items())
+    )
+
+
+def is_evaluated(output: pathlib.Path, command: Sequence[str], trained: Mapping[str, Any]) -> bool:
+    """Whether a file holds the results of this command, for a model trained as far as now."""
+    try:
+        content = json.loads(output.read_text())
+        same_command = content["command"][1:] == command[1:]
+        return same_command and content["config"]["steps"] == trained["steps"]
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def accuracy(output: pathlib.Path, cell: Cell) -> str:
+    """The accuracy that stands for a cell: of the first protocol, or of the baseline."""
+    rows = json.loads(output.read_text())["results"]
+    wanted = {"baselines": "supervised", "multihead": "multihead"}.get(cell.what)
+    rows = [row for row in rows if wanted in (None, row["model"])] or rows
+    rows = [row for row in rows if row["task"] == "mean"] or rows
+    row = rows[0]
+    margin = (row["high"] - row["low"]) / 2
+    return f"{row['accuracy']:.3f} ± {margin:.3f} {row['protocol']}"
+
+
+def last_words(log: pathlib.Path) -> str:
+    """Why a command failed: its error, or its last line."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["no output"])[-1]
+
+
+def as_flags(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as a command takes them."""
+    return [f"--{name}={value}" for name, value in settings.items()]
+
+
+def _columns(task: str, encoder: str, downstream: str) -> str:
+    return f"{task:<14} {encoder:<6} {downstream:<22}"
+
+
+def main(argv: list[str]) -> None:
+    """Train and evaluate, then report."""
+    del argv
+    scale, specs = chosen(SCALES[FLAGS.scale])
+    grid = Grid(pathlib.Path(FLAGS.output_dir), specs, FLAGS.dry_run)
+    for encoder, study in scale.studies.items():
+        first = None
+        for run in runs(scale, encoder, study, specs):
+            if not grid.train(run):
+                grid.skip(model_cells(study, run), "its training failed")
+                continue
+            first = first or run
+            for cell in model_cells(study, run):
+                grid.evaluate(cell)
+        for cell in baseline_cells(study, first) if first else ():
+            grid.evaluate(cell)
+    grid.report()
+    if grid.failed:
+        raise A2vError(f"{len(grid.failed)} failed: {', '.join(grid.failed)}; run again to retry")
+
+
+def run() -> None:
+    """Entry point."""
+    define_flags()
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,159 @@
+"""Rows of all kinds, and the table of them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from a2v_tf.evaluation import compare
+from a2v_tf.evaluation.compare import Settings
+from a2v_tf.evaluation.embeddings import WindowEmbedder, keras_embedder, spectrogram_embedder
+from a2v_tf.evaluation.finetune import TrainingSettings
+from a2v_tf.evaluation.heads import HeadSettings
+from a2v_tf.evaluation.metrics import normalised
+from a2v_tf.evaluation.tables import table
+from tests.evaluation.conftest import Tones, tiny_encoder
+
+TRAINING = TrainingSettings(steps=10, learning_rate=1e-2, batch_size=8)
+COMMON = Settings(frames=48, heads=HeadSettings(steps=10))
+TRAINED = ("supervised", "multihead")
+KEYS = {
+    "task",
+    "model",
+    "protocol",
+    "finetune",
+    "examples_per_class",
+    "accuracy",
+    "low",
+    "high",
+    "n_test",
+    "classes",
+    "replicas",
+    "task_parameters",
+}
+
+
+def noise(seed):
+    rng = np.random.default_rng(seed)
+    return WindowEmbedder(lambda batch: rng.normal(size=(len(batch), 4)).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """The whole grid on two tasks, with few steps."""
+    one, other = datasets = [Tones("a"), Tones("b")]
+    models = {
+        "mine": keras_embedder(tiny_encoder(frames=48)),
+        "untrained": [noise(0), noise(1)],
+        "spectrogram": spectrogram_embedder(),
+    }
+    settings = dataclasses.replace(
+        COMMON, protocols=("linear", "sgd", "knn"), replicas=3, examples_per_class=(None, 2)
+    )
+    few = dataclasses.replace(settings, replicas=1, examples_per_class=(None,))
+
+    def make(seed):
+        return tiny_encoder(seed, 48)
+
+    return [
+        *compare.frozen(models, [one], dataclasses.replace(COMMON, protocols=["linear"])),
+        *compare.frozen(models, [other], settings),
+        *compare.fine_tuned("mine", make(0), ["none", "fc"], [other], TRAINING, few),
+        *compare.supervised(make, [other], TRAINING, few),
+        *compare.multi_head(make, datasets, TRAINING, few),
+    ]
+
+
+def test_every_row_has_every_key(rows):
+    assert all(set(row) == KEYS for row in rows)
+    for row in rows:
+        assert row["low"] <= row["accuracy"] <= row["high"] + 1e-9
+        assert row["accuracy"] == pytest.approx(np.mean(row["replicas"]))
+
+
+def test_rows_of_the_grid(rows):
+    found = [
+        (row["model"], row["protocol"], row["finetune"], row["examples_per_class"])
+        for row in rows
+        if row["task"] == "b"
+    ]
+    frozen = {
+        (model, protocol, "none", per_class)
+        for model in ("mine", "untrained", "spectrogram")
+        for protocol in ("linear", "sgd", "knn")
+        for per_class in (None, 2)
+    }
+    trained = {
+        ("mine", "finetune", "fc", None),
+        *((model, "finetune", "all", None) for model in TRAINED),
+        *((model, "knn", "none", None) for model in TRAINED),
+    }
+    assert set(found) == frozen | trained
+    assert len(found) == len(set(found))
+
+
+def test_replicas_where_there_is_randomness(rows):
+    counts = {
+        (row["model"], row["protocol"], row["examples_per_class"]): len(row["replicas"])
+        for row in rows
+        if row["finetune"] == "none"
+    }
+    assert counts["mine", "linear", None] == 1  # logistic regression has none
+    assert counts["mine", "linear", 2] == 3  # but the choice of clips has
+    assert counts["mine", "sgd", None] == counts["mine", "knn", None] == 3
+    assert counts["untrained", "linear", None] == 2  # its seeds
+    assert counts["untrained", "sgd", None] == 3
+
+
+def test_task_parameters(rows):
+    found = {row["model"]: row["task_parameters"] for row in rows if row["protocol"] == "finetune"}
+    assert found["multihead"] == 5 * 2  # its encoder is no task's own
+    assert found["supervised"] > found["mine"] == 5 * 2 + 4 * 5
+
+
+def test_the_table_shows_all_and_lines_up(rows):
+    text = table(rows + compare.means(rows))
+    for title in ("-- linear --", "-- sgd, 2 examples per class --", "-- knn --"):
+        assert title in text
+    blocks = text.split("-- ")
+    finetune = next(block for block in blocks if block.startswith("finetune --")).splitlines()
+    assert finetune[1].split() == ["task", "classes", "test", "mine", "fc", *TRAINED]
+    assert [line.split()[0] for line in finetune[2:5]] == ["a", "b", "mean"]
+    assert len(finetune[1]) == len(finetune[2]) == len(finetune[3])
+    assert max(map(len, text.splitlines())) < 130
+
+
+def row(model, protocol="knn", finetune="none", accuracy=0.5):
+    return {
+        "task": "birds",
+        "model": model,
+        "protocol": protocol,
+        "finetune": finetune,
+        "examples_per_class": None,
+        "accuracy": accuracy,
+        "low": accuracy - 0.1,
+        "high": accuracy + 0.1,
+        "n_test": 10,
+        "classes": 2,
+    }
+
+
+def test_many_models_go_below_one_another():
+    text = table([row(f"model{i}") for i in range(8)])
+    assert text.count("birds") == 2
+    assert "50.0 [40.0,  60.0]" in text
+
+
+def test_normalised_blocks_follow():
+    rows = [
+        row("mine", "sgd"),
+        row("untrained", "sgd", accuracy=0.4),
+        row("supervised", "finetune", "all", 0.8),
+    ]
+    text = table(rows, normalised(rows))
+    head, block = text.split("-- sgd, normalised (SPL: 0 is untrained) --")
+    assert "50.0 [40.0,  60.0]" in head
+    lines = block.splitlines()
+    assert lines[1].split() == ["task", "mine", "untrained"]
+    assert lines[2].split("  ")[0] == "birds"
+    assert " 0.25 [ 0.00,  0.50]" in lines[2]

@@ -1,0 +1,56 @@
+"""Pictures of what models make of validation examples."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from a2v_tf.errors import A2vError
+from a2v_tf.model_dir import read_config
+from a2v_tf.reporting import examples
+from a2v_tf.tasks import multi_head
+from tests.tiny_models import write_model
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "audio").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        soundfile.write(folder / f"audio/{i}.wav", 0.1 * rng.standard_normal(48_000), 16_000)
+    write_model(folder, *multi_head.TASKS, data=str(folder / "audio"), seed=0)
+    return folder
+
+
+def test_a_picture_for_each_task(model_dir, monkeypatch):
+    monkeypatch.setattr(examples, "JUDGED", 64)
+    found = examples.pictures(model_dir, read_config(model_dir), "It")
+    captions = [picture.caption for picture in found]
+    for caption, start in zip(
+        captions,
+        (
+            "It hears the slices around (dimmed below) and predicts the one in the middle",
+            "It hears the slice in the middle (dimmed below) and predicts those around it",
+            "It: the distance in time of two slices, 64 examples. It errs by ",
+            "It hears a slice and predicts the same",
+            "It: is a slice closer to one of its own clip than to one of another? In ",
+            "It: is a slice played backwards? ",
+        ),
+        strict=True,
+    ):
+        assert caption.startswith(start)
+    images = [picture.svg.count("<image") for picture in found]
+    assert images == [3 * 2 * 3, 3 * 2 * 3, 0, 3 * 2, 0, 0]  # examples, truth and model, slices
+
+
+def test_audio_that_is_elsewhere(model_dir, tmp_path):
+    write_model(tmp_path, "autoencoder", data="/nowhere")  # whose crops are single slices
+    config = read_config(tmp_path)
+    with pytest.raises(A2vError, match="/nowhere"):
+        examples.pictures(tmp_path, config, "It")
+    (picture,) = examples.pictures(tmp_path, config, "It", str(model_dir / "audio"))
+    assert picture.caption.startswith("It hears a slice and predicts the same")
+
+
+def test_supervised_has_none(tmp_path):
+    assert examples.pictures(tmp_path, {"task": "supervised"}, "It") == []

@@ -1,0 +1,64 @@
+"""Plots: that they draw what they are given, in the page's ink."""
+
+import re
+
+import numpy as np
+import pytest
+
+from a2v_tf.reporting import plots, runs
+from a2v_tf.reporting.results import Results, grids
+from tests.reporting.results_files import config, row, write
+
+
+def ids(svg):
+    return re.findall(r'\bid="([^"]*)"', svg)
+
+
+@pytest.fixture
+def fine_tuned(tmp_path):
+    rows = [
+        row("musan", "one", 0.9, parameters=384),
+        row("musan", "one", 0.95, "finetune", "fc", parameters=16_768),
+        row("musan", "one", 0.99, "finetune", "all", parameters=126_000),
+        row("musan", "supervised", 0.99, "finetune", "all", parameters=126_000),
+    ]
+    path = write(tmp_path / "results.json", rows, config())
+    return grids(Results(runs.read([path]).results))
+
+
+def test_accuracies_and_trade_off(fine_tuned):
+    heads, tuned = fine_tuned
+    drawn = [plots.accuracy_plot(heads), plots.accuracy_plot(tuned), plots.trade_off_plot(tuned)]
+    for picture in drawn:
+        assert "currentColor" in picture.svg
+        assert plots._INK not in picture.svg
+        assert picture.alt
+        used = set(re.findall(r'(?:href="|url\()#([^")]*)', picture.svg))
+        assert used <= set(ids(picture.svg))
+    every = [name for picture in drawn for name in ids(picture.svg)]
+    assert len(every) == len(set(every))  # on one page
+    assert "ICLR Table 2" in drawn[0].caption
+
+
+def test_training_and_probing():
+    steps = np.array([10, 20, 30])
+    log = {"loss": np.array([3.0, 2.0, 1.5]), "val_loss": np.array([2.5, 2.0, 1.75])}
+    picture = plots.training_plot([("one", "cbow", steps, log), ("two", "triplet", steps, log)])
+    assert "one 1.750, two 1.750" in picture.alt
+    probes = {("musan", "linear"): (steps, np.array([0.5, 0.6, 0.7]))}
+    assert "ICLR Figure 2a" in plots.probing_plot("one", steps, log, probes).caption
+
+
+def test_map_of_files_means():
+    paths = np.array([f"/x/{'ab'[i % 2]}/{i // 2}.wav" for i in range(40)])
+    values = np.random.default_rng(0).normal(size=(40, 8))
+    picture = plots.embedding_map(paths, values, runs.folder_names(paths))
+    assert picture.caption.startswith("40 files, each the mean of its embeddings (t-SNE)")
+    few = plots.embedding_map(np.repeat(paths[:3], 2), values[:6], ["a"] * 6)
+    assert few.caption.startswith("3 files, each the mean of its embeddings (principal components)")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+def test_projection_of_any_number(count):
+    points = np.random.default_rng(0).normal(size=(count, 6))
+    assert plots.project(points).shape == (count, 2)

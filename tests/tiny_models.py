@@ -1,0 +1,43 @@
+"""Untrained models of any task with short slices, in directories as `a2v_train` leaves them."""
+
+import pathlib
+
+import keras
+
+from a2v_tf.frontend import FRONT_END
+from a2v_tf.model_dir import write_config
+from a2v_tf.models.encoder import ENCODERS, InputStats
+from a2v_tf.slicing import Slicing
+from a2v_tf.tasks import multi_head
+from a2v_tf.tasks.setup import Setup
+
+STATS = InputStats(-1.0, 4.0)
+THIRD_OCTAVES = {"columns": [f"{band}" for band in range(29)], "period": 0.125}
+SLICING = Slicing(frames=32, context=1, gap=2, max_frames=132)  # 100 frames, 1 s, are the most
+
+
+def write_model(directory: pathlib.Path, *names: str, **config) -> keras.Model:
+    """Write a model of one task, or of several as heads of multi_head.
+
+    Args:
+      directory: to write, which exists.
+      names: of the tasks.
+      config: what config.json is to say instead.
+
+    Returns:
+      The model.
+    """
+    keras.utils.set_random_seed(0)
+    setup = Setup(ENCODERS["small"], SLICING, FRONT_END.mel_bins, STATS)
+    model = multi_head.build(names, setup)
+    model.get_layer("encoder").save(directory / "encoder.keras")
+    model.save(directory / "model.keras")
+    settings = {
+        **{"task": names[0] if len(names) == 1 else "multi_head", "heads": list(names)},
+        **{"encoder": "small", "frames": SLICING.frames, "bins": FRONT_END.mel_bins},
+        **{"context": SLICING.context, "gap": SLICING.gap, "max_frames": SLICING.max_frames},
+        **{"input_mean": STATS.mean, "input_variance": STATS.variance},
+        **{"front_end": vars(FRONT_END)},
+    }
+    write_config(directory, {**settings, **config})
+    return model
