@@ -66,7 +66,15 @@ setup(
         ],
         "inversion": ["librosa>=0.10"],  # a2v_reconstruct: log-mel back to sound
         "jax": ["jax"],
-        "dev": ["dill", "hypothesis", "librosa", "pytest", "pytest-xdist", "ruff", "scipy"],  # dill: of tfds.testing
+        "dev": [
+            "dill",  # tfds.testing needs it
+            "hypothesis",
+            "librosa",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+            "scipy",
+        ],
     },
     entry_points={"console_scripts": [f"{name} = {target}" for name, target in COMMANDS.items()]},
     classifiers=[
