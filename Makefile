@@ -28,6 +28,8 @@ $(INSTALLED): setup.py constraints.txt
 	@echo "Installing into $(VENV) (once; some 600 MB of packages)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(TF),jax,dev]'
+	@# It requires PyTorch, but asks it nothing about a TensorFlow model.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps hearvalidator==2021.0.2
 	@touch $@
 
 demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, evaluate, report

@@ -54,7 +54,8 @@ FRONT_END = FrontEnd()
 
 
 @functools.cache
-def _constants(spec: FrontEnd) -> tuple[np.ndarray, np.ndarray]:
+def window_and_mel(spec: FrontEnd = FRONT_END) -> tuple[np.ndarray, np.ndarray]:
+    """The Hann window, `[window_length]`, and the mel matrix, `[fft_length / 2 + 1, mel_bins]`."""
     with tf.init_scope():
         window = tf.signal.hann_window(spec.window_length).numpy()
         mel = tf.signal.linear_to_mel_weight_matrix(
@@ -83,7 +84,7 @@ def log_mel(pcm: tf.Tensor, spec: FrontEnd = FRONT_END) -> tf.Tensor:
     samples = pcm.shape[-1]
     if samples is not None and samples < spec.window_length:
         raise ValueError(f"{samples} samples make no frame: expected at least {spec.window_length}")
-    window, mel = _constants(spec)
+    window, mel = window_and_mel(spec)
     frames = tf.signal.frame(pcm, spec.window_length, spec.hop_length)
     modulus = tf.abs(tf.signal.rfft(frames * window, [spec.fft_length]))
     return tf.math.log(tf.matmul(modulus, mel) + spec.log_offset)

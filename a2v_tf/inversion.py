@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FRONT_END, FrontEnd, _constants
+from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 
 ITERATIONS = 64
 _MARGIN = 2  # frames added at each end, so that whole windows cover every sample
@@ -56,7 +56,7 @@ def invert(log_mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
         raise A2vError("log_mel has values that are NaN, infinite or beyond 88")
     if not peak:
         return np.zeros(spec.samples(len(log_mel)), np.float32)
-    window, mel_matrix = _constants(spec)
+    window, mel_matrix = window_and_mel(spec)
     mel = np.pad(mel * (_PEAK / peak), ((_MARGIN, _MARGIN), (0, 0)), mode="edge")
     with threadpool_limits(1):  # hundreds of tiny products: threads cost more than they bring
         pcm = librosa.griffinlim(
