@@ -4,17 +4,18 @@
   python benchmarks/reproduce_tables.py --scale=full --output_dir=tables
   python benchmarks/reproduce_tables.py --scale=full --output_dir=tables --dry_run
 
-demo: the demo corpus and a few steps, to see that everything works. Eight tasks' worth of
-sub-processes, about a quarter of an hour on 2 cores. Expect accuracies around those of Untrained:
-the demo corpus is made by a program, and so few steps teach nothing.
+demo: the demo corpus and 60 steps a task, to see that everything works: 8 models, 28 evaluations,
+about a quarter of an hour on 2 cores. Expect accuracies around those of Untrained: a program made
+the corpus, and so few steps teach nothing.
 
 full: the papers' settings. ICLR Tables 2 and 5, patent Table 3 and Figure 3 with the encoder small,
 Table 3 by training on LibriSpeech too, Table 4 with large, SPL Table I with vgg6; Figure 2a by
-probing while skip_gram trains. AudioSet and the downstream data sets are prepared before, each by
-`python -m a2v_tf.data.builders NAME`. Expect the figures of those tables, which the report puts
-beside ours; they have not been reproduced here. Time: the papers trained each model for two days on
-five V100; the whole grid is 22 models, 1.5 or 3 million steps each. Filters leave cells out, and
---steps=300000 is about where ICLR Figure 2a levels off.
+probing on MUSAN while skip_gram trains, which keeps 10 GB of windows in memory. AudioSet and the
+downstream data sets are prepared before, each by `python -m a2v_tf.data.builders --name=NAME`.
+Expect the figures of those tables, which the report puts beside ours; they have not been reproduced
+here.
+Time: the papers trained each model for two days on five V100; the whole grid is 22 models, 1.5 or 3
+million steps each. Filters leave cells out, and --steps=300000 is about where Figure 2a levels off.
 
 Each cell is a process of its own: a finished one is skipped the next time, an interrupted training
 goes on, and one that fails is reported at the end without stopping the others. What they print is

@@ -74,7 +74,14 @@ def _run_here(name: str, arguments: list[str]) -> subprocess.CompletedProcess[st
     except SystemExit as exit:
         code = exit.code
     finally:
-        flags.FLAGS.remove_flag_values(set(flags.FLAGS) - known)
+        # All but absl's own, which it defines only once.
+        ours = (set(flags.FLAGS) - known) & _flags_of_commands()
+        flags.FLAGS.remove_flag_values(ours)
         flags.FLAGS.unparse_flags()
         logging.set_verbosity(verbosity)
     return subprocess.CompletedProcess(arguments, code or 0, out.getvalue(), err.getvalue())
+
+
+def _flags_of_commands() -> set[str]:
+    by_module = flags.FLAGS.flags_by_module_dict()
+    return {f.name for name in by_module if name.startswith("a2v_tf") for f in by_module[name]}

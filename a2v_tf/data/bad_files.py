@@ -74,9 +74,10 @@ class BadFiles:
         )
 
     def fail(self, message: str) -> None:
-        """Remember and raise an `A2vError`."""
-        self.failure = A2vError(message)
-        raise self.failure
+        """Raise an `A2vError`, and remember the first: what reads ahead may meet more."""
+        failure = A2vError(message)
+        self.failure = self.failure or failure
+        raise failure
 
 
 def _append_row(path: pathlib.Path, name: str, reason: str) -> None:

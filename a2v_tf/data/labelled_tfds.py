@@ -123,7 +123,7 @@ class TfdsData:
             crops = records.enumerate().map(
                 draw, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
             )
-            return sampling.mark_end(_shuffle_blocks(crops, shuffle_key))
+            return sampling.mark_end(sampling.shuffle_blocks(crops, _SHUFFLE_CROPS, shuffle_key))
 
         crops = sampling.forever(epoch)
         return sampling.usable_only(crops, functools.partial(labelled.fail_if_none, self))
@@ -290,14 +290,3 @@ def _splits(info: tfds.core.DatasetInfo) -> dict[str, str]:
         for split, names in _SPLIT_NAMES.items()
     }
     return {split: names for split, names in found.items() if names}
-
-
-def _shuffle_blocks(dataset: tf.data.Dataset, key: tf.Tensor) -> tf.data.Dataset:
-    """Shuffle within blocks; unlike `tf.data.Dataset.shuffle` a pure function of the key."""
-
-    def shuffle(index: tf.Tensor, block: tuple) -> tuple:
-        rows = tf.range(tf.shape(tf.nest.flatten(block)[0])[0])
-        order = tf.random.experimental.stateless_shuffle(rows, sampling.fold_in(key, index))
-        return tf.nest.map_structure(lambda x: tf.gather(x, order), block)
-
-    return dataset.batch(_SHUFFLE_CROPS).enumerate().map(shuffle).unbatch()

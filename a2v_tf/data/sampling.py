@@ -72,6 +72,21 @@ def shuffled(count: int, key: tf.Tensor) -> tf.data.Dataset:
     return indices.map(lambda block: _shuffle(block, key, count)).unbatch()
 
 
+def shuffle_blocks(dataset: tf.data.Dataset, size: int, key: tf.Tensor) -> tf.data.Dataset:
+    """Shuffle within blocks of `size` elements, in an order that depends on `key` only.
+
+    That of `tf.data.Dataset.shuffle` depends on TensorFlow's global seed too, and where that is 0
+    it takes no tensor for a seed.
+    """
+
+    def shuffle(index: tf.Tensor, block: tuple) -> tuple:
+        rows = tf.range(tf.shape(tf.nest.flatten(block)[0])[0])
+        order = tf.random.experimental.stateless_shuffle(rows, fold_in(key, index))
+        return tf.nest.map_structure(lambda x: tf.gather(x, order), block)
+
+    return dataset.batch(size).enumerate().map(shuffle).unbatch()
+
+
 def _shuffle(indices: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
     """Where a permutation of 0..count-1 puts `indices`, int64 of any shape."""
     # tf.random.experimental.index_shuffle makes 4 rounds, after which neighbours among millions are

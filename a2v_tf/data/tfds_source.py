@@ -66,10 +66,7 @@ class TfdsSource:
             )
 
     def crops(self, samples: int, *, seed: int, round_index: int | tf.Tensor) -> tf.data.Dataset:
-        """Infinite dataset of (float32 `[samples]`, clip); see `sources.Source.crops`.
-
-        The order depends on `tf.random.set_seed` too, as that of `tf.data.Dataset.shuffle` does.
-        """
+        """Infinite dataset of (float32 `[samples]`, clip); see `sources.Source.crops`."""
         self.check(samples)
         # A clip gives positions / stratum crops an epoch. With the stratum of long recordings,
         # most short clips would be read in vain.
@@ -94,18 +91,13 @@ class TfdsSource:
                 .enumerate()
                 .map(crops_of_clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
                 .unbatch()
-                .shuffle(
-                    _SHUFFLE_CROPS,
-                    seed=buffer_key[0],
-                    reshuffle_each_iteration=False,
-                )
-                .map(
-                    lambda *crop: self._finish(*crop, samples),
-                    num_parallel_calls=tf.data.AUTOTUNE,
-                    deterministic=True,
-                )
             )
-            return sampling.mark_end(crops)
+            finished = sampling.shuffle_blocks(crops, _SHUFFLE_CROPS, buffer_key).map(
+                lambda *crop: self._finish(*crop, samples),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+            return sampling.mark_end(finished)
 
         return sampling.usable_only(sampling.forever(epoch), at_end)
 

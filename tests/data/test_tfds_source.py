@@ -80,6 +80,15 @@ def test_sub_splits_and_short_rounds_reach_every_clip(data_dir):
     assert len(stored("train[:50%]")) == 12
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_stream_does_not_depend_on_tensorflows_global_seed(data_dir, noise, seed):
+    _store(data_dir, "clips", {"train": [noise(4_000, i) for i in range(12)]}, shards=2)
+    source = open_source("tfds:clips")
+    before = _take(source, 20, 1600)
+    tf.random.set_seed(seed)
+    np.testing.assert_array_equal(_take(source, 20, 1600), before)
+
+
 def test_crops_come_with_their_clip(data_dir):
     clips = [np.full(800 + 160 * i, 100 * (i + 1), np.int16) for i in range(10)]
     _store(data_dir, "clips", {"train": clips, "test": clips}, shards=3)
