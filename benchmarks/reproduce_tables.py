@@ -5,15 +5,14 @@
   python benchmarks/reproduce_tables.py --scale=full --output_dir=tables --dry_run
 
 demo: the demo corpus and 60 steps a task, to see that everything works: 8 models, 28 evaluations,
-about a quarter of an hour on 2 cores. Expect accuracies around those of Untrained: a program made
+about ten minutes on 2 cores. Expect accuracies around those of Untrained: a program made
 the corpus, and so few steps teach nothing.
 
 full: the papers' settings. ICLR Tables 2 and 5, patent Table 3 and Figure 3 with the encoder small,
 Table 3 by training on LibriSpeech too, Table 4 with large, SPL Table I with vgg6; Figure 2a by
 probing on MUSAN while skip_gram trains, which keeps 10 GB of windows in memory. AudioSet and the
-downstream data sets are prepared before, each by `python -m a2v_tf.data.builders --name=NAME`.
-Expect the figures of those tables, which the report puts beside ours; they have not been reproduced
-here.
+downstream data sets are prepared before: `python -m a2v_tf.data.builders --name=NAME`. Expect the
+figures of those tables, which the report puts beside ours; they have not been reproduced here.
 Time: the papers trained each model for two days on five V100; the whole grid is 22 models, 1.5 or 3
 million steps each. Filters leave cells out, and --steps=300000 is about where Figure 2a levels off.
 

@@ -67,6 +67,12 @@ def _layout(panels: int, most: int) -> tuple[int, int]:
     return rows, math.ceil(panels / rows)
 
 
+def _bars(rows: Sequence[Mapping], key: str) -> np.ndarray:
+    """Distances to the ends of the intervals, `[2, rows]`; rounding makes none of them negative."""
+    ends = [[row[key] - row["low"], row["high"] - row[key]] for row in rows]
+    return np.maximum(np.array(ends).T, 0.0)
+
+
 # ---- Accuracy ----
 
 
@@ -108,9 +114,9 @@ def _accuracy_panel(axis: Axes, lines: Sequence[Line], task: str) -> None:
                 elinewidth=1,
             )
         if row := line.rows.get(task):
-            interval = [[row["accuracy"] - row["low"]], [row["high"] - row["accuracy"]]]
             colour = _GROUP_COLOURS[line.group]
-            axis.errorbar(row["accuracy"], y, xerr=interval, fmt="o", ms=5, color=colour)
+            bars = _bars([row], "accuracy")
+            axis.errorbar(row["accuracy"], y, xerr=bars, fmt="o", ms=5, color=colour)
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
     left, right = axis.get_xlim()
@@ -151,12 +157,10 @@ def _trade_off_panel(axis: Axes, lines: Sequence[Line], task: str) -> None:
             continue
         rows = sorted((x.rows[task] for x in points), key=lambda row: row["task_parameters"])
         weights = [row["task_parameters"] for row in rows]
-        accuracies = np.array([row["accuracy"] for row in rows])
-        ends = np.array([[row["low"], row["high"]] for row in rows]).T
         axis.errorbar(
             weights,
-            accuracies,
-            yerr=np.abs(ends - accuracies),
+            [row["accuracy"] for row in rows],
+            yerr=_bars(rows, "accuracy"),
             fmt=f"{MARKERS[i % len(MARKERS)]}-",
             color=COLOURS[i % len(COLOURS)],
             ms=4.5,
@@ -195,10 +199,8 @@ def normalised_plot(
         axis.set_title(scenario)
         for y, (_, rows) in enumerate(lines):
             if row := rows[i]:
-                interval = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
-                axis.errorbar(
-                    row["value"], y, xerr=np.abs(interval), fmt="o", ms=5, color=COLOURS[0]
-                )
+                bars = _bars([row], "value")
+                axis.errorbar(row["value"], y, xerr=bars, fmt="o", ms=5, color=COLOURS[0])
         axis.axvline(1, ls=":", lw=1, color="#808890")
         axis.grid(axis="y", visible=False)
         axis.tick_params(axis="y", length=0)

@@ -299,8 +299,8 @@ def in_paper_order(tasks: Iterable[str]) -> list[str]:
 
 
 def _place(model: Model) -> tuple[int, int]:
-    """Baselines, then models by the papers' order of their tasks, then Supervised."""
-    kinds = list(paper.MODELS)
+    """Baselines, then models by the papers' order of their tasks, then what learns from labels."""
+    kinds = [*(kind for kind in paper.MODELS if kind != SUPERVISED), "multi_head", SUPERVISED]
     kind = kinds.index(model.kind) if model.kind in kinds else len(kinds)
     group = FROM_SCRATCH if model.learns_labels else BEFORE
     return (group, kind) if model.is_baseline else (MODELS, kind)
