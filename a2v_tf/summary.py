@@ -12,6 +12,7 @@ from absl import flags
 from a2v_tf.errors import run_app
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.text import align
 
 FLAGS = flags.FLAGS
 
@@ -82,14 +83,7 @@ def table_text(encoder: str, frames: int = 96, bins: int = FRONT_END.mel_bins) -
         lines.append([row.name, output, *counts, *paper.get(row.name, ())])
     totals = (sum(row.parameters for row in rows), sum(row.flops for row in rows))
     lines.append(["Total", "-", *(f"{total:,}" for total in totals), *paper.get("Total", ())])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return align(lines)
 
 
 def define_flags() -> None:

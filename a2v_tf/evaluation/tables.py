@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from a2v_tf.evaluation.finetune import NONE
 from a2v_tf.evaluation.metrics import BASELINES, FORMULAS, MEAN, Row
+from a2v_tf.text import align
 
 MAX_COLUMNS = 5  # models side by side; more go below
 
@@ -58,7 +59,7 @@ def _block(
         counts = ["" if task == MEAN else str(row.get(key, "")) for key in ("classes", "n_test")]
         values = [cell(value) if value else "" for value in found]
         lines.append([task, *(counts if counted else []), *values])
-    return _align(lines)
+    return align(lines)
 
 
 def _title(row: Row) -> str:
@@ -83,14 +84,3 @@ def _accuracy(row: Row) -> str:
 
 def _normalised(row: Row) -> str:
     return f"{row['value']:5.2f} [{row['low']:5.2f}, {row['high']:5.2f}]"
-
-
-def _align(lines: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
