@@ -232,6 +232,7 @@ def train(settings: dict[str, Any]) -> keras.Model:
     """
     model_dir = _make_directory(settings)
     checkpoint = latest_checkpoint(model_dir)
+    _check_resume(model_dir, checkpoint, settings)  # before a file of another run is touched
     first_round = checkpoint.round if checkpoint else 0
     rounds = math.ceil(settings["steps"] / settings["eval_every"])
     keras.utils.set_random_seed(settings["seed"])
@@ -242,7 +243,7 @@ def train(settings: dict[str, Any]) -> keras.Model:
     data = open_data(settings, slicing, model_dir)
     if settings["learning_rate"] is None:
         settings = {**settings, "learning_rate": data.learning_rate}
-    _check_resume(model_dir, checkpoint, settings)
+        _check_resume(model_dir, checkpoint, settings)
     with contextlib.ExitStack() as stack:
         for source in data.sources:
             stack.enter_context(one_line_errors(source))
@@ -424,6 +425,8 @@ def _check_resume(
 
 def _check_same_run(config: dict[str, Any], settings: dict[str, Any]) -> None:
     free = _FREE_ON_RESUME - ({"steps"} if settings["schedule"] == "cosine" else set())
+    if settings["learning_rate"] is None:  # the default, which only the data tells
+        free = free | {"learning_rate"}
     for name in sorted(settings.keys() - free):
         if config.get(name) != settings[name]:
             raise A2vError(
