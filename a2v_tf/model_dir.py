@@ -118,9 +118,8 @@ def load_model(model_dir: pathlib.Path | str, *, for_audio: bool = True) -> kera
 
 
 def _load(model_dir: pathlib.Path, name: str, for_audio: bool) -> keras.Model:
-    front_end_of(model_dir)
-    if for_audio:
-        check_hears_audio(model_dir)
+    check = check_hears_audio if for_audio else front_end_of
+    check(model_dir)
     path = model_dir / name
     if not path.is_file():
         raise A2vError(f"no {name} in {str(model_dir)!r}: has a2v_train finished its first round?")

@@ -23,6 +23,7 @@ from a2v_tf.evaluation.embeddings import WindowEmbedder, embed_task
 from a2v_tf.evaluation.heads import Score, kernel_weights
 from a2v_tf.evaluation.windows import Windows, in_batches
 from a2v_tf.models.classifier import build_classifier
+from a2v_tf.tasks import supervised
 
 NONE, FC, ALL = "none", "fc", "all"
 ROUNDS = 5  # after each the val clips, where there are any, judge the weights
@@ -119,10 +120,8 @@ def fine_tune(
     _hasten_statistics(copy, steps)
     heads = {data.name: len(data.classes) for data in datasets}
     classifier = build_classifier(copy, heads)
-    classifier.compile(
-        keras.optimizers.Adam(settings.learning_rate),
-        {name: keras.losses.SparseCategoricalCrossentropy(from_logits=True) for name in heads},
-    )
+    losses = supervised.losses(datasets)["loss"]
+    classifier.compile(keras.optimizers.Adam(settings.learning_rate), losses)
     rounds = min(ROUNDS, steps)
     one_round = training_data.labelled_batches(
         datasets,

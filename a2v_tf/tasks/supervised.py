@@ -37,8 +37,8 @@ def build(datasets: "Sequence[LabelledData]", setup: Setup) -> keras.Model:
 def losses(datasets: "Sequence[LabelledData]") -> Mapping[str, dict]:
     """The losses and metrics, as `keras.Model.compile` takes them.
 
-    An example counts in one data set's loss only, so each loss is over a part of the batch; the
-    sum of the weights being smaller makes up for that.
+    The weights of 0 leave the crops of other data sets out of a loss, and Keras divides it by the
+    whole batch: so the sum of the losses is the mean over the batch.
     """
     one_label = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     many_labels = keras.losses.BinaryCrossentropy(from_logits=True)
