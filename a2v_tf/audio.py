@@ -8,7 +8,6 @@ from a2v_tf.data import decode
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
 
-AUDIO_SUFFIXES = decode.SUFFIXES
 SLICE_SAMPLES = FRONT_END.samples(96)  # 15,600 samples: 975 ms
 
 

@@ -2,13 +2,13 @@
 
 import csv
 import dataclasses
-import os
 import pathlib
 import re
 
 import keras
 
 from a2v_tf.errors import A2vError
+from a2v_tf.files import whole_file
 
 DIRECTORY = "checkpoints"
 KEEP = 2
@@ -44,18 +44,16 @@ def save_checkpoint(model: keras.Model, model_dir: pathlib.Path, rounds: int) ->
     """Save weights and optimizer state; drop all but the newest few."""
     (model_dir / DIRECTORY).mkdir(exist_ok=True)
     path = model_dir / DIRECTORY / f"round_{rounds:06d}.weights.h5"
-    partial = path.with_name("partial.weights.h5")
-    model.save_weights(partial)
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        model.save_weights(partial)
     for old in sorted(_all_checkpoints(model_dir), key=lambda c: c.round)[:-KEEP]:
         old.path.unlink()
 
 
 def save_model(model: keras.Model, path: pathlib.Path) -> None:
-    """Save a `.keras` file so that a kill leaves the old file or the new one, never half."""
-    partial = path.with_name(f"partial_{path.name}")
-    model.save(partial)
-    os.replace(partial, path)
+    """Save a `.keras` file."""
+    with whole_file(path) as partial:
+        model.save(partial)
 
 
 def trim_log(path: pathlib.Path, rounds: int) -> None:
@@ -64,10 +62,8 @@ def trim_log(path: pathlib.Path, rounds: int) -> None:
         return
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
+    with whole_file(path) as partial, partial.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows[:rounds]])
-    os.replace(partial, path)
 
 
 def best_validation_loss(path: pathlib.Path) -> float:

@@ -8,7 +8,6 @@ A directory as --model uses its Keras encoder; a .tflite file runs in the TFLite
 a phone. Every row says which stretch of which file it describes.
 """
 
-import os
 import pathlib
 from collections.abc import Callable
 
@@ -17,9 +16,11 @@ import pandas as pd
 import tqdm
 from absl import flags, logging
 
-from a2v_tf.audio import AUDIO_SUFFIXES, read_audio, windows
+from a2v_tf.audio import read_audio, windows
 from a2v_tf.data import demo
+from a2v_tf.data.folder import find_audio
 from a2v_tf.errors import A2vError, run_app
+from a2v_tf.files import whole_file
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.model_dir import load_encoder, load_stream_encoder
 from a2v_tf.tflite import Embedder
@@ -90,14 +91,7 @@ def audio_files(audio: pathlib.Path) -> list[pathlib.Path]:
     Raises:
       A2vError: there are none.
     """
-    if audio.is_file():
-        return [audio]
-    if not audio.is_dir():
-        raise A2vError(f"--audio={str(audio)!r}: no such file or directory")
-    files = sorted(p for p in audio.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-    if not files:
-        raise A2vError(f"--audio={str(audio)!r} holds no {', '.join(sorted(AUDIO_SUFFIXES))} file")
-    return files
+    return [audio] if audio.is_file() else find_audio(audio, "--audio")
 
 
 def open_model(model: str, hop_ms: float | None, stream: bool = False) -> EmbedClip:
@@ -235,22 +229,21 @@ def _table(
 
 
 def write_table(table: pd.DataFrame, output: pathlib.Path) -> None:
-    """Write the rows of `embed_files`; a kill leaves the old file or the new one, never half.
+    """Write the rows of `embed_files`.
 
     An .npz holds `path`, `start_s` and `end_s` `[n]`, and `embeddings` float32 `[n, d]`.
 
     Raises:
       A2vError: the file cannot be written.
     """
-    partial = output.with_name(f".partial_{output.name}")
     try:
-        if output.suffix == ".csv":
-            table.to_csv(partial, index=False)
-        elif output.suffix == ".parquet":
-            table.to_parquet(partial, index=False)
-        else:
-            np.savez_compressed(partial, **arrays(table))
-        os.replace(partial, output)
+        with whole_file(output) as partial:
+            if output.suffix == ".csv":
+                table.to_csv(partial, index=False)
+            elif output.suffix == ".parquet":
+                table.to_parquet(partial, index=False)
+            else:
+                np.savez_compressed(partial, **arrays(table))
     except OSError as error:
         raise A2vError(f"cannot write {str(output)!r}: {error.strerror}") from error
 

@@ -38,6 +38,7 @@ from a2v_tf.evaluation.finetune import NONE, TrainingSettings, check_depths
 from a2v_tf.evaluation.heads import HeadSettings
 from a2v_tf.evaluation.metrics import BASELINES, MULTI_HEAD, SPECTROGRAM, SUPERVISED, UNTRAINED
 from a2v_tf.evaluation.tables import table
+from a2v_tf.files import whole_file
 from a2v_tf.model_dir import load_encoder, read_config
 
 FLAGS = flags.FLAGS
@@ -193,7 +194,8 @@ def main(argv: list[str]) -> None:
     print(table(rows, normalised))
     if output:
         results = {"results": rows, "normalised": normalised, **_provenance(config)}
-        output.write_text(json.dumps(results, indent=2) + "\n")
+        with whole_file(output) as partial:
+            partial.write_text(json.dumps(results, indent=2) + "\n")
         print(f"wrote {output}")
 
 

@@ -12,6 +12,7 @@ import keras
 from a2v_tf import __version__
 from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
+from a2v_tf.files import whole_file
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models import heads  # noqa: F401 (registers layers that models are saved with)
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_stream_encoder
@@ -27,7 +28,8 @@ PROBES = "probes.csv"  # accuracies on labelled data while training, if --probe 
 def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:
     """Write `config.json`: `config` plus the versions and revision that made it."""
     text = json.dumps({**config, "made_with": _provenance()}, indent=2)
-    (model_dir / CONFIG).write_text(text + "\n")
+    with whole_file(model_dir / CONFIG) as partial:
+        partial.write_text(text + "\n")
 
 
 def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:

@@ -40,6 +40,18 @@ FLAGS = flags.FLAGS
 # What a resumed run may change without becoming another run (--steps only without a schedule).
 _FREE_ON_RESUME = {"steps", "model_dir", "resume", "max_bad_fraction", "decoder"}
 
+# Which tasks a flag is for, where it is not for all; multi_head takes those of its --heads.
+_FLAGS_OF_TASKS = {
+    "max_frames": {"temporal_gap", "triplet"},
+    "variant": {"autoencoder"},
+    "noise": {"autoencoder"},
+    "margin": {"triplet"},
+    "heads": {"multi_head"},
+    "head_weights": {"multi_head"},
+    "validation_data": set(multi_head.TASKS),
+    "gain_db": set(multi_head.TASKS),
+}
+
 
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
@@ -196,7 +208,19 @@ def _is_number(text: str) -> bool:
 
 def main(argv: list[str]) -> None:
     del argv
-    train(flag_values())
+    settings = flag_values()
+    _check_flags_of_task(settings)
+    train(settings)
+
+
+def _check_flags_of_task(settings: dict[str, Any]) -> None:
+    learned = {settings["task"], *task_names(settings)}
+    for name, tasks in _FLAGS_OF_TASKS.items():
+        if FLAGS[name].present and not tasks & learned:
+            raise A2vError(
+                f"--{name}={FLAGS[name].value}: for {', '.join(sorted(tasks))}, not for "
+                f"--task={settings['task']}"
+            )
 
 
 def flag_values() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
 from a2v_tf.export import check, convert, streaming
 from a2v_tf.export import flatbuffer as fb
+from a2v_tf.files import whole_file
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.model_dir import check_hears_audio, front_end_of, read_config
 from a2v_tf.models.encoder import ENCODERS, InputStats
@@ -101,7 +102,8 @@ def export_file(
         **_check_content(content, window, mode, input, quantize, step, _levels(config, front_end)),
     }
     try:
-        convert.write_whole(output, content)
+        with whole_file(output) as partial:
+            partial.write_bytes(content)
     except OSError as error:
         raise A2vError(f"cannot write {str(output)!r}: {error.strerror}") from error
     return summary

@@ -9,7 +9,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import tensorflow as tf
 from a2v_tf import frontend
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
+from a2v_tf.files import whole_file
 from a2v_tf.model_dir import ENCODER, load_encoder
 from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder, fold_batch_norm
 from a2v_tf.slicing import Slicing
@@ -185,16 +185,7 @@ def _read_kept(path: pathlib.Path) -> fb.Model | None:
 def _keep(path: pathlib.Path, content: bytes) -> None:
     """Write the file whole or not at all; without permission, say so and go on."""
     try:
-        write_whole(path, content)
+        with whole_file(path) as partial:
+            partial.write_bytes(content)
     except OSError as error:
         logging.warning("cannot keep the quantised encoder for later exports: %s", error)
-
-
-def write_whole(path: pathlib.Path, content: bytes) -> None:
-    """Write a file so that it is there whole or, if that fails (OSError), not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from unittest import mock
 
 import pytest
@@ -62,26 +63,39 @@ def run_command(
 
 
 def _run_here(name: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Call the function that a console script calls; then forget its flags."""
+    """Call the function that a console script calls."""
     (entry_point,) = importlib.metadata.entry_points(group="console_scripts", name=name)
     run = entry_point.load()
-    known, verbosity = set(flags.FLAGS), logging.get_verbosity()
+    verbosity = logging.get_verbosity()
     out, err, code = io.StringIO(), io.StringIO(), 0
-    redirected = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    surroundings = [
+        forgotten_flags(),
+        mock.patch.object(sys, "argv", arguments),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ]
     try:
-        with mock.patch.object(sys, "argv", arguments), redirected[0], redirected[1]:
+        with contextlib.ExitStack() as stack:
+            for surrounding in surroundings:
+                stack.enter_context(surrounding)
             run()
     except SystemExit as exit:
         code = exit.code
     finally:
-        # All but absl's own, which it defines only once.
-        ours = (set(flags.FLAGS) - known) & _flags_of_commands()
-        flags.FLAGS.remove_flag_values(ours)
-        flags.FLAGS.unparse_flags()
         logging.set_verbosity(verbosity)
     return subprocess.CompletedProcess(arguments, code or 0, out.getvalue(), err.getvalue())
 
 
-def _flags_of_commands() -> set[str]:
-    by_module = flags.FLAGS.flags_by_module_dict()
-    return {f.name for name in by_module if name.startswith("a2v_tf") for f in by_module[name]}
+@contextlib.contextmanager
+def forgotten_flags() -> Iterator[None]:
+    """Afterwards, no flag is defined or parsed that a command defined in here."""
+    known = set(flags.FLAGS)
+    try:
+        yield
+    finally:
+        new = set(flags.FLAGS) - known
+        modules = {name: flags.FLAGS.find_module_defining_flag(name) for name in new}
+        # absl's own stay: it defines them only once.
+        ours = {name for name, module in modules.items() if not module.startswith("absl")}
+        flags.FLAGS.remove_flag_values(ours)
+        flags.FLAGS.unparse_flags()

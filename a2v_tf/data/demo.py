@@ -10,7 +10,6 @@ It is a test fixture and a first impression, never evidence of quality. Everythi
 
 import csv
 import dataclasses
-import os
 import pathlib
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ import tqdm
 from absl import logging
 
 from a2v_tf.errors import A2vError
+from a2v_tf.files import cache_dir
 
 VERSION = 2  # raise it with every change to what is generated
 SEED = 20_200
@@ -58,7 +58,7 @@ def ensure(directory: pathlib.Path | str | None = None) -> pathlib.Path:
     Raises:
       A2vError: it cannot be written, or holds something else.
     """
-    path = pathlib.Path(directory) if directory else _cache() / f"demo-v{VERSION}"
+    path = pathlib.Path(directory) if directory else cache_dir() / f"demo-v{VERSION}"
     if _is_current(path):
         return path
     if path.is_dir() and any(path.iterdir()) and not (path / STAMP).exists():
@@ -80,11 +80,6 @@ def ensure(directory: pathlib.Path | str | None = None) -> pathlib.Path:
 def task_csvs(directory: pathlib.Path) -> list[pathlib.Path]:
     """The CSV files of the corpus's downstream tasks."""
     return [directory / f"{task}.csv" for task in TASKS]
-
-
-def _cache() -> pathlib.Path:
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root) / "a2v_tf"
 
 
 def _is_current(path: pathlib.Path) -> bool:

@@ -174,15 +174,20 @@ class FolderSource:
         self.bad.check(len(self._paths), "files")
 
 
-def find_audio(directory: pathlib.Path) -> list[pathlib.Path]:
+def find_audio(directory: pathlib.Path, flag: str = "--data") -> list[pathlib.Path]:
     """List the audio files below `directory`, sorted, hidden files left out.
+
+    Args:
+      directory: to walk; links to folders are followed.
+      flag: which named it, for messages.
 
     Raises:
       A2vError: if there are none.
     """
     if not directory.is_dir():
         what = "is not a directory" if directory.exists() else "does not exist"
-        raise A2vError(f"data={directory}: {what}; expected a folder of audio, demo or tfds:NAME")
+        others = "demo or tfds:NAME" if flag == "--data" else "an audio file or demo"
+        raise A2vError(f"{flag}={directory}: {what}; expected a folder of audio, {others}")
     paths = [
         pathlib.Path(parent, name)
         for parent, name in _walk(directory)
@@ -190,7 +195,7 @@ def find_audio(directory: pathlib.Path) -> list[pathlib.Path]:
     ]
     if not paths:
         known = ", ".join(sorted(suffix[1:] for suffix in decode.SUFFIXES))
-        raise A2vError(f"data={directory}: no audio files there or below; looked for {known}")
+        raise A2vError(f"{flag}={directory}: no audio files there or below; looked for {known}")
     return sorted(paths, key=lambda path: path.relative_to(directory).as_posix())
 
 

@@ -24,10 +24,9 @@ import json
 import math
 import os
 import pathlib
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +37,7 @@ from absl import logging
 from a2v_tf.data import sampling
 from a2v_tf.data.bad_files import BadFiles
 from a2v_tf.errors import A2vError
+from a2v_tf.files import cache_dir, whole_file
 
 PREFIX = "spectrogram:"
 SPLITS = ("train", "val", "test")
@@ -483,7 +483,8 @@ def _converted(path: pathlib.Path, time: str | None, bands: BandLevels) -> _File
     origin = [str(path.resolve()), status.st_size, status.st_mtime_ns]
     layout = [_CACHE_VERSION, time, bands.columns, bands.period]
     key = hashlib.sha256(json.dumps([*origin, *layout]).encode()).hexdigest()[:32]
-    data, index = (_cache() / f"{key}{suffix}" for suffix in (".f32", ".json"))
+    cache = cache_dir() / "spectrograms"
+    data, index = (cache / f"{key}{suffix}" for suffix in (".f32", ".json"))
     try:
         facts = json.loads(index.read_text())
         whole = data.stat().st_size == 4 * facts["rows"] * bands.bins
@@ -492,10 +493,11 @@ def _converted(path: pathlib.Path, time: str | None, bands: BandLevels) -> _File
     if not whole:
         try:
             facts = _convert(path, time, bands, data)
-            _replace(index, lambda file: file.write(json.dumps(facts).encode()))
+            with whole_file(index) as partial:
+                partial.write_text(json.dumps(facts))
         except OSError as error:
             raise A2vError(
-                f"cannot write what is made of {path} to {_cache()}: {error.strerror}; "
+                f"cannot write what is made of {path} to {cache}: {error.strerror}; "
                 "XDG_CACHE_HOME names another place"
             ) from error
     stretches = np.array(facts.pop("stretches"), np.int64).reshape(-1, 2)
@@ -508,9 +510,8 @@ def _convert(
     """Write the levels to `data`; return the other fields of `_File` for JSON."""
     follows, complete, steps = [], [], []
     last = np.full(1, np.nan)
-
-    def write(file: BinaryIO) -> None:
-        nonlocal last
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(data) as partial, partial.open("wb") as file:
         for seconds, levels in _frames(path, time, bands.columns):
             step = np.diff(seconds, prepend=last)
             last = seconds[-1:]
@@ -519,7 +520,6 @@ def _convert(
             steps.append(np.nanmedian(step) if np.isfinite(step).any() else np.nan)
             levels.tofile(file)
 
-    _replace(data, write)
     if not complete:
         raise _UnusableError("has no rows")
     is_complete, is_next = np.concatenate(complete), np.concatenate(follows)
@@ -548,20 +548,3 @@ def _stretches(complete: np.ndarray, follows: np.ndarray) -> np.ndarray:
     first = np.flatnonzero(complete & ~linked)
     last = np.flatnonzero(complete & ~np.append(linked[1:], False))
     return np.stack([first, last - first + 1], axis=1)
-
-
-def _cache() -> pathlib.Path:
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root) / "a2v_tf" / "spectrograms"
-
-
-def _replace(path: pathlib.Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            write(file)
-        os.replace(partial, path)
-    finally:
-        pathlib.Path(partial).unlink(missing_ok=True)

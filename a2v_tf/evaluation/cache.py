@@ -15,6 +15,7 @@ from absl import logging
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.windows import Windows
+from a2v_tf.files import whole_file
 
 VERSION = 1  # raise it with every change to what a window or its embedding is
 DIRECTORY = "embeddings"  # in the model directory
@@ -62,13 +63,10 @@ class EmbeddingCache:
         """Store windows; whoever reads sees all of them or nothing."""
         path = self._path(task, contents)
         fields = {f.name: getattr(windows, f.name) for f in dataclasses.fields(windows)}
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         try:
-            with partial.open("wb") as file:
-                np.savez(file, **fields)
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                np.savez(partial, **fields)
         except OSError as error:  # a full disk: the result is as good without
-            partial.unlink(missing_ok=True)
             logging.warning("cannot write %s: %s", path, error.strerror)
 
     def _path(self, task: str, contents: dict[str, Any]) -> pathlib.Path:

@@ -1,7 +1,6 @@
 """Probing an encoder while it trains: downstream accuracy over steps (ICLR Figure 2a)."""
 
 import csv
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from a2v_tf.evaluation.compare import PROTOCOLS, check_single_label
 from a2v_tf.evaluation.embeddings import embed_task, keras_values, spectrogram_embedder
 from a2v_tf.evaluation.heads import HeadSettings
 from a2v_tf.evaluation.windows import Windows, in_batches
+from a2v_tf.files import whole_file
 
 COLUMNS = ("step", "task", "protocol", "accuracy")
 
@@ -96,12 +96,10 @@ def keep_steps(path: pathlib.Path, last: int) -> None:
     if path.is_file():
         with path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if int(row["step"]) <= last]
-    partial = path.with_name(f"partial_{path.name}")
-    with partial.open("w", newline="") as file:
+    with whole_file(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, path)
 
 
 def _embedded(encoder: keras.Model, log_mel: Windows) -> Windows:

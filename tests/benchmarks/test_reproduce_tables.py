@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-from absl import flags
 
 from a2v_tf.data import demo
 from a2v_tf.evaluation.paper import DATASETS
+from tests.conftest import forgotten_flags
 from tests.reporting.results_files import row
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks/reproduce_tables.py"
@@ -32,15 +32,10 @@ def run(grid, monkeypatch, tmp_path):
     """Run the script in this process; returns its exit code."""
 
     def start(*options, scale="full"):
-        known = set(flags.FLAGS)
         arguments = ["reproduce_tables", f"--scale={scale}", f"--output_dir={tmp_path}/out"]
         monkeypatch.setattr(sys, "argv", [*arguments, *options])
-        try:
-            with pytest.raises(SystemExit) as exit:
-                grid.run()
-        finally:
-            flags.FLAGS.remove_flag_values(set(flags.FLAGS) - known)
-            flags.FLAGS.unparse_flags()
+        with forgotten_flags(), pytest.raises(SystemExit) as exit:
+            grid.run()
         return exit.value.code or 0
 
     return start

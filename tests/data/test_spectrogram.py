@@ -17,6 +17,7 @@ from a2v_tf.data.sources import one_line_errors, open_source
 from a2v_tf.embed import open_model
 from a2v_tf.errors import A2vError
 from a2v_tf.export.build import export_file
+from a2v_tf.files import cache_dir
 from a2v_tf.model_dir import load_encoder, load_model, read_config, write_config
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
 from a2v_tf.tflite import Embedder
@@ -142,7 +143,7 @@ def test_a_cache_that_vanishes_stops_the_stream_with_one_line(tmp_path):
     data, folder = train_folder(tmp_path)
     write_csv(folder / "a.csv", regular(20), numbered(20))
     source = open_source(data)
-    for path in spectrogram._cache().glob("*.f32"):
+    for path in (cache_dir() / "spectrograms").glob("*.f32"):
         path.write_bytes(b"")
     with pytest.raises(A2vError, match=r"no longer holds what was read of .*a\.csv$"):  # noqa: SIM117
         with one_line_errors(source):

@@ -117,7 +117,7 @@ def test_keys_follow_weights_and_architecture(tmp_path):
 
 def test_nothing_half_written_is_left(tmp_path, monkeypatch):
     def fail(file, **arrays):
-        file.write(b"half")
+        file.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fail)

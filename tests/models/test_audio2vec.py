@@ -132,14 +132,14 @@ def test_trains_a_step_under_jax():
 import sys, numpy as np, keras
 from a2v_tf.models import heads
 from a2v_tf.models.audio2vec import build_model
-from a2v_tf.models.encoder import ENCODERS, InputStats
+from a2v_tf.models.encoder import EncoderConfig, InputStats
 assert keras.backend.backend() == "jax"
 assert "tensorflow" not in sys.modules
-small, stats = ENCODERS["small"], InputStats()
+small, stats = EncoderConfig((4, 8), 16), InputStats()
 def variational(z):
-    z = heads.Variational(0.01)(z, keras.layers.Dense(128)(z))
-    return heads.reconstruct(z, "decode", small, 96, 64, 1, stats)
-model = build_model(small, 3, 96, 64, stats, {
+    z = heads.Variational(0.01)(z, keras.layers.Dense(16)(z))
+    return heads.reconstruct(z, "decode", small, 32, 64, 1, stats)
+model = build_model(small, 3, 32, 64, stats, {
     "decode": ([0, 2], variational),
     "gap": ([0, 1], lambda z: heads.probability(z, "gap")),
     "triplet": (range(3), lambda z: heads.triplet_margin(z, 0.1)),
@@ -147,7 +147,7 @@ model = build_model(small, 3, 96, 64, stats, {
 model.compile(keras.optimizers.Adam(1e-3), {
     "decode": "mean_squared_error", "gap": "binary_crossentropy", "triplet": "hinge"})
 rng = np.random.default_rng(0)
-x = rng.normal(size=(4, 3, 96, 64))
+x = rng.normal(size=(4, 3, 32, 64))
 y = {"decode": x[:, 1:2], "gap": rng.uniform(size=(4, 1)), "triplet": np.ones((4, 1))}
 before = [w.copy() for w in model.get_layer("encoder").get_weights()]
 losses = [float(model.train_on_batch(x, y, return_dict=True)["loss"]) for _ in range(8)]
