@@ -84,7 +84,7 @@ class ReconstructionImages(keras.callbacks.Callback):
         self._examples = validation.unbatch().batch(count).take(1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        inputs, targets, _ = next(iter(self._examples))
+        inputs, targets, _ = next(self._examples.as_numpy_iterator())
         outputs = self.model.predict_on_batch(inputs)
         with tf.summary.create_file_writer(self._log_dir).as_default(step=epoch):
             for name, target in targets.items():

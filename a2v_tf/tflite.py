@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from a2v_tf import metadata
 from a2v_tf.errors import A2vError
 
 try:
@@ -19,6 +20,8 @@ KERNELS = {
     "reference": OpResolverType.BUILTIN_REF,
 }
 _STATE = "state_"
+_USUAL_WINDOW_MS = 975.0  # of files without metadata
+_SAMPLES_PER_MS = 16
 
 
 def make_interpreter(
@@ -69,7 +72,9 @@ class Embedder:
       hop: samples between two embeddings of a stream; None for a window model, which leaves that
         to its caller.
       window: samples that one embedding of a window model describes; None for a streaming model.
+      span: samples that one embedding describes, in a stream too.
       embedding_dim: d.
+      facts: what the file's metadata says of it, see `a2v_tf.metadata.read`; empty without any.
     """
 
     def __init__(self, model: bytes | str | pathlib.Path, kernels: str = "xnnpack") -> None:
@@ -95,6 +100,7 @@ class Embedder:
         self.embedding_dim = int(self._embed.get_output_details()["embedding"]["shape"][-1])
         self._start = {n: _zeros(details[n]) for n in details if n.startswith(_STATE)}
         self.streaming = self._reset is not None or bool(self._start)
+        self.facts = metadata.facts(model)
         self._lay_out_samples()
         self.reset()
 
@@ -169,6 +175,8 @@ class Embedder:
             self._carried = FRONT_END.window_length - FRONT_END.hop_length if self.streaming else 0
         self.hop = samples - self._carried if self.streaming else None
         self.window = None if self.streaming else samples
+        said = self.facts.get("window_ms", _USUAL_WINDOW_MS)
+        self.span = self.window or round(said * _SAMPLES_PER_MS)
 
     def _log_mel(self, pcm: np.ndarray) -> np.ndarray:
         from a2v_tf.frontend import log_mel

@@ -1,6 +1,7 @@
 """`a2v_train` as a user runs it: training, resuming, and what it says to bad input."""
 
 import csv
+import importlib.util
 import json
 import signal
 import subprocess
@@ -106,6 +107,19 @@ def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path)
     probes = (resumed / "probes.csv").read_text()
     assert probes == (straight / "probes.csv").read_text()
     assert len(probes.splitlines()) == 3
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+def test_the_command_under_jax(recordings, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    flags = ["--task=multi_head", "--heads=autoencoder,triplet", f"--data={recordings}", *QUICK]
+    run_command("a2v_train", *flags, f"--model_dir={tmp_path}", "--steps=2")
+    (row,) = log_rows(tmp_path)
+    assert np.isfinite(float(row["val_autoencoder_loss"]))
+    assert list((tmp_path / "tensorboard" / "images").iterdir())
+    encoder = keras.models.load_model(tmp_path / "encoder.keras")  # by this process's TensorFlow
+    assert np.isfinite(encoder(np.zeros((1, 32, 64)))).all()
 
 
 def test_shows_loss_and_speed(recordings, tmp_path):
