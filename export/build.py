@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import math
 import pathlib
 from typing import Any
 
@@ -9,18 +10,18 @@ import numpy as np
 
 from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
-from a2v_tf.export import check, convert, streaming
+from a2v_tf.export import arithmetic, check, convert, streaming
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.files import whole_file
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.model_dir import check_hears_audio, front_end_of, read_config
-from a2v_tf.models.encoder import ENCODERS, InputStats
+from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats
 
 MODES = ("streaming", "window")
 STATES = ("internal", "external")
 INPUTS = ("pcm", "log_mel")
 CALIBRATION_SLICES = 256
-_CHECKED_STEPS = 8
+_CHECKED_HOPS, _CHECKED_FRAMES = 8, 256  # whichever is longer
 _CARRIED_SAMPLES = FRONT_END.window_length - FRONT_END.hop_length  # what two steps share
 
 
@@ -36,6 +37,7 @@ def export_file(
     calibration_data: str | None = None,
     calibration_slices: int = CALIBRATION_SLICES,
     seed: int = 0,
+    hop_ms: float | None = None,
 ) -> dict[str, Any]:
     """Export the encoder of a model directory to one TFLite file, and check the file.
 
@@ -46,8 +48,7 @@ def export_file(
       model_dir: as `a2v_train` leaves it.
       output: the file to write.
       quantize: make the encoder int8; the front end stays float.
-      mode: "streaming" (one embedding each step of the encoder: 320 ms for small and large, 80 ms
-        for vgg6) or "window" (one per 975 ms slice).
+      mode: "streaming" (an embedding of the last window every hop) or "window" (one per slice).
       state: of a streaming model: "internal", with the signature `reset`, or "external": more
         inputs and outputs of `embed`.
       input: "pcm" or "log_mel"; of a model of precomputed spectrograms, "log_mel" is their levels.
@@ -56,11 +57,16 @@ def export_file(
       calibration_data: a source as in `a2v_train --data`; default: what the encoder learned from.
       calibration_slices: how many to draw.
       seed: of the draw.
+      hop_ms: of a streaming model: milliseconds from one embedding to the next. None: what the
+        pools of the encoder make one column of, 320 ms for small and large, 80 ms for vgg6. That
+        halved down to 10 ms, or some multiples of it: see `possible_hops`.
 
     Returns:
       A summary that serialises to JSON: `output`, `file_bytes`, `mode`, `state`, `input`,
-      `quantized`, `window_frames`, `window_ms`, `hop_ms`, `embedding_dim`, `ops`, `states`,
-      `state_bytes`, `weights_and_scales` and `exactness`; see `check`.
+      `quantized`, `window_frames`, `window_ms`, `hop_ms`, `multiply_accumulates` (of one call, in
+      `front_end` and `encoder`) and `multiply_accumulates_per_second` (of audio, if streaming),
+      `embedding_dim`, `ops`, `states`, `state_bytes`, `weights_and_scales` and `exactness`; see
+      `check`.
 
     Raises:
       A2vError: unusable directory, data or output; an encoder that cannot stream; a failed check.
@@ -87,8 +93,10 @@ def export_file(
         )
         settings = {"data": data, "slices": calibration_slices, "seed": seed}
     window = convert.model_of(model_dir, draw, settings)
-    step = _step_frames(config)
-    content = fb.write(build_form(window, mode=mode, state=state, input=input, step=step))
+    hop = _hop_frames(hop_ms, mode, config, front_end)
+    content = fb.write(build_form(window, mode=mode, state=state, input=input, hop_frames=hop))
+    per_call = arithmetic.multiply_accumulates(fb.read(content))
+    seconds = front_end.period * hop if mode == "streaming" else None
     summary = {
         "output": str(output),
         "file_bytes": len(content),
@@ -98,8 +106,12 @@ def export_file(
         "quantized": quantize,
         "calibration": settings or None,
         "window_ms": 1000 * front_end.seconds(frames),
-        "hop_ms": 1000 * step * front_end.period if mode == "streaming" else None,
-        **_check_content(content, window, mode, input, quantize, step, _levels(config, front_end)),
+        "hop_ms": 1000 * seconds if seconds else None,
+        "multiply_accumulates": per_call,
+        "multiply_accumulates_per_second": (
+            {part: round(count / seconds) for part, count in per_call.items()} if seconds else None
+        ),
+        **_check_content(content, window, mode, input, quantize, hop, _levels(config, front_end)),
     }
     try:
         with whole_file(output) as partial:
@@ -115,9 +127,9 @@ def build_form(
     mode: str,
     state: str = "internal",
     input: str,
-    step: int = streaming.STEP_FRAMES,
+    hop_frames: int | None = None,
 ) -> fb.Model:
-    """Rewrite the window model into the form asked for; a streaming one takes `step` frames.
+    """Rewrite the window model into the form asked for; a streaming one takes `hop_frames`.
 
     Raises:
       A2vError: the model cannot stream.
@@ -126,23 +138,21 @@ def build_form(
         if input == "log_mel":
             return window
         return _with_front_end(window, 0)
-    model = streaming.to_streaming(window, step)
+    model = streaming.to_streaming(window, hop_frames)
     if input == "pcm":
         model = _with_front_end(model, _CARRIED_SAMPLES)
     return streaming.with_internal_state(model) if state == "internal" else model
 
 
-def build_offline(
-    window: fb.Model, steps: int, *, input: str, step: int = streaming.STEP_FRAMES
-) -> fb.Model:
-    """The form that computes `steps` steps of a stream at once, to compare the others with.
+def build_offline(window: fb.Model, steps: int, *, input: str, hop_frames: int) -> fb.Model:
+    """The form that computes `steps` hops of a stream at once, to compare the others with.
 
     Its PCM starts with the 240 samples of silence that a stream starts with.
 
     Raises:
       A2vError: the model cannot stream.
     """
-    model = streaming.to_offline(window, steps * step, step)
+    model = streaming.to_offline(window, steps * hop_frames, hop_frames)
     return _with_front_end(model, 0) if input == "pcm" else model
 
 
@@ -233,7 +243,7 @@ def _check_content(
     mode: str,
     input: str,
     quantized: bool,
-    step: int,
+    hop: int,
     levels: InputStats | None,
 ) -> dict[str, Any]:
     model = fb.read(content)
@@ -245,7 +255,7 @@ def _check_content(
         "window_frames": streaming.frames_of(window),
         "embedding_dim": fb.shape(model.subgraphs[0].tensors[embedding])[-1],
         **facts,
-        "exactness": _exactness(content, window, mode, input, quantized, step, levels),
+        "exactness": _exactness(content, window, mode, input, quantized, hop, levels),
     }
 
 
@@ -255,25 +265,46 @@ def _exactness(
     mode: str,
     input: str,
     quantized: bool,
-    step: int,
+    hop: int,
     levels: InputStats | None,
 ) -> dict[str, Any] | None:
     """Compare with the offline form; None for a window model of an encoder that cannot stream."""
-    steps = _CHECKED_STEPS
+    steps = max(_CHECKED_HOPS, _CHECKED_FRAMES // hop)
     if mode == "window":
-        steps, remainder = divmod(streaming.frames_of(window), step)
+        steps, remainder = divmod(streaming.frames_of(window), hop)
         if remainder:
             return None
     try:
-        offline = fb.write(build_offline(window, steps, input=input, step=step))
+        offline = fb.write(build_offline(window, steps, input=input, hop_frames=hop))
     except A2vError:
         return None
     return check.check_exactness(content, offline, steps, quantized=quantized, levels=levels)
 
 
-def _step_frames(config: dict[str, Any]) -> int:
-    """Frames that arrive at once in a stream: those of one column of the encoder's last layer."""
-    return ENCODERS[config["encoder"]].step_frames
+def possible_hops(encoder: EncoderConfig, window_frames: int) -> list[int]:
+    """The hops, in frames, at which an encoder can stream, the longest first.
+
+    The least frames that its pools make whole columns of, multiples of that which divide the
+    window, and its halves: there some pools do not skip (see `streaming`).
+    """
+    step = encoder.step_frames
+    multiples = [n for n in range(window_frames, step, -step) if window_frames % n == 0]
+    return [*multiples, *(step >> i for i in range(step.bit_length()))]
+
+
+def _hop_frames(
+    hop_ms: float | None, mode: str, config: dict[str, Any], front_end: FrontEnd | BandLevels
+) -> int:
+    encoder = ENCODERS[config["encoder"]]
+    if hop_ms is None or mode == "window":
+        return encoder.step_frames
+    period_ms = 1000 * front_end.period
+    hops = possible_hops(encoder, _window_frames(config))
+    for hop in hops:
+        if math.isclose(hop * period_ms, hop_ms):
+            return hop
+    choices = ", ".join(f"{hop * period_ms:g}" for hop in hops)
+    raise A2vError(f"--hop_ms={hop_ms:g}: expected one of {choices}")
 
 
 def _levels(config: dict[str, Any], front_end: FrontEnd | BandLevels) -> InputStats | None:

@@ -59,7 +59,7 @@ def check_file(model: fb.Model, *, quantized: bool) -> dict:
       A2vError: an op that should not be there, a float op inside an int8 encoder, or a state
         whose scales differ between its two ends.
     """
-    graph = _embed_graph(model)
+    graph = embed_graph(model)
     encoder = encoder_ops(graph)
     _check_ops(model, graph, encoder)
     if quantized:
@@ -80,7 +80,7 @@ def fingerprint(model: fb.Model) -> str:
 
     What differs between the forms of one encoder (shapes, states, front end) leaves no trace.
     """
-    graph = _embed_graph(model)
+    graph = embed_graph(model)
     digest = hashlib.sha256()
     for op in encoder_ops(graph):
         kind = fb.kind(model, op)
@@ -97,7 +97,12 @@ def fingerprint(model: fb.Model) -> str:
     return digest.hexdigest()[:16]
 
 
-def _embed_graph(model: fb.Model) -> fb.Graph:
+def embed_graph(model: fb.Model) -> fb.Graph:
+    """The graph behind the signature `embed`.
+
+    Raises:
+      A2vError: there is no such signature.
+    """
     signature = fb.signature(model, "embed")
     if signature is None:
         raise A2vError("the model has no signature 'embed'")

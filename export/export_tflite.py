@@ -36,8 +36,14 @@ def define_flags() -> None:
         "mode",
         "streaming",
         MODES,
-        "streaming: one embedding every 32 frames (vgg6: 8), which last 320 ms of audio; window: "
-        "one for each slice.",
+        "streaming: an embedding of the last window every --hop_ms; window: one for each slice.",
+    )
+    flags.DEFINE_float(
+        "hop_ms",
+        None,
+        "Of a streaming model, milliseconds from one embedding to the next: 320, 160, 80, 40, 20 "
+        "or 10 (vgg6: from 80 down, or 160, 320). Default: what the encoder's pools make one "
+        "column of, 320 (vgg6: 80). No window is computed twice at any hop.",
     )
     flags.DEFINE_enum(
         "state",
@@ -69,9 +75,12 @@ def define_flags() -> None:
     flags.DEFINE_integer("seed", 0, "With --quantize: of the draw of those slices.", lower_bound=0)
     flags.DEFINE_string("summary", None, "JSON file to write the summary to, for a2v_report.")
 
-    @flags.multi_flags_validator(["mode", "state"], "--state is of a streaming model only")
-    def _state_needs_streaming(values: dict[str, str]) -> bool:
-        return values["mode"] == "streaming" or not FLAGS["state"].present
+    @flags.multi_flags_validator(
+        ["mode", "state", "hop_ms"], "--state and --hop_ms are of a streaming model only"
+    )
+    def _state_and_hop_need_streaming(values: dict[str, Any]) -> bool:
+        given = FLAGS["state"].present or FLAGS["hop_ms"].present
+        return values["mode"] == "streaming" or not given
 
     @flags.multi_flags_validator(
         ["quantize", "calibration_data", "calibration_slices"],
@@ -94,6 +103,7 @@ def main(argv: list[str]) -> None:
         calibration_data=FLAGS.calibration_data,
         calibration_slices=FLAGS.calibration_slices,
         seed=FLAGS.seed,
+        hop_ms=FLAGS.hop_ms,
     )
     print(describe(summary))
     if FLAGS.summary:
@@ -126,6 +136,7 @@ def describe(summary: dict[str, Any]) -> str:
         states = ", ".join(map(_state, summary["states"]))
         lines["hop"] = f"{summary['hop_ms']:.0f} ms; an embedding is of the last {window:.0f} ms"
         lines["state"] = f"{summary['state_bytes']:,} bytes: {states}"
+    lines["arithmetic"] = _arithmetic_line(summary)
     calibration = " and calibration" if summary["quantized"] else ""
     lines["ops"] = ", ".join(f"{kind}={count}" for kind, count in summary["ops"].items())
     lines["weights, scales"] = (
@@ -141,6 +152,15 @@ def describe(summary: dict[str, Any]) -> str:
 
 def _state(state: dict[str, Any]) -> str:
     return f"{state['name']} {state['dtype']}[{','.join(map(str, state['shape']))}]"
+
+
+def _arithmetic_line(summary: dict[str, Any]) -> str:
+    parts = summary["multiply_accumulates_per_second"] or summary["multiply_accumulates"]
+    each = "second of audio" if summary["multiply_accumulates_per_second"] else "window"
+    counted = [f"{parts['encoder'] / 1e6:,.1f}M in the encoder"]
+    if parts["front_end"]:
+        counted.append(f"{parts['front_end'] / 1e6:,.1f}M in the front end")
+    return f"{' and '.join(counted)}, multiply-accumulates for each {each}"
 
 
 def _exactness_line(exactness: dict[str, Any] | None) -> str:

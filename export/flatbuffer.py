@@ -38,7 +38,7 @@ _OP_NAMES = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
 }
 # Version 2 of these ops is the one that knows int8; every other op built here is version 1.
-_INT8_IS_VERSION_2 = {"CONCATENATION", "SLICE", "MAX_POOL_2D", "REDUCE_MAX", "PAD"}
+_INT8_IS_VERSION_2 = {"CONCATENATION", "SLICE", "MAX_POOL_2D", "REDUCE_MAX", "PAD", "MAXIMUM"}
 
 
 # Reading and writing -----------------------------------------------------------------------------
@@ -256,9 +256,13 @@ class Graph:
 
     def last(self, name: str, source: int, axis: int, count: int) -> int:
         """Cut the last `count` rows of an axis; return them."""
+        return self.cut(name, source, axis, shape(self.tensor(source))[axis] - count, count)
+
+    def cut(self, name: str, source: int, axis: int, first: int, count: int) -> int:
+        """Cut `count` rows of an axis, from row `first` on; return them."""
         size = list(shape(self.tensor(source)))
         begin = [0] * len(size)
-        begin[axis], size[axis] = size[axis] - count, count
+        begin[axis], size[axis] = first, count
         cut = self.like(self.tensor(source), name, size)
         bounds = [
             self.constant(f"{name}/{word}", np.array(value, np.int32))
@@ -268,8 +272,11 @@ class Graph:
         return cut
 
     def reshape(self, name: str, source: int, size: Iterable[int]) -> int:
-        """Reshape; return the result."""
+        """Reshape; return the result. One size may be -1: what remains."""
         size = [int(n) for n in size]
+        if -1 in size:
+            known = -int(np.prod(size))
+            size[size.index(-1)] = int(np.prod(shape(self.tensor(source)))) // known
         reshaped = self.like(self.tensor(source), name, size)
         target = self.constant(f"{name}/shape", np.array(size, np.int32))
         options = make("ReshapeOptionsT", newShape=size)
@@ -298,6 +305,12 @@ class Graph:
         )
         self.op("MAX_POOL_2D", [source], [maximum], options)
         return maximum
+
+    def maximum(self, name: str, one: int, other: int) -> int:
+        """Take the greater of each two numbers; return the result."""
+        greater = self.like(self.tensor(one), name, shape(self.tensor(one)))
+        self.op("MAXIMUM", [one, other], [greater], make("MaximumMinimumOptionsT"))
+        return greater
 
     def pad(self, name: str, source: int, amounts: list[tuple[int, int]]) -> int:
         """Pad with zeros (the zero point, if quantised); return the result."""

@@ -9,6 +9,11 @@ integers that meet the same integers give the same result. Two places need more 
 
 A state of real zeros (the zero point, if quantised) is the padding, and changes no maximum of
 numbers that come out of a ReLU; so a stream starts, and restarts after `reset`, as a window does.
+
+A hop that is shorter than what the pools make one column of needs no more columns computed twice:
+where a pool would wait for a second column, it takes the maximum of this one and an earlier one
+instead, and all that follows looks back twice as far (is dilated). After each hop the columns are
+then those of a stream that began some frames earlier or later.
 """
 
 import dataclasses
@@ -20,7 +25,6 @@ import numpy as np
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 
-STEP_FRAMES = 32  # 320 ms: what the five pools of the small encoder make of one column
 STATE = "state_"  # how the name of every state tensor starts
 _TIME = 1  # the axis of time in [batch, frames, bins] and [batch, frames, bins, channels]
 _ELEMENTWISE = {"ADD", "SUB", "MUL", "RELU", "RELU6", "QUANTIZE", "DEQUANTIZE"}
@@ -37,8 +41,11 @@ class _Rewrite:
     target: fb.Graph
     window_frames: int
     frames: int
+    hop_frames: int
     mapping: dict[int, int]  # tensor of the source -> tensor of the target
-    timed: set[int]  # tensors of the source with a time axis
+    # Tensor of the source with a time axis -> how many columns of the target it is from one of its
+    # columns to the next: 1, or more where a pool did not skip.
+    dilation: dict[int, int]
     states: dict[str, tuple[int, int]]  # name -> (input, output) of the target
 
     def kind(self, op: fb.Op) -> str:
@@ -54,54 +61,53 @@ class _Rewrite:
         return self.target.like(self.target.tensor(like), name, size)
 
 
-_Pad = Callable[[_Rewrite, int, list[tuple[int, int]], str], int]
-_Pool = Callable[[_Rewrite, int], int]
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """What a form does where a window looks beyond the columns that it is given.
+
+    Attributes:
+      pad: frames in front of a convolution: `(rewrite, x, amounts, name) -> x`.
+      hold: what to pool of each column and earlier ones, `count` that are `back` columns apart:
+        `(rewrite, x, back, count, name) -> (x, columns to pool in time)`.
+      pool: the maximum over frequency and a whole window: `(rewrite, x, dilation) -> [steps, d]`.
+    """
+
+    pad: Callable[[_Rewrite, int, list[tuple[int, int]], str], int]
+    hold: Callable[[_Rewrite, int, int, int, str], tuple[int, int]]
+    pool: Callable[[_Rewrite, int, int], int]
 
 
-def to_streaming(window: fb.Model, step_frames: int) -> fb.Model:
-    """Make `embed(log_mel [1, step, F], states) -> (embedding [1, d], states)`.
+def to_streaming(window: fb.Model, hop_frames: int) -> fb.Model:
+    """Make `embed(log_mel [1, hop, F], states) -> (embedding [1, d], states)`.
 
     Args:
       window: `embed(log_mel [1, N, F]) -> embedding [1, d]`.
-      step_frames: frames that arrive at once; N must be a multiple of it.
+      hop_frames: frames that arrive at once; N must be a multiple of it. Fewer than the encoder's
+        pools make one column of: their product halved some times.
 
     Raises:
-      A2vError: the model cannot stream, or not in steps of this size.
+      A2vError: the model cannot stream, or not in hops of this size.
     """
     window_frames = frames_of(window)
-    if window_frames % step_frames:
+    if window_frames % hop_frames:
         raise A2vError(
-            f"cannot stream: the window of {window_frames} frames is no multiple of the step of "
-            f"{step_frames} frames; --mode=window takes any"
+            f"cannot stream: the window of {window_frames} frames is no multiple of the hop of "
+            f"{hop_frames} frames; --mode=window takes any"
         )
-    return _rewrite(window, step_frames, _carry_frames, _carry_maxima)
+    return _rewrite(window, hop_frames, hop_frames, _STREAMING)
 
 
-def to_offline(window: fb.Model, frames: int, step_frames: int) -> fb.Model:
-    """Make `embed(log_mel [1, frames, F]) -> embedding [frames / step, d]`, without any state.
+def to_offline(window: fb.Model, frames: int, hop_frames: int) -> fb.Model:
+    """Make `embed(log_mel [1, frames, F]) -> embedding [frames / hop, d]`, without any state.
 
-    Row i is what the streaming form gives at its step i after a reset.
+    Row i is what the streaming form gives at its hop i after a reset.
 
     Raises:
-      A2vError: the model cannot stream, or `frames` is no multiple of `step_frames`.
+      A2vError: the model cannot stream, or `frames` is no multiple of `hop_frames`.
     """
-    if frames % step_frames:
-        raise A2vError(f"{frames} frames are no multiple of the step of {step_frames} frames")
-
-    def slide_maximum(rewrite: _Rewrite, x: int) -> int:
-        steps, reach = frames // step_frames, rewrite.window_frames // step_frames
-        graph = rewrite.target
-        _, length, bins, channels = fb.shape(graph.tensor(x))
-        rows = length // steps
-        x = graph.max_pool("global_pool/steps", x, (rows, bins), (rows, bins))
-        x = graph.pad("global_pool/padded", x, [(0, 0), (reach - 1, 0), (0, 0), (0, 0)])
-        x = graph.max_pool("global_pool/slide", x, (reach, 1), (1, 1))
-        return graph.reshape("global_pool", x, (steps, channels))
-
-    def pad(rewrite: _Rewrite, x: int, amounts: list[tuple[int, int]], name: str) -> int:
-        return rewrite.target.pad(f"{name}_pad", x, amounts)
-
-    return _rewrite(window, frames, pad, slide_maximum)
+    if frames % hop_frames:
+        raise A2vError(f"{frames} frames are no multiple of the hop of {hop_frames} frames")
+    return _rewrite(window, frames, hop_frames, _OFFLINE)
 
 
 def with_pcm_input(model: fb.Model, front_end: fb.Model, carried_samples: int) -> fb.Model:
@@ -180,7 +186,38 @@ def _assign(graph: fb.Graph, handle: int, value: int) -> None:
     graph.op("ASSIGN_VARIABLE", [handle, value], [], fb.make("AssignVariableOptionsT"))
 
 
-# What a state replaces ---------------------------------------------------------------------------
+# What a state replaces: offline ------------------------------------------------------------------
+
+
+def _pad_frames(rewrite: _Rewrite, x: int, amounts: list[tuple[int, int]], name: str) -> int:
+    return rewrite.target.pad(f"{name}_pad", x, amounts)
+
+
+def _hold_offline(rewrite: _Rewrite, x: int, back: int, count: int, name: str) -> tuple[int, int]:
+    """Pad with zeros in front, shift, and take the maximum."""
+    graph, reach = rewrite.target, back * (count - 1)
+    columns = fb.shape(graph.tensor(x))[_TIME]
+    padded = graph.pad(f"{name}_before", x, [(0, 0), (reach, 0), (0, 0), (0, 0)])
+    for i in range(1, count):
+        earlier = graph.cut(f"{name}_{i}_before", padded, _TIME, reach - i * back, columns)
+        x = graph.maximum(f"{name}_{i}", x, earlier)
+    return x, 1
+
+
+def _slide_maximum(rewrite: _Rewrite, x: int, dilation: int) -> int:
+    graph, steps = rewrite.target, rewrite.frames // rewrite.hop_frames
+    _, columns, bins, channels = fb.shape(graph.tensor(x))
+    rows = columns // steps
+    x = graph.max_pool("global_pool/steps", x, (rows, bins), (rows, bins))
+    windows = rewrite.window_frames // rewrite.hop_frames // dilation
+    x, _ = _hold_offline(rewrite, x, dilation, windows, "global_pool/slide")
+    return graph.reshape("global_pool", x, (steps, channels))
+
+
+_OFFLINE = _Form(_pad_frames, _hold_offline, _slide_maximum)
+
+
+# What a state replaces: streaming ----------------------------------------------------------------
 
 
 def _carry_frames(rewrite: _Rewrite, x: int, amounts: list[tuple[int, int]], name: str) -> int:
@@ -193,19 +230,41 @@ def _carry_frames(rewrite: _Rewrite, x: int, amounts: list[tuple[int, int]], nam
     return graph.pad(f"{name}_pad", joined, across) if np.any(across) else joined
 
 
-def _carry_maxima(rewrite: _Rewrite, x: int) -> int:
-    """Take the maximum over this step, then over it and those of the steps before."""
+def _hold_columns(rewrite: _Rewrite, x: int, back: int, count: int, name: str) -> tuple[int, int]:
+    """Keep the columns since the earliest that counts, to pool it with this one."""
+    graph, reach = rewrite.target, back * (count - 1)
+    state = rewrite.add_state(f"{STATE}{name}", x, reach)
+    joined = graph.concatenate(f"{name}_joined", [state, x], _TIME)
+    rewrite.states[f"{STATE}{name}"] = state, graph.last(f"{name}_kept", joined, _TIME, reach)
+    if back > 1:
+        earlier = [
+            graph.cut(f"{name}_{i}_before", state, _TIME, reach - i * back, 1)
+            for i in reversed(range(1, count))
+        ]
+        joined = graph.concatenate(f"{name}_held", [*earlier, x], _TIME)
+    return joined, count
+
+
+def _carry_maxima(rewrite: _Rewrite, x: int, dilation: int) -> int:
+    """Take the maximum over this hop, then over it and those of the hops before."""
     graph, name = rewrite.target, f"{STATE}global_pool"
     batch, _, _, channels = fb.shape(graph.tensor(x))
-    before = rewrite.window_frames // rewrite.frames - 1
+    reach = rewrite.window_frames // rewrite.frames
     maximum = graph.reduce_max("global_pool/step", x, [1, 2], (batch, channels))
-    if not before:
+    if reach == 1:
         return maximum
     column = graph.reshape("global_pool/column", maximum, (batch, 1, channels))
-    state = rewrite.add_state(name, column, before)
+    state = rewrite.add_state(name, column, reach - 1)
     joined = graph.concatenate("global_pool/joined", [state, column], _TIME)
-    rewrite.states[name] = state, graph.last("global_pool/kept", joined, _TIME, before)
+    rewrite.states[name] = state, graph.last("global_pool/kept", joined, _TIME, reach - 1)
+    if dilation > 1:  # the last of every `dilation` rows
+        groups = graph.reshape("global_pool/groups", joined, (-1, dilation, channels))
+        held = graph.last("global_pool/held", groups, 1, 1)
+        return graph.reduce_max("global_pool", held, [0], (batch, channels))
     return graph.reduce_max("global_pool", joined, [_TIME], (batch, channels))
+
+
+_STREAMING = _Form(_carry_frames, _hold_columns, _carry_maxima)
 
 
 # The walk over the ops ---------------------------------------------------------------------------
@@ -217,18 +276,18 @@ def frames_of(model: fb.Model) -> int:
     return fb.shape(fb.single_graph(model).tensor(log_mel))[_TIME]
 
 
-def _rewrite(window: fb.Model, frames: int, pad: _Pad, pool: _Pool) -> fb.Model:
+def _rewrite(window: fb.Model, frames: int, hop_frames: int, form: _Form) -> fb.Model:
     signature = fb.signature(window, "embed")
     log_mel = fb.names(signature.inputs)["log_mel"]
     embedding = fb.names(signature.outputs)["embedding"]
     source, target = fb.single_graph(window), fb.Graph.new(fb.empty_model(), "embed")
     target.model.operatorCodes = list(window.operatorCodes)
     target.model.buffers = list(window.buffers)
-    rewrite = _Rewrite(source, target, frames_of(window), frames, {}, {log_mel}, {})
+    rewrite = _Rewrite(source, target, frames_of(window), frames, hop_frames, {}, {log_mel: 1}, {})
     rewrite.mapping[log_mel] = _retimed(rewrite, log_mel)
     for op in source.subgraph.operators:
-        _rewrite_op(rewrite, op, pad, pool)
-    if embedding in rewrite.timed:
+        _rewrite_op(rewrite, op, form)
+    if embedding in rewrite.dilation:
         raise A2vError("cannot stream: no global max-pooling over time and frequency")
     states = rewrite.states.items()
     fb.set_signature(
@@ -240,43 +299,76 @@ def _rewrite(window: fb.Model, frames: int, pad: _Pad, pool: _Pool) -> fb.Model:
     return target.model
 
 
-def _rewrite_op(rewrite: _Rewrite, op: fb.Op, pad: _Pad, pool: _Pool) -> None:
+def _rewrite_op(rewrite: _Rewrite, op: fb.Op, form: _Form) -> None:
     """Append the op to the target, in the form that the target's number of frames asks for."""
     kind, result = rewrite.kind(op), int(op.outputs[0])
-    timed = [int(i) for i in op.inputs if int(i) in rewrite.timed]
+    timed = [int(i) for i in op.inputs if int(i) in rewrite.dilation]
     _check_scales(rewrite, op)
     if not timed:
         _copy_after_pool(rewrite, op)
-    elif kind == "REDUCE_MAX":
+        return
+    x, dilation = rewrite.mapping[timed[0]], rewrite.dilation[timed[0]]
+    if any(rewrite.dilation[i] != dilation for i in timed):
+        _refuse(rewrite, result, "joins columns from before and after a pool")
+    if kind == "REDUCE_MAX":
         _check_global_pool(rewrite, op)
-        x = pool(rewrite, rewrite.mapping[timed[0]])
+        x = form.pool(rewrite, x, dilation)
         if fb.shape(rewrite.source.tensor(result))[1:3] == (1, 1):  # the converter kept the axes
             rows, channels = fb.shape(rewrite.target.tensor(x))
             x = rewrite.target.reshape("global_pool/kept_axes", x, (rows, 1, 1, channels))
         rewrite.mapping[result] = x
-    elif kind == "PAD":
+        return
+    rewrite.dilation[result] = dilation
+    if kind == "PAD":
         amounts = [(int(a), int(b)) for a, b in rewrite.constant(op.inputs[1])]
         _check_padding(rewrite, op, amounts)
-        x, name = rewrite.mapping[timed[0]], _unused(_layer(rewrite, result), rewrite.states)
+        name = _unused(_layer(rewrite, result), rewrite.states)
         causal = amounts[_TIME][0] > 0
-        rewrite.mapping[result] = (
-            pad(rewrite, x, amounts, name) if causal else rewrite.target.pad(name, x, amounts)
-        )
-        rewrite.timed.add(result)
+        amounts[_TIME] = (amounts[_TIME][0] * dilation, 0)
+        pad = form.pad if causal else _pad_frames
+        rewrite.mapping[result] = pad(rewrite, x, amounts, name)
     elif kind == "RESHAPE":
         _check_reshape(rewrite, op)
         size = _retimed_shape(rewrite, result)
-        rewrite.mapping[result] = rewrite.target.reshape(
-            _layer(rewrite, result), rewrite.mapping[timed[0]], size
-        )
-        rewrite.timed.add(result)
-    elif kind in _ELEMENTWISE | _CONVOLUTIONS | {"MAX_POOL_2D"}:
-        _check_alignment(rewrite, op)
+        rewrite.mapping[result] = rewrite.target.reshape(_layer(rewrite, result), x, size)
+    elif kind == "MAX_POOL_2D":
+        _pool_columns(rewrite, op, x, form)
+    elif kind in _CONVOLUTIONS:
+        _check_causal(rewrite, op, x)
+        rewrite.mapping[result] = _retimed(rewrite, result)
+        options = _copy(rewrite, op).builtinOptions
+        if _kernel_frames(rewrite, op) > 1:
+            options.dilationHFactor *= dilation
+    elif kind in _ELEMENTWISE:
         rewrite.mapping[result] = _retimed(rewrite, result)
         _copy(rewrite, op)
-        rewrite.timed.add(result)
     else:
         _refuse(rewrite, result, f"no rule for the op {kind}")
+
+
+def _pool_columns(rewrite: _Rewrite, op: fb.Op, x: int, form: _Form) -> None:
+    """Pool as the window does; or, where a hop has one column left, without skipping any."""
+    result, options = int(op.outputs[0]), op.builtinOptions
+    if options.filterHeight != options.strideH:
+        reason = f"pools {options.filterHeight} frames every {options.strideH}: they overlap"
+        _refuse(rewrite, result, reason)
+    count, dilation = options.strideH, rewrite.dilation[result]
+    columns = fb.shape(rewrite.target.tensor(x))[_TIME]
+    in_hop = columns * rewrite.hop_frames // rewrite.frames
+    skips = in_hop > 1 or count == 1
+    if skips and in_hop % count:
+        reason = f"pools {count} frames, but a hop of {rewrite.hop_frames} frames gives it {in_hop}"
+        _refuse(rewrite, result, reason)
+    height = count
+    if not skips:
+        if not _never_negative(rewrite, int(op.inputs[0])):
+            _refuse(rewrite, result, "no ReLU before a pool that must not skip: 0 is not neutral")
+        name = _unused(_layer(rewrite, result), rewrite.states)
+        x, height = form.hold(rewrite, x, dilation, count, name)
+        rewrite.dilation[result] = dilation * count
+    rewrite.mapping[result] = _retimed(rewrite, result)
+    pool = rewrite.target.copy_op(op, [x], [rewrite.mapping[result]]).builtinOptions
+    pool.filterHeight = pool.strideH = height
 
 
 def _copy_after_pool(rewrite: _Rewrite, op: fb.Op) -> None:
@@ -292,13 +384,17 @@ def _copy_after_pool(rewrite: _Rewrite, op: fb.Op) -> None:
     _copy(rewrite, op)
 
 
-def _copy(rewrite: _Rewrite, op: fb.Op) -> None:
+def _copy(rewrite: _Rewrite, op: fb.Op) -> fb.Op:
     """Copy an op and the constants that it is the first to use."""
     for index in map(int, op.inputs):
         if index >= 0 and index not in rewrite.mapping:
             rewrite.mapping[index] = rewrite.target.add(rewrite.source.tensor(index))
     mapped = [rewrite.mapping.get(int(index), -1) for index in op.inputs]
-    rewrite.target.copy_op(op, mapped, [rewrite.mapping[int(op.outputs[0])]])
+    return rewrite.target.copy_op(op, mapped, [rewrite.mapping[int(op.outputs[0])]])
+
+
+def _kernel_frames(rewrite: _Rewrite, op: fb.Op) -> int:
+    return fb.shape(rewrite.source.tensor(int(op.inputs[1])))[1]
 
 
 def _retimed(rewrite: _Rewrite, index: int) -> int:
@@ -309,7 +405,8 @@ def _retimed(rewrite: _Rewrite, index: int) -> int:
 
 def _retimed_shape(rewrite: _Rewrite, index: int) -> tuple[int, ...]:
     batch, length, *rest = fb.shape(rewrite.source.tensor(index))
-    retimed, remainder = divmod(length * rewrite.frames, rewrite.window_frames)
+    columns = length * rewrite.frames * rewrite.dilation[index]
+    retimed, remainder = divmod(columns, rewrite.window_frames)
     if remainder:
         _refuse(
             rewrite,
@@ -378,33 +475,13 @@ def _never_negative(rewrite: _Rewrite, index: int) -> bool:
     return False
 
 
-def _check_alignment(rewrite: _Rewrite, op: fb.Op) -> None:
-    """Refuse what would compute something else at the seams of two steps.
-
-    `_retimed_shape` has already refused lengths that do not divide, and with them a convolution
-    without its causal padding.
-    """
-    kind, options, result = rewrite.kind(op), op.builtinOptions, int(op.outputs[0])
-    if kind in _CONVOLUTIONS:
-        kernel = fb.shape(rewrite.source.tensor(int(op.inputs[1])))[1]
-        if kernel > 1 and fb.is_same_padding(options):
-            _refuse(rewrite, result, f"kernel of {kernel} frames with SAME padding: not causal")
-        length = fb.shape(rewrite.target.tensor(rewrite.mapping[int(op.inputs[0])]))[_TIME]
-        made = (length - (kernel - 1) * options.dilationHFactor - 1) // options.strideH + 1
-        if made != _retimed_shape(rewrite, result)[_TIME]:
-            _refuse(rewrite, result, f"kernel of {kernel} frames without its causal padding")
-    elif kind == "MAX_POOL_2D":
-        length = fb.shape(rewrite.target.tensor(rewrite.mapping[int(op.inputs[0])]))[_TIME]
-        if options.filterHeight != options.strideH:
-            _refuse(
-                rewrite,
-                result,
-                f"pools {options.filterHeight} frames every {options.strideH}: they overlap",
-            )
-        if length % options.strideH:
-            _refuse(
-                rewrite,
-                result,
-                f"pools {options.strideH} frames, but a step of {rewrite.frames} frames gives it "
-                f"{length}",
-            )
+def _check_causal(rewrite: _Rewrite, op: fb.Op, x: int) -> None:
+    """Refuse a convolution that would compute something else at the seams of two hops."""
+    options, result = op.builtinOptions, int(op.outputs[0])
+    kernel = _kernel_frames(rewrite, op)
+    if kernel > 1 and fb.is_same_padding(options):
+        _refuse(rewrite, result, f"kernel of {kernel} frames with SAME padding: not causal")
+    columns = fb.shape(rewrite.target.tensor(x))[_TIME]
+    back = (kernel - 1) * options.dilationHFactor * rewrite.dilation[result]
+    if (columns - back - 1) // options.strideH + 1 != _retimed_shape(rewrite, result)[_TIME]:
+        _refuse(rewrite, result, f"kernel of {kernel} frames without its causal padding")

@@ -71,12 +71,29 @@ def windows(encoder: keras.Model, calibration: np.ndarray) -> dict[str, fb.Model
 
 
 @pytest.fixture(scope="session")
+def window_of(calibration: np.ndarray) -> Callable[[str], fb.Model]:
+    """`window_of(encoder)`: its int8 window model."""
+
+    @functools.cache
+    def convert_once(name: str) -> fb.Model:
+        keras.utils.set_random_seed(0)
+        encoder = build_encoder(ENCODERS[name], 96, 64, InputStats(-3.0, 4.0))
+        randomise_batch_norm(encoder)
+        return convert.window_model(encoder, calibration[:4])
+
+    return convert_once
+
+
+@pytest.fixture(scope="session")
 def form(windows: dict[str, fb.Model]) -> Callable[..., bytes]:
-    """`form(numbers, mode=, state=, input=)`: the exported file's content."""
+    """`form(numbers, mode=, state=, input=)`: the exported file's content, hop 320 ms."""
 
     @functools.cache
     def content(numbers: str, mode: str, input: str, state: str = "internal") -> bytes:
-        return fb.write(build.build_form(windows[numbers], mode=mode, state=state, input=input))
+        model = build.build_form(
+            windows[numbers], mode=mode, state=state, input=input, hop_frames=32
+        )
+        return fb.write(model)
 
     return content
 
@@ -87,6 +104,6 @@ def offline(windows: dict[str, fb.Model]) -> Callable[..., bytes]:
 
     @functools.cache
     def content(numbers: str, steps: int, input: str) -> bytes:
-        return fb.write(build.build_offline(windows[numbers], steps, input=input))
+        return fb.write(build.build_offline(windows[numbers], steps, input=input, hop_frames=32))
 
     return content

@@ -144,7 +144,9 @@ def test_refuses_a_directory_that_names_no_data(
     ("flags", "message"),
     [
         (["--model_dir={tmp}/none"], "error: no config.json in '{tmp}/none'"),
-        (["--mode=window", "--state=external"], "--state is of a streaming model only"),
+        (["--mode=window", "--state=external"], "are of a streaming model only"),
+        (["--mode=window", "--hop_ms=80"], "are of a streaming model only"),
+        (["--hop_ms=100"], "error: --hop_ms=100: expected one of 960, 320, 160, 80, 40"),
         (
             ["--calibration_data=demo"],
             "--calibration_data and --calibration_slices need --quantize",

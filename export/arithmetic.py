@@ -1,0 +1,31 @@
+"""How much an exported file computes: multiply-accumulates, counted in its graph."""
+
+import math
+
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.check import embed_graph, encoder_ops
+
+
+def multiply_accumulates(model: fb.Model) -> dict[str, int]:
+    """Count those of one call of `embed`, in the convolutions and fully-connected layers.
+
+    Returns:
+      `front_end` and `encoder`. A Fourier transform that is one op (RFFT2D) counts nothing.
+    """
+    graph = embed_graph(model)
+    in_encoder = {id(op) for op in encoder_ops(graph)}
+    counts = {"front_end": 0, "encoder": 0}
+    for op in graph.subgraph.operators:
+        part = "encoder" if id(op) in in_encoder else "front_end"
+        counts[part] += _of_op(graph, op)
+    return counts
+
+
+def _of_op(graph: fb.Graph, op: fb.Op) -> int:
+    kind = fb.kind(graph.model, op)
+    if kind not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        return 0
+    weights, result = (fb.shape(graph.tensor(int(i))) for i in (op.inputs[1], op.outputs[0]))
+    if kind == "DEPTHWISE_CONV_2D":  # [1, height, width, channels]
+        return math.prod(result) * math.prod(weights[1:3])
+    return math.prod(result) * math.prod(weights[1:])  # [out, ..., in]

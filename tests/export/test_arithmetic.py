@@ -1,0 +1,47 @@
+"""The arithmetic that is counted in a graph is what the encoder's shape says."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from a2v_tf.export import build, streaming
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.arithmetic import multiply_accumulates
+from a2v_tf.models.encoder import ENCODERS
+
+
+def expected_a_frame(name: str, hop: int) -> float:
+    """Multiply-accumulates a frame of 10 ms: each layer's columns, times what a column costs."""
+    config, bins, stride, before, total = ENCODERS[name], 64, 1, 1, 0.0
+    for channels, pool in zip(config.channels, config.pools, strict=True):
+        columns = max(1 / stride, 1 / hop)  # a pool never skips a column that a hop needs
+        if config.separable:
+            weights = 3 * before * channels + 3 * channels * channels + before * channels
+        else:
+            weights = 9 * before * channels
+        total += columns * bins * weights
+        before = channels
+        if pool:
+            stride, bins = 2 * stride, bins // 2
+    return total + before * config.embedding_dim / hop
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("hop", [32, 16, 8, 4, 2, 1])
+def test_of_every_hop(window_of: Callable, encoder: str, hop: int) -> None:
+    counted = multiply_accumulates(streaming.to_streaming(window_of(encoder), hop))
+    assert counted == {"front_end": 0, "encoder": hop * expected_a_frame(encoder, hop)}
+
+
+def test_shorter_hops_cost_what_the_readme_says() -> None:
+    """In times the arithmetic of 320 ms; a window recomputed every 10 ms costs 96 times."""
+    whole = expected_a_frame("small", 32)
+    ratios = {hop: round(expected_a_frame("small", hop) / whole, 1) for hop in (8, 1)}
+    assert ratios == {8: 1.2, 1: 6.7}
+
+
+def test_a_file_counts_what_a_window_model_of_its_frames_does(windows: dict[str, fb.Model]) -> None:
+    model = build.build_form(windows["int8"], mode="window", input="log_mel")
+    whole = 3 * 32 * expected_a_frame("small", 32) - 2 * 128 * 128  # one embedding, not three
+    assert np.isclose(multiply_accumulates(model)["encoder"], whole, rtol=0)
