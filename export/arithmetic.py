@@ -10,7 +10,7 @@ def multiply_accumulates(model: fb.Model) -> dict[str, int]:
     """Count those of one call of `embed`, in the convolutions and fully-connected layers.
 
     Returns:
-      `front_end` and `encoder`. A Fourier transform that is one op (RFFT2D) counts nothing.
+      `front_end` and `encoder`.
     """
     graph = embed_graph(model)
     in_encoder = {id(op) for op in encoder_ops(graph)}

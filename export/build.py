@@ -12,8 +12,10 @@ from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
 from a2v_tf.export import arithmetic, check, convert, streaming
 from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.front_end import front_end_model
+from a2v_tf.export.quantize import Quantization
 from a2v_tf.files import whole_file
-from a2v_tf.frontend import FRONT_END, FrontEnd
+from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 from a2v_tf.model_dir import check_hears_audio, front_end_of, read_config
 from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats
 
@@ -38,6 +40,8 @@ def export_file(
     calibration_slices: int = CALIBRATION_SLICES,
     seed: int = 0,
     hop_ms: float | None = None,
+    activations: str = Quantization.activations,
+    ranges: str = Quantization.ranges,
 ) -> dict[str, Any]:
     """Export the encoder of a model directory to one TFLite file, and check the file.
 
@@ -60,13 +64,15 @@ def export_file(
       hop_ms: of a streaming model: milliseconds from one embedding to the next. None: what the
         pools of the encoder make one column of, 320 ms for small and large, 80 ms for vgg6. That
         halved down to 10 ms, or some multiples of it: see `possible_hops`.
+      activations: of a quantised encoder, "int8" or "int16"; weights are int8 in both cases.
+      ranges: how int8 activations get their ranges, of `quantize.RANGES`.
 
     Returns:
       A summary that serialises to JSON: `output`, `file_bytes`, `mode`, `state`, `input`,
-      `quantized`, `window_frames`, `window_ms`, `hop_ms`, `multiply_accumulates` (of one call, in
-      `front_end` and `encoder`) and `multiply_accumulates_per_second` (of audio, if streaming),
-      `embedding_dim`, `ops`, `states`, `state_bytes`, `weights_and_scales` and `exactness`; see
-      `check`.
+      `quantized`, `activations`, `ranges`, `window_frames`, `window_ms`, `hop_ms`,
+      `multiply_accumulates` (of one call, in `front_end` and `encoder`) and
+      `multiply_accumulates_per_second` (of audio, if streaming), `embedding_dim`, `ops`, `states`,
+      `state_bytes`, `weights_and_scales` and `exactness`; see `check`.
 
     Raises:
       A2vError: unusable directory, data or output; an encoder that cannot stream; a failed check.
@@ -92,7 +98,8 @@ def export_file(
             draw_slices, data, frames, calibration_slices, seed, config, front_end
         )
         settings = {"data": data, "slices": calibration_slices, "seed": seed}
-    window = convert.model_of(model_dir, draw, settings)
+    how = Quantization(ranges, activations, silent_and_loudest(front_end))
+    window = convert.model_of(model_dir, draw, settings, how)
     hop = _hop_frames(hop_ms, mode, config, front_end)
     content = fb.write(build_form(window, mode=mode, state=state, input=input, hop_frames=hop))
     per_call = arithmetic.multiply_accumulates(fb.read(content))
@@ -104,6 +111,8 @@ def export_file(
         "state": state if mode == "streaming" else None,
         "input": input,
         "quantized": quantize,
+        "activations": activations if quantize else "float32",
+        "ranges": ranges if quantize and activations == "int8" else None,
         "calibration": settings or None,
         "window_ms": 1000 * front_end.seconds(frames),
         "hop_ms": 1000 * seconds if seconds else None,
@@ -157,7 +166,7 @@ def build_offline(window: fb.Model, steps: int, *, input: str, hop_frames: int) 
 
 
 def _with_front_end(model: fb.Model, carried_samples: int) -> fb.Model:
-    front_end = fb.read(convert.front_end(streaming.frames_of(model)))
+    front_end = front_end_model(streaming.frames_of(model))
     return streaming.with_pcm_input(model, front_end, carried_samples)
 
 
@@ -279,6 +288,14 @@ def _exactness(
     except A2vError:
         return None
     return check.check_exactness(content, offline, steps, quantized=quantized, levels=levels)
+
+
+def silent_and_loudest(front_end: FrontEnd | BandLevels) -> tuple[float, float] | None:
+    """The log-mel of silence, and of more than a square wave of full scale; unknown of levels."""
+    if isinstance(front_end, BandLevels):
+        return None
+    window, _ = window_and_mel(front_end)
+    return math.log(front_end.log_offset), math.log(2 * window.sum() + front_end.log_offset)
 
 
 def possible_hops(encoder: EncoderConfig, window_frames: int) -> list[int]:

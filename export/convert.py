@@ -1,6 +1,6 @@
-"""From Keras to TFLite, by TensorFlow's converter: the encoder's window model and the front end.
+"""From Keras to TFLite, by TensorFlow's converter: the encoder's window model.
 
-Each is converted once, at one shape. `streaming.py` makes every other form from the result, so all
+It is converted once, at one shape. `streaming.py` makes every other form from the result, so all
 share one set of weights and scales.
 """
 
@@ -17,9 +17,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from a2v_tf import frontend
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.quantize import AS_THE_CONVERTER, Quantization, with_ranges
 from a2v_tf.files import whole_file
 from a2v_tf.model_dir import ENCODER, load_encoder
 from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder, fold_batch_norm
@@ -28,12 +28,20 @@ from a2v_tf.slicing import Slicing
 QUANTIZED_CORE = "quantized_core.tflite"  # in the model directory; every int8 export starts from it
 _KEY = "a2v_tf.calibration"  # metadata of that file: the encoder and the calibration it is for
 _STANDARDISE = "standardise"  # the encoder's layer that stays float
+_OPS = {
+    "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+    "int16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+}
 ANY_LENGTH = Slicing().frames  # the window of an encoder that was built for any length
 
 Slices = np.ndarray  # float32 [n, N, F], log-mel
 
 
-def window_model(encoder: keras.Model, calibration: Slices | None) -> fb.Model:
+def window_model(
+    encoder: keras.Model,
+    calibration: Slices | None,
+    how: Quantization = AS_THE_CONVERTER,
+) -> fb.Model:
     """Convert the encoder: `embed(log_mel f32 [1, N, F]) -> embedding f32 [1, d]`.
 
     The layer `standardise` stays float in both cases: its zero, the average, is the zero of the
@@ -42,6 +50,7 @@ def window_model(encoder: keras.Model, calibration: Slices | None) -> fb.Model:
     Args:
       encoder: from `build_encoder`.
       calibration: log-mel slices whose activations set the int8 ranges; None converts to float.
+      how: the kind of integers, and their ranges.
 
     Raises:
       A2vError: the encoder has no layer `standardise`, or the slices do not fit it.
@@ -58,8 +67,20 @@ def window_model(encoder: keras.Model, calibration: Slices | None) -> fb.Model:
         _check_slices(calibration, frames, bins)
         standardised = keras.ops.convert_to_numpy(standardise(calibration))
     front = _convert(encoder, standardise, [1, frames, bins])
-    body = _convert(core, lambda x: core(x, training=False), [1, frames, bins], standardised)
-    return _joined(fb.read(front), fb.read(body))
+
+    def body(values: np.ndarray | None) -> fb.Model:
+        shape = [1, frames, bins]
+        function = functools.partial(core, training=False)
+        return fb.read(_convert(core, function, shape, values, how.activations))
+
+    if standardised is None or how.activations == "int16":
+        return _joined(fb.read(front), body(standardised))
+    heard = None
+    if how.loudest:
+        values = standardise(np.array(how.loudest, np.float32))
+        heard = keras.ops.convert_to_numpy(values).ravel()
+    model = with_ranges(body(standardised), body(None), standardised, how.ranges, heard)
+    return _joined(fb.read(front), model)
 
 
 def _folded(encoder: keras.Model) -> keras.Model:
@@ -98,22 +119,16 @@ def _joined(front: fb.Model, body: fb.Model) -> fb.Model:
     return graph.model
 
 
-@functools.lru_cache(maxsize=8)
-def front_end(frames: int) -> bytes:
-    """Convert the front end: PCM f32 `[1, samples]` -> log-mel f32 `[1, frames, mel_bins]`."""
-    return _convert(None, frontend.log_mel, [1, frontend.FRONT_END.samples(frames)])
-
-
 def _convert(
-    owner: keras.Model | None,
+    owner: keras.Model,
     function: Callable[[tf.Tensor], tf.Tensor],
     shape: list[int],
     calibration: np.ndarray | None = None,
+    activations: str = "int8",
 ) -> bytes:
     """Convert one function of one float tensor; `owner` holds its variables."""
     archive = keras.export.ExportArchive()
-    if owner is not None:
-        archive.track(owner)
+    archive.track(owner)
     signature = [tf.TensorSpec(shape, tf.float32, name="x")]
     archive.add_endpoint("embed", lambda x: {"y": function(x)}, input_signature=signature)
     with tempfile.TemporaryDirectory() as saved_model, _quiet():
@@ -121,7 +136,7 @@ def _convert(
         converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=["embed"])
         if calibration is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.target_spec.supported_ops = [_OPS[activations]]
             converter.representative_dataset = lambda: ([x[None]] for x in calibration)
         return converter.convert()
 
@@ -144,26 +159,31 @@ def _quiet() -> Iterator[None]:
 
 
 def model_of(
-    model_dir: pathlib.Path, calibration: Callable[[], Slices] | None, settings: dict
+    model_dir: pathlib.Path,
+    calibration: Callable[[], Slices] | None,
+    settings: dict,
+    how: Quantization = AS_THE_CONVERTER,
 ) -> fb.Model:
     """The window model of a model directory; the int8 one is converted once and kept there.
 
     Args:
       model_dir: as `a2v_train` leaves it.
       calibration: gives the slices, called only when they are needed; None converts to float.
-      settings: what decides the slices; other settings (or another encoder) convert anew.
+      settings: what decides the slices; other settings (or another encoder, or another `how`)
+        convert anew.
+      how: the kind of integers, and their ranges.
 
     Raises:
       A2vError: there is no readable encoder, or it cannot be converted.
     """
     if calibration is None:
         return window_model(load_encoder(model_dir, for_audio=False), None)
-    key = _key(model_dir, settings)
+    key = _key(model_dir, {**settings, **vars(how)})
     kept = _read_kept(model_dir / QUANTIZED_CORE)
     if kept is not None and fb.metadata(kept, _KEY) == key:
         return kept
     encoder = load_encoder(model_dir, for_audio=False)
-    model = window_model(encoder, calibration())
+    model = window_model(encoder, calibration(), how)
     fb.set_metadata(model, _KEY, key)
     _keep(model_dir / QUANTIZED_CORE, fb.write(model))
     return model

@@ -18,8 +18,11 @@ from absl import flags
 
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.export.build import CALIBRATION_SLICES, INPUTS, MODES, STATES, export_file
+from a2v_tf.export.quantize import ACTIVATIONS, RANGES, Quantization
 
 FLAGS = flags.FLAGS
+
+_OF_QUANTIZE = ("calibration_data", "calibration_slices", "activations", "ranges")
 
 
 def define_flags() -> None:
@@ -72,6 +75,20 @@ def define_flags() -> None:
         "With --quantize: slices to calibrate on.",
         lower_bound=1,
     )
+    flags.DEFINE_enum(
+        "activations",
+        Quantization.activations,
+        ACTIVATIONS,
+        "With --quantize: int8; or int16, beside int8 weights, which loses almost nothing and runs "
+        "on TFLite's own kernels only, some times slower.",
+    )
+    flags.DEFINE_enum(
+        "ranges",
+        Quantization.ranges,
+        sorted(RANGES),
+        "With --quantize: how int8 activations get their ranges. min_max: all that calibration "
+        "shows; percentile: all but one value in 10,000 at each end; mse: the least squared error.",
+    )
     flags.DEFINE_integer("seed", 0, "With --quantize: of the draw of those slices.", lower_bound=0)
     flags.DEFINE_string("summary", None, "JSON file to write the summary to, for a2v_report.")
 
@@ -83,12 +100,17 @@ def define_flags() -> None:
         return values["mode"] == "streaming" or not given
 
     @flags.multi_flags_validator(
-        ["quantize", "calibration_data", "calibration_slices"],
-        "--calibration_data and --calibration_slices need --quantize",
+        ["quantize", *_OF_QUANTIZE],
+        f"{', '.join(f'--{name}' for name in _OF_QUANTIZE)} need --quantize",
     )
-    def _calibration_needs_quantize(values: dict[str, Any]) -> bool:
-        given = FLAGS["calibration_data"].present or FLAGS["calibration_slices"].present
-        return values["quantize"] or not given
+    def _these_need_quantize(values: dict[str, Any]) -> bool:
+        return values["quantize"] or not any(FLAGS[name].present for name in _OF_QUANTIZE)
+
+    @flags.multi_flags_validator(
+        ["activations", "ranges"], "--ranges is of --activations=int8 only"
+    )
+    def _ranges_need_int8(values: dict[str, Any]) -> bool:
+        return values["activations"] == "int8" or not FLAGS["ranges"].present
 
 
 def main(argv: list[str]) -> None:
@@ -104,6 +126,8 @@ def main(argv: list[str]) -> None:
         calibration_slices=FLAGS.calibration_slices,
         seed=FLAGS.seed,
         hop_ms=FLAGS.hop_ms,
+        activations=FLAGS.activations,
+        ranges=FLAGS.ranges,
     )
     print(describe(summary))
     if FLAGS.summary:
@@ -124,7 +148,7 @@ def write_summary(summary: dict[str, Any], path: pathlib.Path) -> None:
 
 def describe(summary: dict[str, Any]) -> str:
     """The summary of `export_file` as lines for a terminal."""
-    numbers = "int8" if summary["quantized"] else "float"
+    numbers = summary["activations"]
     form = f"{summary['state']} state, " if summary["state"] else ""
     lines = {
         "model": f"{summary['mode']}, {form}{numbers}: {summary['input']} -> "
@@ -142,6 +166,8 @@ def describe(summary: dict[str, Any]) -> str:
     lines["weights, scales"] = (
         f"{summary['weights_and_scales']}, as in every file of this encoder{calibration}"
     )
+    if summary["ranges"]:
+        lines["ranges"] = f"{summary['ranges']}, of the int8 activations"
     lines["exactness"] = _exactness_line(summary["exactness"])
     rows = [
         textwrap.fill(text, 100, initial_indent=f"  {name:<17}", subsequent_indent=" " * 19)

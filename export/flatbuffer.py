@@ -29,6 +29,7 @@ _NO_TENSOR = -1  # an optional input left out
 _DTYPES = {
     schema.TensorType.FLOAT32: np.float32,
     schema.TensorType.INT8: np.int8,
+    schema.TensorType.INT16: np.int16,
     schema.TensorType.INT32: np.int32,
     schema.TensorType.INT64: np.int64,
     schema.TensorType.COMPLEX64: np.complex64,
@@ -37,7 +38,8 @@ _TYPES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
 _OP_NAMES = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
 }
-# Version 2 of these ops is the one that knows int8; every other op built here is version 1.
+# Version 2 of these ops is the one that knows int8; every other op built here is version 1. (That
+# int16 came later still makes no difference: a runtime that knows a later version takes this one.)
 _INT8_IS_VERSION_2 = {"CONCATENATION", "SLICE", "MAX_POOL_2D", "REDUCE_MAX", "PAD", "MAXIMUM"}
 
 
@@ -146,9 +148,20 @@ def scales(tensor: Tensor) -> tuple[tuple[float, ...], tuple[int, ...]]:
     return tuple(map(float, quantization.scale)), tuple(map(int, quantization.zeroPoint))
 
 
+def set_scale(tensor: Tensor, scale: float | list[float], zero_point: int | list[int]) -> None:
+    """Give a tensor other scales: one, or one for each channel."""
+    parameters = tensor.quantization
+    parameters.scale = np.atleast_1d(scale).astype(np.float32)
+    parameters.zeroPoint = np.atleast_1d(zero_point).astype(np.int64)
+    parameters.min = parameters.max = None
+
+
 def state_bytes(tensor: Tensor) -> int:
     """Bytes that the value of a tensor takes."""
     return int(np.prod(shape(tensor))) * np.dtype(_DTYPES[tensor.type]).itemsize
+
+
+VALID = schema.Padding.VALID  # of a convolution or pooling: none of its own
 
 
 def is_same_padding(options: Any) -> bool:
@@ -230,7 +243,8 @@ class Graph:
     def op(self, name: str, inputs: list[int], outputs: list[int], options: Any = None) -> None:
         """Append a built-in op."""
         types = [self.tensor(index).type for index in [*inputs, *outputs] if index != _NO_TENSOR]
-        version = 2 if schema.TensorType.INT8 in types and name in _INT8_IS_VERSION_2 else 1
+        quantized = {schema.TensorType.INT8, schema.TensorType.INT16}.intersection(types)
+        version = 2 if quantized and name in _INT8_IS_VERSION_2 else 1
         op = make("OperatorT", opcodeIndex=self._opcode(name, version))
         op.inputs, op.outputs, op.builtinOptions = list(inputs), list(outputs), options
         if options is not None:
@@ -297,7 +311,7 @@ class Graph:
         maximum = self.like(self.tensor(source), name, [batch, *pooled, channels])
         options = make(
             "Pool2DOptionsT",
-            padding=schema.Padding.VALID,
+            padding=VALID,
             filterHeight=window[0],
             filterWidth=window[1],
             strideH=stride[0],

@@ -149,7 +149,7 @@ def test_refuses_a_directory_that_names_no_data(
         (["--hop_ms=100"], "error: --hop_ms=100: expected one of 960, 320, 160, 80, 40"),
         (
             ["--calibration_data=demo"],
-            "--calibration_data and --calibration_slices need --quantize",
+            "--calibration_data, --calibration_slices, --activations, --ranges need --quantize",
         ),
     ],
 )

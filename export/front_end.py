@@ -1,0 +1,207 @@
+"""The front end as a TFLite graph: PCM to log-mel by a Fourier transform of small matrices.
+
+`a2v_tf.frontend` says what is computed. TFLite's op for a Fourier transform, RFFT2D, works in
+double precision, one frame after the other, outside XNNPACK; matrix products with the right zeros
+left out take a quarter of its time (`benchmarks/front_end.py`).
+
+It is an FFT in two steps (Cooley and Tukey, 1965). With sample n = i + 16 j of the windowed frame
+x, and bin k = s + 32 r of 512,
+
+  a[i, s] = sum over j of x[n] exp(-2 pi i s n / 512)         1. along the blocks of 16 samples
+  X[s + 32 r] = sum over i of a[i, s] exp(-2 pi i i r / 16)   2. inside a block
+
+1. One DEPTHWISE_CONV_2D over blocks whose 16 samples are its channels, with 32 outputs a channel: a
+   stride of 160 samples cuts the frames, and its weights hold window and exponential.
+2. FULLY_CONNECTED with one matrix for each of the classes s = 1..15. They give all other bins too:
+   x is real, so X[512 - k] is as great as X[k]. What is left, classes 0 and 16, is real after step
+   1 where the others are complex, and shares the place of s = 0 and a matrix of its own.
+
+The bins then stand in rows of 16 neighbours, s inside, and a mel filter is a weighted sum of a few
+rows: the filters go through FULLY_CONNECTED in three groups, each over the rows it needs.
+"""
+
+import numpy as np
+
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.frontend import FRONT_END, window_and_mel
+
+_BLOCK = 16  # samples; divides window, hop and Fourier transform
+_CLASSES = FRONT_END.fft_length // _BLOCK
+_PLACES = _CLASSES // 2  # of complex numbers after step 1, and of bins in a row
+_VALUES = 2 * _PLACES  # the same as real numbers
+_ROWS = _BLOCK
+_LEAST_ROWS = 2  # of a matrix product: builtin kernels sum in another order for a single one
+# Where the groups of mel filters end but the last: multiples of the width of SIMD registers. Fewer
+# filters reach high bins, so two groups over few rows and one over half of all.
+_FILTERS = (32, 48)
+
+
+def front_end_model(frames: int) -> fb.Model:
+    """Build `embed(pcm f32 [1, samples]) -> log_mel f32 [1, frames, mel_bins]`.
+
+    A frame's values do not depend on how many frames there are: bit for bit, on XNNPACK, builtin
+    and reference kernels.
+    """
+    graph = fb.Graph.new(fb.empty_model(), "embed")
+    pcm = graph.computed("pcm", [1, FRONT_END.samples(frames)])
+    x = _inside_blocks(graph, _along_blocks(graph, pcm, frames))
+    x = _log_mel(graph, _modulus(graph, x))
+    log_mel = graph.reshape("log_mel", x, [1, frames, FRONT_END.mel_bins])
+    fb.set_signature(graph, "embed", {"pcm": pcm}, {"log_mel": log_mel})
+    return graph.model
+
+
+# The numbers -------------------------------------------------------------------------------------
+
+
+def bins_in_rows() -> np.ndarray:
+    """Which bin of the Fourier transform stands where: int `[rows, places]`.
+
+    Row r holds the 16 bins from 16 r on: first that of class 0 or 16, then those of the classes s,
+    which an even row has itself (k = s + 32 r / 2) and an odd one as their conjugates.
+    """
+    rows, places = np.arange(_ROWS)[:, np.newaxis], np.arange(_PLACES)
+    return _PLACES * rows + np.where(rows % 2, -places % _PLACES, places)
+
+
+def _along_blocks_weights() -> np.ndarray:
+    """Step 1: `[1, blocks of a frame, 1, samples of a block * values]`."""
+    window = window_and_mel()[0].astype(np.float64)
+    n = np.arange(FRONT_END.window_length)
+    wave = np.exp(-2j * np.pi * np.outer(n, np.arange(_PLACES)) / FRONT_END.fft_length)
+    values = np.stack([wave.real, wave.imag], axis=-1)
+    values[:, 0, 1] = (-1.0) ** (n // _BLOCK)  # class 16, without what depends on i
+    values *= window[:, np.newaxis, np.newaxis]
+    return values.reshape(1, -1, 1, _BLOCK * _VALUES)
+
+
+def _inside_blocks_weights() -> tuple[np.ndarray, np.ndarray]:
+    """Step 2 for place 0 and for all others: each `[2 * rows, 2 * block]`, (real, imaginary)."""
+    rows, i = np.arange(_ROWS)[:, np.newaxis], np.arange(_BLOCK)
+    first = np.exp(-2j * np.pi * i * _PLACES * rows / FRONT_END.fft_length)
+    class_0, class_16 = first * (rows % 2 == 0), first * (rows % 2)
+    r = np.where(rows % 2, _BLOCK - 1 - rows // 2, rows // 2)
+    others = np.exp(-2j * np.pi * i * r / _BLOCK)
+    return (
+        np.block([[class_0.real, class_16.real], [class_0.imag, class_16.imag]]),
+        np.block([[others.real, -others.imag], [others.imag, others.real]]),
+    )
+
+
+def _mel_weights() -> list[tuple[int, np.ndarray]]:
+    """The groups of mel filters: the first row each needs, and `[filters, rows, places]`."""
+    mel = window_and_mel()[1].astype(np.float64)[bins_in_rows()]
+    groups = []
+    for weights in np.split(mel, _FILTERS, axis=-1):
+        needed = np.flatnonzero(weights.any(axis=(1, 2)))
+        first, last = needed[0], needed[-1]
+        groups.append((int(first), np.moveaxis(weights[first : last + 1], -1, 0)))
+    return groups
+
+
+# The ops -----------------------------------------------------------------------------------------
+
+
+def _along_blocks(graph: fb.Graph, pcm: int, frames: int) -> int:
+    """Step 1: `[frames, samples of a block, values]`."""
+    blocks = graph.reshape("blocks", pcm, [1, -1, 1, _BLOCK])
+    made = graph.computed("along_blocks", [1, frames, 1, _BLOCK * _VALUES])
+    weights = _constant(graph, "along_blocks/weights", _along_blocks_weights())
+    bias = _constant(graph, "along_blocks/bias", np.zeros(_BLOCK * _VALUES))  # kernels want one
+    stride = FRONT_END.hop_length // _BLOCK
+    options = fb.make(
+        "DepthwiseConv2DOptionsT",
+        padding=fb.VALID,
+        strideH=stride,
+        strideW=stride,
+        depthMultiplier=_VALUES,
+        dilationHFactor=1,
+        dilationWFactor=1,
+    )
+    graph.op("DEPTHWISE_CONV_2D", [blocks, weights, bias], [made], options)
+    return graph.reshape("along_blocks/samples", made, [frames, _BLOCK, _VALUES])
+
+
+def _inside_blocks(graph: fb.Graph, x: int) -> int:
+    """Step 2, from `[frames, block, values]` to `[frames, places, (real, imaginary) * rows]`."""
+    x = _transpose(graph, "values_first", x)
+    x = graph.reshape("places", x, [-1, _PLACES, 2 * _BLOCK])
+    frames = fb.shape(graph.tensor(x))[0]
+    for_first, for_others = _inside_blocks_weights()
+    first = _one_matrix(graph, "first", x, 0, max(1, _LEAST_ROWS // frames), for_first)
+    if frames < _LEAST_ROWS:
+        first = graph.cut("inside_blocks/first_only", first, 1, 0, 1)
+    others = _one_matrix(graph, "others", x, 1, _PLACES - 1, for_others)
+    return graph.concatenate("inside_blocks", [first, others], 1)
+
+
+def _one_matrix(
+    graph: fb.Graph, name: str, x: int, place: int, count: int, weights: np.ndarray
+) -> int:
+    """Multiply `count` places from `place` on."""
+    name = f"inside_blocks/{name}"
+    x = graph.cut(f"{name}/values", x, 1, place, count)
+    made = graph.computed(name, [fb.shape(graph.tensor(x))[0], count, len(weights)])
+    return _fully_connected(graph, x, made, weights, np.zeros(len(weights)))
+
+
+def _modulus(graph: fb.Graph, x: int) -> int:
+    """From `[frames, places, (real, imaginary) * rows]` to `[frames, rows, places]`."""
+    x = _transpose(graph, "rows_first", _elementwise(graph, "SQUARE", x))
+    x = graph.reshape("squares", x, [-1, 2, _ROWS, _PLACES])
+    power = graph.computed("power", [fb.shape(graph.tensor(x))[0], _ROWS, _PLACES])
+    axis = graph.constant("power/axis", np.array([1], np.int32))
+    graph.op("SUM", [x, axis], [power], fb.make("ReducerOptionsT", keepDims=False))
+    return _elementwise(graph, "SQRT", power)
+
+
+def _log_mel(graph: fb.Graph, modulus: int) -> int:
+    """From `[frames, rows, places]` to `[frames, mel_bins]`."""
+    frames = fb.shape(graph.tensor(modulus))[0]
+    rows = max(frames, _LEAST_ROWS)
+    if rows > frames:
+        modulus = graph.pad("modulus/second", modulus, [(0, rows - frames), (0, 0), (0, 0)])
+    groups = []
+    for i, (first, weights) in enumerate(_mel_weights()):
+        filters, count, _ = weights.shape
+        needed = graph.cut(f"mel_{i}/rows", modulus, 1, first, count)
+        weights, offset = weights.reshape(filters, -1), np.full(filters, FRONT_END.log_offset)
+        made = graph.computed(f"mel_{i}", [rows, filters])
+        groups.append(_fully_connected(graph, needed, made, weights, offset))
+    mel = graph.concatenate("mel", groups, 1)
+    if rows > frames:
+        mel = graph.cut("mel/frames", mel, 0, 0, frames)
+    return _elementwise(graph, "LOG", mel)
+
+
+def _fully_connected(
+    graph: fb.Graph, x: int, made: int, weights: np.ndarray, bias: np.ndarray
+) -> int:
+    """Multiply the last axes, as many as make one row of `weights`, `[out, in]`; return `made`."""
+    name, size = graph.tensor(made).name, fb.shape(graph.tensor(made))
+    constants = [
+        _constant(graph, f"{name}/{word}", value)
+        for word, value in (("weights", weights), ("bias", bias))
+    ]
+    options = fb.make("FullyConnectedOptionsT", keepNumDims=len(size) > 2)
+    graph.op("FULLY_CONNECTED", [x, *constants], [made], options)
+    return made
+
+
+def _transpose(graph: fb.Graph, name: str, x: int) -> int:
+    """Exchange the last two of three axes."""
+    first, second, third = fb.shape(graph.tensor(x))
+    made = graph.computed(name, [first, third, second])
+    order = graph.constant(f"{name}/order", np.array([0, 2, 1], np.int32))
+    graph.op("TRANSPOSE", [x, order], [made], fb.make("TransposeOptionsT"))
+    return made
+
+
+def _elementwise(graph: fb.Graph, op: str, x: int) -> int:
+    made = graph.computed(op.lower(), fb.shape(graph.tensor(x)))
+    graph.op(op, [x], [made])
+    return made
+
+
+def _constant(graph: fb.Graph, name: str, value: np.ndarray) -> int:
+    return graph.constant(name, value.astype(np.float32))
