@@ -27,7 +27,7 @@ $(INSTALLED): setup.py constraints.txt
 	@$(PYTHON) -c '$(CHECK_PYTHON)'
 	@echo "Installing into $(VENV) (once; some 600 MB of packages)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(TF),jax,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(TF),jax,benchmark,dev]'
 	@# It requires PyTorch, but asks it nothing about a TensorFlow model.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps hearvalidator==2021.0.2
 	@touch $@

@@ -20,6 +20,8 @@ COMMANDS = {
     "a2v_summary": "a2v_tf.summary:run",
     "a2v_reconstruct": "a2v_tf.reconstruct:run",
     "a2v_gap": "a2v_tf.gap:run",
+    "a2v_stream": "a2v_tf.stream:run",
+    "a2v_benchmark": "a2v_tf.export.benchmark:run",
     "export_tflite": "a2v_tf.export.export_tflite:run",
 }
 
@@ -66,6 +68,8 @@ setup(
         ],
         "inversion": ["librosa>=0.10"],  # a2v_reconstruct: log-mel back to sound
         "jax": ["jax"],
+        "microphone": ["sounddevice"],  # a2v_stream without --audio
+        "benchmark": ["pymicro-wakeword>=2.5", "pyopen-wakeword>=1.1"],  # peers
         "dev": [
             "dill",  # tfds.testing needs it
             "hypothesis",

@@ -1,0 +1,299 @@
+"""The README's performance table: every streaming form, and what others take for the same audio.
+
+  python benchmarks/streaming.py > streaming.md
+  python benchmarks/streaming.py --encoders=small,large,vgg6 --output=streaming.json > streaming.md
+  python benchmarks/streaming.py --model_dir=models/mine --rounds=3 --hops=320,80
+
+It exports an encoder for each hop, float and int8, with internal and external state, and as a
+window model; opens them and the peers of the extra [benchmark] in processes of their own; and lets
+them take turns, round after round. Speed does not depend on what an encoder has learned, so without
+--model_dir it makes one at random. Markdown goes to standard output, JSON to --output.
+
+Peers: openWakeWord's melspectrogram and Google's speech_embedding (PyPI: pyopen-wakeword), with an
+embedding every 80 ms, or every 320 ms; microWakeWord's "okay nabu" (PyPI: pymicro-wakeword), which
+gives a keyword's probability every 30 ms and no embedding, with and without its front end. All run
+in the same runtime, on the same kernels and threads, except that front end.
+
+Ratios are of CPU time per second of audio, in each round; given are their median, least and most.
+Time: about 3 minutes for the small encoder, 10 for all three, on 2 cores.
+"""
+
+import dataclasses
+import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from absl import flags
+
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.export.benchmark import write
+from a2v_tf.export.benchmark_models import Case
+from a2v_tf.export.benchmark_run import STEPS, machine, machine_line, measure
+from a2v_tf.export.build import export_file
+from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.model_dir import CONFIG, ENCODER, read_config, write_config
+from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.slicing import Slicing
+from a2v_tf.tflite import KERNELS
+
+FLAGS = flags.FLAGS
+
+HOPS = (320, 160, 80, 40, 20, 10)  # ms
+PEERS = ("openwakeword", "openwakeword_320", "microwakeword", "microwakeword_model")
+LARGEST_FILE = 400_000  # bytes, of what the targets are for
+_WINDOW_HOP = FRONT_END.hop_length  # samples: a window model is run again every 10 ms
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    """How much more CPU time per second of audio one model takes than another.
+
+    Attributes:
+      what: in words.
+      theirs: name of the one.
+      ours: name of the other.
+      target: at least this much; None if there is no target.
+    """
+
+    what: str
+    theirs: str
+    ours: str
+    target: float | None = None
+
+
+def name_of(encoder: str, form: str, numbers: str = "int8", state: str = "internal") -> str:
+    """Name of a case of ours; `form` is the hop ("80 ms") or "window"."""
+    words = [encoder, form, numbers, *([state] if form != "window" else [])]
+    return " ".join(words)
+
+
+def ratios(encoder: str) -> list[Ratio]:
+    """What is compared for an encoder; the targets are for the small one."""
+    targets = (25, 10, 12) if encoder == "small" else (None, None, None)
+    hop = {ms: name_of(encoder, f"{ms} ms") for ms in HOPS}
+    window = name_of(encoder, "window")
+    pair = "openWakeWord's pair"
+    return [
+        Ratio(f"{pair} every 80 ms / {hop[80]}", "openwakeword", hop[80], targets[0]),
+        Ratio(f"{pair} every 320 ms / {hop[320]}", "openwakeword_320", hop[320], targets[1]),
+        Ratio(f"{window} every 10 ms / {hop[10]}", window, hop[10], targets[2]),
+        Ratio(
+            f"the same two from log-mel, {window} log_mel / {hop[10]} log_mel",
+            f"{window} log_mel",
+            f"{hop[10]} log_mel",
+        ),
+        Ratio(f"microWakeWord every 30 ms / {hop[20]}", "microwakeword", hop[20]),
+    ]
+
+
+# Our files ---------------------------------------------------------------------------------------
+
+
+def random_model_dir(encoder: str, directory: pathlib.Path) -> None:
+    """Leave in a directory what `a2v_train` would, but for the training."""
+    keras.utils.set_random_seed(0)
+    frames, stats = Slicing().frames, InputStats(-3.0, 4.0)
+    model = build_encoder(ENCODERS[encoder], frames, FRONT_END.mel_bins, stats)
+    directory.mkdir(parents=True)
+    model.save(directory / ENCODER)
+    config = {"encoder": encoder, "frames": frames, "bins": FRONT_END.mel_bins, "data": None}
+    config |= {"input_mean": stats.mean, "input_variance": stats.variance}
+    write_config(directory, {**config, "front_end": vars(FRONT_END)})
+
+
+def copy_model_dir(source: pathlib.Path, directory: pathlib.Path) -> str:
+    """Copy what exporting needs, so that it keeps nothing in the original; returns the encoder."""
+    encoder = read_config(source)["encoder"]
+    directory.mkdir(parents=True)
+    for file in (CONFIG, ENCODER):
+        try:
+            shutil.copy(source / file, directory / file)
+        except OSError as error:
+            raise A2vError(f"--model_dir: cannot read {source / file}: {error.strerror}") from error
+    return encoder
+
+
+def calibration_slices(frames: int) -> np.ndarray:
+    """Noise from loud to silent, float32 `[32, frames, bins]`: speed does not depend on ranges."""
+    rng = np.random.default_rng(0)
+    levels = 10.0 ** np.linspace(-4, -0.5, 32)[:, None]
+    return log_mel(
+        rng.normal(0, levels, (32, FRONT_END.samples(frames))).astype(np.float32)
+    ).numpy()
+
+
+def forms(encoder: str, hops: Sequence[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and arguments of `export_file` for every form of an encoder that is measured."""
+    for ms in hops:
+        for quantize in (True, False):
+            for state in ("internal", "external"):
+                numbers = "int8" if quantize else "float"
+                settings = {"hop_ms": ms, "quantize": quantize, "state": state}
+                yield name_of(encoder, f"{ms} ms", numbers, state), settings
+    for quantize in (True, False):
+        numbers = "int8" if quantize else "float"
+        yield name_of(encoder, "window", numbers), {"quantize": quantize, "mode": "window"}
+    log_mel_in = {"quantize": True, "input": "log_mel"}
+    yield f"{name_of(encoder, 'window')} log_mel", {**log_mel_in, "mode": "window"}
+    if 10 in hops:
+        yield f"{name_of(encoder, '10 ms')} log_mel", {**log_mel_in, "hop_ms": 10}
+
+
+def export_all(encoder: str, model_dir: pathlib.Path, hops: Sequence[int]) -> list[Case]:
+    """Export every form of an encoder into its model directory."""
+    frames = read_config(model_dir)["frames"] or Slicing().frames
+    calibration = calibration_slices(frames)
+    cases = []
+    for name, settings in forms(encoder, hops):
+        print(f"exporting {name}", file=sys.stderr)
+        output = model_dir / f"{name.replace(' ', '_')}.tflite"
+        export_file(model_dir, output, calibration=calibration, **settings)
+        cases.append(Case(name, str(output), FLAGS.kernels, FLAGS.threads))
+    return cases
+
+
+# What comes out ----------------------------------------------------------------------------------
+
+
+def compared(ratio: Ratio, results: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """The ratio in each round; None if one of the two was not measured."""
+    if not {ratio.theirs, ratio.ours} <= set(results):
+        return None
+    theirs, ours = (
+        np.array(results[name]["cpu_us_per_second_rounds"]) for name in (ratio.theirs, ratio.ours)
+    )
+    rounds = theirs / ours
+    median = float(np.median(rounds))
+    return {
+        **dataclasses.asdict(ratio),
+        **{"median": median, "min": float(rounds.min()), "max": float(rounds.max())},
+        "met": None if ratio.target is None else median >= ratio.target,
+    }
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The results as Markdown: machine, figures, ratios beside their targets."""
+    settings = content["settings"]
+    lines = [
+        f"`{content['command']}`: {machine_line(content['machine'])}; {settings['kernels']}, "
+        f"threads: {settings['threads']}; {settings['rounds']} rounds.",
+        "",
+        "| model | hop | CPU time per second of audio: median (least-most) | a step: median, p90 "
+        "| memory | file |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += map(_row, content["results"])
+    lines += [
+        "",
+        "| CPU time, theirs / ours | ratio (least-most) | target | |",
+        "|---|---|---|---|",
+    ]
+    for x in content["ratios"]:
+        target = f">= {x['target']}" if x["target"] else ""
+        spread = f"{x['median']:.1f} ({x['min']:.1f}-{x['max']:.1f})"
+        lines.append(f"| {x['what']} | {spread} | {target} | {_verdict(x['met'])} |")
+    for x in content["files"]:
+        size, most = f"{x['bytes'] / 1e3:,.0f} kB", f"<= {LARGEST_FILE // 1000} kB"
+        lines.append(f"| file of {x['name']} | {size} | {most} | {_verdict(x['met'])} |")
+    return "\n".join(lines)
+
+
+def _row(x: dict[str, Any]) -> str:
+    latency, rounds = x["latency_us"], x["cpu_us_per_second_rounds"]
+    memory = "-" if x["memory_bytes"] is None else f"{x['memory_bytes'] / 1e6:.1f} MB"
+    cells = [
+        x["name"],
+        f"{x['hop_ms']:.0f} ms",
+        f"{x['cpu_us_per_second']:,.0f} us ({min(rounds):,.0f}-{max(rounds):,.0f})",
+        f"{latency['median']:,.0f} us, {latency['p90']:,.0f} us",
+        memory,
+        f"{x['file_bytes'] / 1e3:,.0f} kB",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _verdict(met: bool | None) -> str:
+    return {True: "met", False: "not met", None: ""}[met]
+
+
+def summary(results: list[dict[str, Any]], encoders: Sequence[str]) -> dict[str, Any]:
+    """Ratios and file sizes beside their targets."""
+    by_name = {result["name"]: result for result in results}
+    found = [compared(ratio, by_name) for encoder in encoders for ratio in ratios(encoder)]
+    name = name_of("small", "80 ms")
+    sizes = [by_name[name]["file_bytes"]] if name in by_name else []
+    return {
+        "ratios": [ratio for ratio in found if ratio],
+        "files": [{"name": name, "bytes": n, "met": n <= LARGEST_FILE} for n in sizes],
+    }
+
+
+# The command -------------------------------------------------------------------------------------
+
+
+def define_flags() -> None:
+    """Define the command's flags; not on import, as everywhere."""
+    flags.DEFINE_string("model_dir", None, "A trained encoder instead of random ones.")
+    flags.DEFINE_list("encoders", ["small"], "Which encoders, without --model_dir.")
+    flags.DEFINE_list("hops", [str(ms) for ms in HOPS], "Milliseconds between two embeddings.")
+    flags.DEFINE_integer("rounds", 10, "Rounds that all models take turns in.", lower_bound=1)
+    flags.DEFINE_integer(
+        "steps", STEPS, "Steps of each model in each round, or more in 0.2 s.", lower_bound=1
+    )
+    flags.DEFINE_integer("threads", 1, "Threads of each model.", lower_bound=1)
+    flags.DEFINE_enum("kernels", "xnnpack", list(KERNELS), "Kernels of all models.")
+    flags.DEFINE_string("output", None, "JSON file to write.")
+
+    @flags.validator("encoders", f"expected some of {', '.join(ENCODERS)}")
+    def _encoders_are_known(values: list[str]) -> bool:
+        return bool(values) and set(values) <= set(ENCODERS)
+
+    @flags.validator("hops", f"expected some of {', '.join(map(str, HOPS))}")
+    def _hops_are_known(values: list[str]) -> bool:
+        return bool(values) and set(values) <= {str(ms) for ms in HOPS}
+
+
+def main(argv: list[str]) -> None:
+    """Export, measure, print."""
+    del argv
+    hops = sorted(map(int, FLAGS.hops), reverse=True)
+    with tempfile.TemporaryDirectory() as name:
+        work, cases, encoders = pathlib.Path(name), [], list(FLAGS.encoders)
+        if FLAGS.model_dir:
+            encoders = [copy_model_dir(pathlib.Path(FLAGS.model_dir), work / "model")]
+            cases += export_all(encoders[0], work / "model", hops)
+        else:
+            for encoder in encoders:
+                random_model_dir(encoder, work / encoder)
+                cases += export_all(encoder, work / encoder, hops)
+        cases += [Case(peer, peer, FLAGS.kernels, FLAGS.threads) for peer in PEERS]
+        print(f"measuring {len(cases)} models, {FLAGS.rounds} rounds", file=sys.stderr)
+        results = measure(cases, steps=FLAGS.steps, rounds=FLAGS.rounds, window_hop=_WINDOW_HOP)
+    for result in results:
+        result["model"] = result["name"]  # the file is gone
+    settings = {name: FLAGS[name].value for name in ("kernels", "threads", "rounds", "steps")}
+    content = {
+        "command": " ".join(["python benchmarks/streaming.py", *sys.argv[1:]]),
+        "machine": machine(),
+        "settings": settings,
+        "results": results,
+        **summary(results, encoders),
+    }
+    print(markdown(content))
+    if FLAGS.output:
+        write(content, FLAGS.output)
+
+
+def run() -> None:
+    """Entry point."""
+    define_flags()
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()
