@@ -171,8 +171,7 @@ def _stream_clip(embedder: Embedder, pcm: np.ndarray) -> tuple[np.ndarray, np.nd
     """Embed a clip as a stream that begins with it; one shorter than a hop is padded to one."""
     embedder.reset()
     embeddings = embedder.stream(np.pad(pcm, (0, max(0, embedder.hop - len(pcm)))))
-    window = FRONT_END.samples(96)
-    return *_stream_times(len(embeddings), embedder.hop, window), np.stack(embeddings)
+    return *_stream_times(len(embeddings), embedder.hop, embedder.span), np.stack(embeddings)
 
 
 def _stream_times(steps: int, hop: int, window: int) -> tuple[np.ndarray, np.ndarray]:

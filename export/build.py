@@ -4,13 +4,14 @@ import functools
 import hashlib
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
-from a2v_tf.export import arithmetic, check, convert, streaming
+from a2v_tf.export import arithmetic, check, convert, metadata, streaming
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.quantize import Quantization
@@ -42,6 +43,7 @@ def export_file(
     hop_ms: float | None = None,
     activations: str = Quantization.activations,
     ranges: str = Quantization.ranges,
+    described: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Export the encoder of a model directory to one TFLite file, and check the file.
 
@@ -66,6 +68,8 @@ def export_file(
         halved down to 10 ms, or some multiples of it: see `possible_hops`.
       activations: of a quantised encoder, "int8" or "int16"; weights are int8 in both cases.
       ranges: how int8 activations get their ranges, of `quantize.RANGES`.
+      described: what only its maker knows of the model, for the file's metadata: any of `name`,
+        `version`, `author` and `license`.
 
     Returns:
       A summary that serialises to JSON: `output`, `file_bytes`, `mode`, `state`, `input`,
@@ -101,21 +105,34 @@ def export_file(
     how = Quantization(ranges, activations, silent_and_loudest(front_end))
     window = convert.model_of(model_dir, draw, settings, how)
     hop = _hop_frames(hop_ms, mode, config, front_end)
-    content = fb.write(build_form(window, mode=mode, state=state, input=input, hop_frames=hop))
-    per_call = arithmetic.multiply_accumulates(fb.read(content))
+    model = build_form(window, mode=mode, state=state, input=input, hop_frames=hop)
+    per_call = arithmetic.multiply_accumulates(model)
     seconds = front_end.period * hop if mode == "streaming" else None
-    summary = {
-        "output": str(output),
-        "file_bytes": len(content),
+    form = {
         "mode": mode,
         "state": state if mode == "streaming" else None,
         "input": input,
         "quantized": quantize,
         "activations": activations if quantize else "float32",
         "ranges": ranges if quantize and activations == "int8" else None,
-        "calibration": settings or None,
         "window_ms": 1000 * front_end.seconds(frames),
         "hop_ms": 1000 * seconds if seconds else None,
+    }
+    facts = {
+        **form,
+        "encoder": config["encoder"],
+        "task": config.get("task"),
+        "front_end": vars(front_end),
+        "weights_and_scales": check.fingerprint(window),
+        "config": config,
+    }
+    metadata.attach(model, {**facts, **(described or {})})
+    content = fb.write(model)
+    summary = {
+        "output": str(output),
+        "file_bytes": len(content),
+        **form,
+        "calibration": settings or None,
         "multiply_accumulates": per_call,
         "multiply_accumulates_per_second": (
             {part: round(count / seconds) for part, count in per_call.items()} if seconds else None

@@ -24,6 +24,12 @@ FLAGS = flags.FLAGS
 
 _OF_QUANTIZE = ("calibration_data", "calibration_slices", "activations", "ranges")
 
+_DESCRIBED = {
+    "name": "name of the model",
+    "author": "who made the model",
+    "license": "under which licence it may be used",
+}
+
 
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
@@ -90,6 +96,8 @@ def define_flags() -> None:
         "shows; percentile: all but one value in 10,000 at each end; mse: the least squared error.",
     )
     flags.DEFINE_integer("seed", 0, "With --quantize: of the draw of those slices.", lower_bound=0)
+    for name, what in _DESCRIBED.items():
+        flags.DEFINE_string(name, None, f"For the file's metadata: {what}.")
     flags.DEFINE_string("summary", None, "JSON file to write the summary to, for a2v_report.")
 
     @flags.multi_flags_validator(
@@ -128,6 +136,7 @@ def main(argv: list[str]) -> None:
         hop_ms=FLAGS.hop_ms,
         activations=FLAGS.activations,
         ranges=FLAGS.ranges,
+        described={name: FLAGS[name].value for name in _DESCRIBED if FLAGS[name].value},
     )
     print(describe(summary))
     if FLAGS.summary:

@@ -55,14 +55,14 @@ def run_command(
     """
     arguments = [command(name), *map(str, options)]
     if fails:
-        run = _run_here(name, arguments)
+        run = run_here(name, arguments)
     else:
         run = subprocess.run(arguments, capture_output=True, text=True, env=dict(os.environ))
     assert (run.returncode != 0) == fails, run.stdout[-2000:] + run.stderr[-4000:]
     return run
 
 
-def _run_here(name: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def run_here(name: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Call the function that a console script calls."""
     (entry_point,) = importlib.metadata.entry_points(group="console_scripts", name=name)
     run = entry_point.load()

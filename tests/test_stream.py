@@ -29,8 +29,7 @@ from a2v_tf.sound_sources import file_blocks, raw_blocks
 from a2v_tf.stream import Listener, json_line
 from a2v_tf.stream_picture import StreamPicture
 from a2v_tf.tflite import Embedder
-from tests.conftest import _run_here as run_here
-from tests.conftest import command, run_command
+from tests.conftest import command, run_command, run_here
 from tests.export.conftest import randomise_batch_norm
 
 STATS = InputStats(-1.0, 4.0)

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from a2v_tf import metadata
 from a2v_tf.errors import A2vError
 from a2v_tf.export import build, convert, export_tflite
 from a2v_tf.tflite import Embedder
@@ -21,8 +22,9 @@ def test_command_exports_checks_and_says_so(
     output = tmp_path / "new" / "model.tflite"
     report = tmp_path / "summary.json"
     flags = [f"--model_dir={model_dir}", f"--output={output}", f"--summary={report}"]
-    run = run_command("export_tflite", *flags, "--quantize")
+    run = run_command("export_tflite", *flags, "--quantize", "--author=Someone")
     assert f"Wrote {output}" in run.stdout
+    assert metadata.read(output)["author"] == "Someone"
     assert re.search(
         r"model +streaming, internal state, int8: pcm -> embedding \[128\]", run.stdout
     )
