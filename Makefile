@@ -10,7 +10,9 @@ STEPS ?= 300
 TRAIN_FLAGS ?=
 # Processes that tests run in. A file's tests share what is costly to make, so they stay together.
 JOBS ?= 2
-PARALLEL := -n $(JOBS) --dist loadfile
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# The longest first, so that no process is left with one of them at the end.
+TESTS := tests/test_train.py tests/tasks tests/test_evaluate.py tests/test_stream.py tests
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -46,7 +48,7 @@ demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, eva
 	@echo "Open $(OUT)/report.html"
 
 test: $(INSTALLED)  ## the fast tests (under 8 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
 
 $(VENV)-tfio/.installed: setup.py
 	@$(PYTHON) -m venv $(VENV)-tfio

@@ -113,10 +113,10 @@ def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path)
 def test_the_command_under_jax(recordings, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    flags = ["--task=multi_head", "--heads=autoencoder,triplet", f"--data={recordings}", *QUICK]
+    flags = ["--task=autoencoder", f"--data={recordings}", *QUICK]
     run_command("a2v_train", *flags, f"--model_dir={tmp_path}", "--steps=2")
     (row,) = log_rows(tmp_path)
-    assert np.isfinite(float(row["val_autoencoder_loss"]))
+    assert np.isfinite(float(row["val_loss"]))
     assert list((tmp_path / "tensorboard" / "images").iterdir())
     encoder = keras.models.load_model(tmp_path / "encoder.keras")  # by this process's TensorFlow
     assert np.isfinite(encoder(np.zeros((1, 32, 64)))).all()
