@@ -19,7 +19,12 @@ INSTALLED := $(VENV)/.installed
 CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
   sys.exit("error: $(PYTHON) is Python %d.%d: a2v_tf needs 3.10 to 3.13; try make PYTHON=python3.12" % v[:2])
 
-.PHONY: help demo test test-tfio lint format clean
+# The Android app: what it is built in, and whose encoder it brings.
+APK := android_demo/build
+APK_MODEL_DIR ?= $(OUT)/model
+JVM_TESTS := mvn -q -B -f android_demo/pom.xml test
+
+.PHONY: help demo test test-jvm test-tfio apk lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -34,9 +39,11 @@ $(INSTALLED): setup.py constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps hearvalidator==2021.0.2
 	@touch $@
 
+TRAIN := $(BIN)/a2v_train --data=$(DATA) --model_dir=$(OUT)/model --steps=$(STEPS) --batch_size=64 \
+  --eval_every=50 --validation_examples=256 $(TRAIN_FLAGS)
+
 demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, evaluate, report
-	$(BIN)/a2v_train --data=$(DATA) --model_dir=$(OUT)/model --steps=$(STEPS) --batch_size=64 \
-	  --eval_every=50 --validation_examples=256 $(TRAIN_FLAGS)
+	$(TRAIN)
 	$(BIN)/export_tflite --model_dir=$(OUT)/model --quantize --output=$(OUT)/streaming.tflite \
 	  --summary=$(OUT)/streaming.json
 	$(BIN)/export_tflite --model_dir=$(OUT)/model --quantize --mode=window \
@@ -49,6 +56,26 @@ demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, eva
 
 test: $(INSTALLED)  ## the fast tests (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
+	@if command -v javac && command -v mvn && command -v aapt2; then $(JVM_TESTS); \
+	  else echo "JVM tests of android_demo left out: no JDK, Maven or aapt2"; fi
+
+test-jvm:  ## the Android app's tests on the JVM
+	$(JVM_TESTS)
+
+$(OUT)/model/encoder.keras: | $(INSTALLED)
+	$(TRAIN)
+
+apk: $(INSTALLED) $(APK_MODEL_DIR)/encoder.keras  ## the Android app: android_demo/build/a2v_tf.apk
+	android_demo/install_packages.sh
+	mkdir -p $(APK)
+	$(BIN)/export_tflite --model_dir=$(APK_MODEL_DIR) --quantize --hop_ms=80 \
+	  --output=$(APK)/bundled.tflite --summary=$(APK)/bundled.json
+	$(BIN)/python android_demo/export_assets.py --model=$(APK)/bundled.tflite \
+	  --summary=$(APK)/bundled.json --output=$(APK)/assets --check=$(APK)/check
+	mvn -q -B -f android_demo/pom.xml -pl core,runtime test -Dtest=ExportedModelTest \
+	  -DexportedModel=$(abspath $(APK))/check -Dsurefire.failIfNoSpecifiedTests=false
+	android_demo/build_apk.sh $(APK)/assets $(APK)/a2v_tf.apk
+	android_demo/check_apk.sh $(APK)/a2v_tf.apk $(APK)/bundled.tflite
 
 $(VENV)-tfio/.installed: setup.py
 	@$(PYTHON) -m venv $(VENV)-tfio
@@ -67,4 +94,4 @@ format: $(INSTALLED)  ## let ruff rewrite
 	$(BIN)/ruff format .
 
 clean:  ## remove what make made
-	rm -rf $(VENV) $(VENV)-tfio $(OUT) *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-tfio $(OUT) $(APK) android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,31 @@
+package org.a2vtf.app;
+
+import android.view.View;
+
+/** One of the screens of {@link MainActivity}. */
+abstract class Page {
+  protected final MainActivity activity;
+  protected final DemoApp app;
+  final View view;
+
+  Page(MainActivity activity, int view) {
+    this.activity = activity;
+    app = (DemoApp) activity.getApplication();
+    this.view = activity.findViewById(view);
+  }
+
+  /** Something changed: the state, the model, the taught sounds, the benchmark. */
+  abstract void refresh();
+
+  /** Called many times a second while this page is seen and the app listens. */
+  void tick() {}
+
+  /** Whether the page needs the microphone. */
+  boolean listens() {
+    return false;
+  }
+
+  protected final String text(int id, Object... arguments) {
+    return activity.getString(id, arguments);
+  }
+}

@@ -1,0 +1,7 @@
+package androidx.test.espresso;
+
+/** Stands in for the class of this name, which is on Google's Maven repository only. */
+public interface IdlingResource {
+  /** Stands in for the class of this name, which is on Google's Maven repository only. */
+  interface ResourceCallback {}
+}

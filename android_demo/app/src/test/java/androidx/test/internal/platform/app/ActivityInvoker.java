@@ -1,0 +1,4 @@
+package androidx.test.internal.platform.app;
+
+/** Stands in for the class of this name, which is on Google's Maven repository only. */
+public interface ActivityInvoker {}

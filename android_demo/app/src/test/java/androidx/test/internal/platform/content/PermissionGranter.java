@@ -1,0 +1,4 @@
+package androidx.test.internal.platform.content;
+
+/** Stands in for the class of this name, which is on Google's Maven repository only. */
+public interface PermissionGranter {}

@@ -1,0 +1,8 @@
+package androidx.test.runner.intent;
+
+/** Stands in for the class of this name, which is on Google's Maven repository only. */
+public final class IntentMonitorRegistry {
+  private IntentMonitorRegistry() {}
+
+  public static void registerInstance(IntentMonitor instance) {}
+}

@@ -1,0 +1,7 @@
+package androidx.test.runner.lifecycle;
+
+/** Stands in for the class of this name, which is on Google's Maven repository only. */
+public enum ApplicationStage {
+  PRE_ON_CREATE,
+  CREATED
+}

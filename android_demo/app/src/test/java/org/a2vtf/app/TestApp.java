@@ -1,0 +1,35 @@
+package org.a2vtf.app;
+
+import java.io.File;
+import java.io.IOException;
+
+/**
+ * The app on a fake microphone, with the runtime's own golden model; or, for pictures, with the
+ * files of the folder {@code -Da2v.assets=FOLDER}.
+ */
+public final class TestApp extends DemoApp {
+  static final File GOLDEN = new File("../runtime/src/test/resources/golden");
+
+  final FakeMicrophone microphone = new FakeMicrophone();
+
+  @Override
+  protected AudioSource.Factory microphone() {
+    return microphone;
+  }
+
+  @Override
+  protected byte[] asset(String name) throws IOException {
+    String assets = System.getProperty("a2v.assets");
+    if (assets != null) {
+      return Files.read(new File(assets, name));
+    }
+    return Files.read(new File(GOLDEN, name.replace("model.tflite", "internal.tflite")));
+  }
+
+  @Override
+  public Controller controller() {
+    Controller controller = super.controller();
+    microphone.follow(controller);
+    return controller;
+  }
+}

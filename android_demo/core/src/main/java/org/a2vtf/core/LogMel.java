@@ -1,0 +1,144 @@
+package org.a2vtf.core;
+
+import java.util.Arrays;
+
+/**
+ * The log-mel front end of {@code a2v_tf/frontend.py}, frame by frame: a Hann window of 25 ms every
+ * 10 ms, the modulus of its Fourier transform, 64 triangles on the HTK mel scale, a logarithm.
+ *
+ * <p>A stream starts after 240 samples of silence, as in the exported models: frame i ends with
+ * sample 160 (i + 1). However the stream is cut into calls, the frames are the same to the bit.
+ * Constants and sums are double; the rounding left is that of the result.
+ */
+public final class LogMel {
+  /** Hz. */
+  public static final int SAMPLE_RATE = 16_000;
+
+  /** Samples in a frame's window. */
+  public static final int WINDOW = 400;
+
+  /** Samples between two frames. */
+  public static final int HOP = 160;
+
+  /** Values in a frame. */
+  public static final int BINS = 64;
+
+  private static final int FFT = 512;
+  private static final double LOW_HZ = 60;
+  private static final double HIGH_HZ = 7_800;
+  private static final double LOG_OFFSET = 1e-2;
+
+  private final double[] hann = new double[WINDOW];
+  private final Fourier fourier = new Fourier(FFT);
+  // Of each Fourier bin: the triangle whose rising side it is on (0 to BINS; the falling side is
+  // of the one before; -1 on none), and how far up it is.
+  private final int[] rising = new int[FFT / 2 + 1];
+  private final double[] height = new double[FFT / 2 + 1];
+
+  private final float[] recent = new float[WINDOW];
+  private int missing; // samples until `recent` is a whole window
+  private final double[] real = new double[FFT];
+  private final double[] imaginary = new double[FFT];
+  private final double[] mel = new double[BINS];
+
+  /** Starts a stream. */
+  public LogMel() {
+    for (int i = 0; i < WINDOW; i++) {
+      hann[i] = 0.5 - 0.5 * Math.cos(2 * Math.PI * i / WINDOW);
+    }
+    layOutTriangles();
+    reset();
+  }
+
+  /**
+   * Takes the next samples of the stream.
+   *
+   * @param pcm samples in [-1, 1]
+   * @param offset of the first in {@code pcm}
+   * @param count how many, any number
+   * @param framesOut gets the frames that they complete, {@code [frames * BINS]}, at most {@code
+   *     count / HOP + 1} frames
+   * @return how many frames
+   * @throws IllegalArgumentException if they do not fit; nothing is taken then
+   */
+  public int feed(float[] pcm, int offset, int count, float[] framesOut) {
+    Ranges.check(pcm.length, offset, count);
+    int frames = count < missing ? 0 : 1 + (count - missing) / HOP;
+    if (framesOut.length < frames * BINS) {
+      throw new IllegalArgumentException(
+          frames
+              + " frames do not fit into "
+              + framesOut.length
+              + " numbers: expected "
+              + frames * BINS);
+    }
+    int taken = 0;
+    for (int frame = 0; frame < frames; frame++) {
+      int next = missing;
+      append(pcm, offset + taken, next);
+      taken += next;
+      computeFrame(framesOut, frame * BINS);
+      System.arraycopy(recent, HOP, recent, 0, WINDOW - HOP);
+      missing = HOP;
+    }
+    append(pcm, offset + taken, count - taken);
+    return frames;
+  }
+
+  /** Starts another stream. */
+  public void reset() {
+    Arrays.fill(recent, 0f);
+    missing = HOP;
+  }
+
+  private void append(float[] pcm, int offset, int count) {
+    System.arraycopy(pcm, offset, recent, WINDOW - missing, count);
+    missing -= count;
+  }
+
+  private void computeFrame(float[] out, int offset) {
+    for (int i = 0; i < WINDOW; i++) {
+      real[i] = recent[i] * hann[i];
+    }
+    Arrays.fill(real, WINDOW, FFT, 0);
+    Arrays.fill(imaginary, 0);
+    fourier.transform(real, imaginary);
+    Arrays.fill(mel, 0);
+    for (int i = 0; i < rising.length; i++) {
+      addBin(i);
+    }
+    for (int j = 0; j < BINS; j++) {
+      out[offset + j] = (float) Math.log(mel[j] + LOG_OFFSET);
+    }
+  }
+
+  private void addBin(int i) {
+    int triangle = rising[i];
+    if (triangle < 0) {
+      return;
+    }
+    double modulus = Math.sqrt(real[i] * real[i] + imaginary[i] * imaginary[i]);
+    if (triangle < BINS) {
+      mel[triangle] += height[i] * modulus;
+    }
+    if (triangle > 0) {
+      mel[triangle - 1] += (1 - height[i]) * modulus;
+    }
+  }
+
+  /** Triangle j starts at edge j, is 1 at edge j + 1 and ends at edge j + 2, evenly spaced. */
+  private void layOutTriangles() {
+    double low = toMel(LOW_HZ);
+    double spacing = (toMel(HIGH_HZ) - low) / (BINS + 1);
+    for (int i = 0; i < rising.length; i++) {
+      double place = (toMel((double) i * SAMPLE_RATE / FFT) - low) / spacing;
+      boolean outside = place < 0 || place >= BINS + 1;
+      rising[i] = outside ? -1 : (int) place;
+      height[i] = place - rising[i];
+    }
+  }
+
+  private static double toMel(double hz) {
+    return 1127 * Math.log1p(hz / 700);
+  }
+}

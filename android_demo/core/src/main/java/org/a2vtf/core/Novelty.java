@@ -1,0 +1,62 @@
+package org.a2vtf.core;
+
+/** How unlike the last second a sound is: the cosine distance from the mean of its embeddings. */
+public final class Novelty {
+  private static final int USUAL = 12; // about a second at 80 ms
+
+  private final float[][] recent;
+  private long heard;
+
+  /** Remembers 12 embeddings: about a second of a model that hops by 80 ms. */
+  public Novelty() {
+    this(USUAL);
+  }
+
+  /**
+   * @param embeddings to remember, at least 1
+   */
+  public Novelty(int embeddings) {
+    if (embeddings < 1) {
+      throw new IllegalArgumentException("embeddings is " + embeddings + ": expected at least 1");
+    }
+    recent = new float[embeddings][];
+  }
+
+  /**
+   * Takes the next embedding, which is copied.
+   *
+   * @return 0 (the direction of the mean of those before) to 2 (the opposite one); 0 for the first
+   */
+  public double next(float[] embedding) {
+    double distance = heard == 0 ? 0 : distance(embedding);
+    recent[(int) (heard % recent.length)] = embedding.clone();
+    heard++;
+    return distance;
+  }
+
+  /** Forgets all embeddings. */
+  public void reset() {
+    heard = 0;
+  }
+
+  private double distance(float[] embedding) {
+    int count = (int) Math.min(heard, recent.length);
+    double dot = 0;
+    double ofMean = 0;
+    double ofThis = 0;
+    for (int i = 0; i < embedding.length; i++) {
+      double sum = 0; // the mean times `count`, which has its direction
+      for (int j = 0; j < count; j++) {
+        sum += recent[j][i];
+      }
+      dot += sum * embedding[i];
+      ofMean += sum * sum;
+      ofThis += (double) embedding[i] * embedding[i];
+    }
+    if (ofMean == 0 || ofThis == 0) {
+      return ofMean == ofThis ? 0 : 1; // zeros have no direction
+    }
+    double cosine = dot / Math.sqrt(ofMean * ofThis);
+    return Math.max(0, Math.min(2, 1 - cosine));
+  }
+}

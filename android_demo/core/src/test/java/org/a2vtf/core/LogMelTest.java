@@ -1,0 +1,106 @@
+package org.a2vtf.core;
+
+import static org.junit.Assert.assertArrayEquals;
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertThrows;
+import static org.junit.Assert.assertTrue;
+
+import java.util.Arrays;
+import java.util.Random;
+import org.junit.Test;
+
+public class LogMelTest {
+  private static final int SAMPLES = 9_000;
+
+  @Test
+  public void isThePythonFrontEnd() throws Exception {
+    String[] sounds =
+        Golden.properties("front_end/index.properties").getProperty("sounds").split(",");
+    assertEquals(7, sounds.length);
+    for (String sound : sounds) {
+      float[] wave = Golden.wave(Golden.pcm("front_end/" + sound + ".s16"));
+      float[] expected = Golden.floats("front_end/" + sound + ".f32");
+      float[] got = new float[expected.length];
+      int frames = new LogMel().feed(wave, 0, wave.length, got);
+      assertEquals(sound, wave.length / LogMel.HOP, frames);
+      assertEquals(sound, expected.length, frames * LogMel.BINS);
+      assertNear(sound, expected, got);
+    }
+  }
+
+  /** As near as the front end in the TFLite files is: tests/export/test_front_end.py. */
+  private static void assertNear(String sound, float[] expected, float[] got) {
+    for (int i = 0; i < expected.length; i++) {
+      double want = Math.exp(expected[i]);
+      assertEquals(sound + " at " + i, want, Math.exp(got[i]), 5e-5 + 1e-5 * want);
+    }
+  }
+
+  @Test
+  public void framesDoNotDependOnThePiecesOfAStream() {
+    Random random = new Random(1);
+    float[] wave = noise(random, SAMPLES);
+    float[] whole = frames(new LogMel(), wave, SAMPLES, random);
+    assertEquals(SAMPLES / LogMel.HOP * LogMel.BINS, whole.length);
+    for (int longest : new int[] {1, 7, 159, 160, 161, 400, 1_280, 4_000}) {
+      assertArrayEquals(whole, frames(new LogMel(), wave, longest, random), 0f);
+    }
+  }
+
+  @Test
+  public void afterResetItIsAsNew() {
+    Random random = new Random(2);
+    float[] wave = noise(random, 1_000);
+    LogMel logMel = new LogMel();
+    float[] first = frames(logMel, wave, 333, random);
+    assertTrue(Math.abs(first[0] - Math.log(0.01)) > 0.1);
+    logMel.reset();
+    assertArrayEquals(first, frames(logMel, wave, 1_000, random), 0f);
+  }
+
+  @Test
+  public void saysThatFramesDoNotFitAndTakesNothing() {
+    Random random = new Random(3);
+    float[] wave = noise(random, 320);
+    LogMel logMel = new LogMel();
+    IllegalArgumentException error =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> logMel.feed(wave, 0, 320, new float[2 * LogMel.BINS - 1]));
+    assertEquals("2 frames do not fit into 127 numbers: expected 128", error.getMessage());
+    assertArrayEquals(
+        frames(new LogMel(), wave, 320, random), frames(logMel, wave, 320, random), 0f);
+  }
+
+  @Test
+  public void refusesAPartThatTheArrayHasNot() {
+    float[] out = new float[640];
+    LogMel logMel = new LogMel();
+    assertThrows(IndexOutOfBoundsException.class, () -> logMel.feed(new float[9], 0, 10, out));
+    assertThrows(IndexOutOfBoundsException.class, () -> logMel.feed(new float[9], -1, 5, out));
+    assertThrows(IndexOutOfBoundsException.class, () -> logMel.feed(new float[9], 0, -1, out));
+  }
+
+  static float[] noise(Random random, int samples) {
+    float[] wave = new float[samples];
+    for (int i = 0; i < samples; i++) {
+      wave[i] = 2 * random.nextFloat() - 1;
+    }
+    return wave;
+  }
+
+  /** All frames of a stream that comes in pieces of 0 to {@code longest} samples. */
+  private static float[] frames(LogMel logMel, float[] wave, int longest, Random random) {
+    float[] all = new float[0];
+    for (int next = 0; next < wave.length; ) {
+      int count = Math.min(wave.length - next, random.nextInt(longest + 1));
+      float[] out = new float[(count / LogMel.HOP + 1) * LogMel.BINS];
+      int frames = logMel.feed(wave, next, count, out);
+      int length = all.length;
+      all = Arrays.copyOf(all, length + frames * LogMel.BINS);
+      System.arraycopy(out, 0, all, length, frames * LogMel.BINS);
+      next += count;
+    }
+    return all;
+  }
+}

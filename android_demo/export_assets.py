@@ -1,0 +1,136 @@
+"""Write the assets of the Android app: the model, and what goes with it.
+
+export_tflite --model_dir=models/mine --quantize --hop_ms=80 --output=mine.tflite \\
+  --summary=mine.json
+python android_demo/export_assets.py --model=mine.tflite --summary=mine.json --output=assets
+
+`assets/model.tflite` is a copy of the file. `assets/model.json` holds what the export said of it
+and the map of the app: the plane in which the embeddings of some sounds vary most, as
+`{"projection": {"matrix": [[d numbers], [d numbers]], "mean": [d numbers]}, "summary": {...}}`.
+With --check, some of the sounds and Python's embeddings of them go to another folder, for the JVM
+test that compares the app's own inference on this very file, `-DexportedModel=FOLDER`. They come
+from TensorFlow's interpreter, of the version of the app's runtime: the float front end of another
+version rounds otherwise in the last bits, and now and then one of them decides about an integer.
+"""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from a2v_tf.audio import read_audio
+from a2v_tf.data import demo
+from a2v_tf.embed import audio_files, embed_files, open_model
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.frontend import pcm_to_float
+from a2v_tf.tflite import Embedder
+
+FLAGS = flags.FLAGS
+
+VERSIONS = pathlib.Path(__file__).with_name("versions.properties")
+CHECKED_SAMPLES = 60 * 16_000
+
+
+def define_flags() -> None:
+    """Define the command's flags; not on import, so that a test can import this file."""
+    flags.DEFINE_string("model", None, "Streaming .tflite file that takes PCM.", required=True)
+    flags.DEFINE_string("summary", None, "The JSON of its export.", required=True)
+    flags.DEFINE_string("output", None, "Folder to write.", required=True)
+    flags.DEFINE_string("audio", "demo", "Sounds for the map: a file, a directory, or 'demo'.")
+    flags.DEFINE_string("check", None, "Folder for what the JVM test compares; default: none.")
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    embedder = Embedder(FLAGS.model)
+    if not embedder.streaming or embedder.input != "pcm":
+        raise A2vError(f"--model={FLAGS.model!r}: the app needs a streaming file that takes PCM")
+    audio = demo.ensure() / "labelled" if FLAGS.audio == "demo" else pathlib.Path(FLAGS.audio)
+    files = audio_files(audio)
+    embeddings = embed(files)
+    content = {
+        "projection": projection(embeddings),
+        "summary": summary(pathlib.Path(FLAGS.summary)),
+    }
+    output = pathlib.Path(FLAGS.output)
+    output.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(FLAGS.model, output / "model.tflite")
+    (output / "model.json").write_text(json.dumps(content))
+    if FLAGS.check:
+        write_check(files, pathlib.Path(FLAGS.check))
+    print(f"Wrote {output}: the model, and a map from {len(embeddings)} embeddings")
+
+
+def embed(files: list[pathlib.Path]) -> np.ndarray:
+    """The embeddings of audio files, float32 `[n, d]`."""
+    table = embed_files(files, open_model(FLAGS.model, None), max_bad_fraction=0.1)
+    return table.filter(regex=r"^e\d+$").to_numpy(np.float32)
+
+
+def projection(embeddings: np.ndarray) -> dict[str, list]:
+    """The plane of most variance, in units of the deviation along its first axis."""
+    mean = embeddings.mean(axis=0, dtype=np.float64)
+    _, deviations, axes = np.linalg.svd(embeddings - mean, full_matrices=False)
+    plane = axes[:2] * np.sign(axes[:2].sum(axis=1, keepdims=True))  # else of either sign
+    scale = deviations[0] / np.sqrt(len(embeddings))
+    return {"matrix": (plane / scale).round(6).tolist(), "mean": mean.round(6).tolist()}
+
+
+def write_check(files: list[pathlib.Path], folder: pathlib.Path) -> None:
+    """A minute of the sounds in one stream, int16, and what Python embeds of it, float32.
+
+    Raises:
+      A2vError: this is not the TensorFlow whose TFLite the app has.
+    """
+    if tf.__version__ != runtime_version():
+        raise A2vError(f"--check needs TensorFlow {runtime_version()}: this is {tf.__version__}")
+    clips = [read_audio(path) for path in files[:: max(1, len(files) // 60)]]
+    wave = np.concatenate(clips)[:CHECKED_SAMPLES]
+    pcm = np.clip(np.round(32_768 * wave), -32_768, 32_767).astype(np.int16)
+    embeddings = embed_in_tensorflow(pcm_to_float(pcm).numpy())
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(FLAGS.model, folder / "model.tflite")
+    (folder / "pcm.s16").write_bytes(pcm.astype("<i2").tobytes())
+    (folder / "embeddings.f32").write_bytes(embeddings.astype("<f4").tobytes())
+
+
+def runtime_version() -> str:
+    """The TensorFlow that the app's runtime was built from."""
+    lines = VERSIONS.read_text().splitlines()
+    (version,) = (line for line in lines if line.startswith("tensorflowLite="))
+    return version.split("=")[1].split("-")[0]
+
+
+def embed_in_tensorflow(pcm: np.ndarray) -> np.ndarray:
+    """What a stream gives in TensorFlow's own interpreter: float32 `[hops, d]`.
+
+    Raises:
+      A2vError: the file's state is outside.
+    """
+    interpreter = tf.lite.Interpreter(FLAGS.model, num_threads=1)
+    if "reset" not in interpreter.get_signature_list():
+        raise A2vError(f"--model={FLAGS.model!r}: --check needs a file with its state inside")
+    interpreter.get_signature_runner("reset")(trigger=np.zeros(1, np.float32))
+    run_embed = interpreter.get_signature_runner("embed")
+    hop = run_embed.get_input_details()["pcm"]["shape"][1]
+    starts = range(0, len(pcm) - hop + 1, hop)
+    return np.stack([run_embed(pcm=pcm[None, i : i + hop])["embedding"][0] for i in starts])
+
+
+def summary(path: pathlib.Path) -> dict:
+    """What the export said, without the place it wrote to."""
+    said = json.loads(path.read_text())
+    said.pop("output", None)
+    return said
+
+
+def run() -> None:
+    define_flags()
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()

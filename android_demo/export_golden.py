@@ -1,0 +1,267 @@
+"""Write what the Android demo's Java tests compare with: sounds and what Python makes of them.
+
+python android_demo/export_golden.py
+
+Everything comes from seeds. `core` gets PCM and its log-mel, taught sounds with queries and their
+nearest neighbours, and Matplotlib's colours; `runtime` gets int8 streaming models of an untrained
+encoder, PCM and the embeddings of every hop. Numbers are little-endian: `.s16` int16, `.f32`
+float32. What else a test must know is in `index.properties`.
+"""
+
+import json
+import pathlib
+
+import keras
+import matplotlib
+import numpy as np
+from absl import app, flags
+
+from a2v_tf.export import build, convert, metadata
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.check import probe_signal
+from a2v_tf.export.quantize import Quantization
+from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
+from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder
+from a2v_tf.nearest import Examples
+from a2v_tf.tflite import Embedder
+
+FLAGS = flags.FLAGS
+
+HERE = pathlib.Path(__file__).parent
+CORE = "core/src/test/resources/golden"
+RUNTIME = "runtime/src/test/resources/golden"
+KERNELS = ("xnnpack", "builtin")
+# The front end of a stream starts as after that much silence.
+HISTORY = FRONT_END.window_length - FRONT_END.hop_length
+SOUND_SAMPLES = 4_877  # 30 frames, and 77 samples that complete none
+# The small encoder's layers, half as wide: the same ops in a smaller file.
+ENCODER = EncoderConfig(channels=(4, 8, 16, 32, 64), embedding_dim=128)
+TINY = EncoderConfig(channels=(2, 2, 2, 4, 4), embedding_dim=8)
+STATS = InputStats(-3.0, 4.0)
+WINDOW_FRAMES, HOP_FRAMES, HOPS = 96, 8, 32  # 80 ms; the window is full after 12 hops
+LABELS = ("kettle", 'the "old" door\\', "狗 🐕", "tap\tdrip")
+LOUDEST_PCM = 32_767
+
+Files = dict[str, bytes]
+
+
+def golden_files() -> Files:
+    """Every file, by its path in `android_demo/`."""
+    parts = {
+        CORE: {**front_end_files(), **neighbour_files(), **colour_files()},
+        RUNTIME: runtime_files(),
+    }
+    return {f"{folder}/{name}": part[name] for folder, part in parts.items() for name in part}
+
+
+# The front end ------------------------------------------------------------------------------------
+
+
+def sounds() -> dict[str, np.ndarray]:
+    """int16 `[SOUND_SAMPLES]` each, from the quietest to the loudest that PCM holds."""
+    rng = np.random.default_rng(11)
+    time = np.arange(SOUND_SAMPLES) / FRONT_END.sample_rate
+    click = np.zeros(SOUND_SAMPLES)
+    click[2_400] = 1.0
+    waves = {
+        "silence": np.zeros(SOUND_SAMPLES),
+        "sine": np.sin(2 * np.pi * 1_000 * time),
+        "square": np.sign(np.sin(2 * np.pi * 440 * time + 0.1)),
+        "sweep": 0.5 * np.sin(2 * np.pi * (60 * time + 12_800 * time**2)),
+        "noise": 0.1 * rng.standard_normal(SOUND_SAMPLES),
+        "quiet_noise": 2e-4 * rng.standard_normal(SOUND_SAMPLES),
+        "click": click,
+    }
+    return {name: as_int16(wave) for name, wave in waves.items()}
+
+
+def as_int16(wave: np.ndarray) -> np.ndarray:
+    """PCM of a wave in [-1, 1]."""
+    return np.round(LOUDEST_PCM * np.clip(wave, -1, 1)).astype("<i2")
+
+
+def stream_log_mel(pcm: np.ndarray) -> np.ndarray:
+    """Log-mel of a stream of int16 PCM from its beginning: float32 `[samples // 160, 64]`."""
+    return log_mel(pcm_to_float(np.pad(pcm, (HISTORY, 0)))).numpy()
+
+
+def front_end_files() -> Files:
+    files = {"front_end/index.properties": properties(sounds=",".join(sounds()))}
+    for name, pcm in sounds().items():
+        files[f"front_end/{name}.s16"] = pcm.tobytes()
+        files[f"front_end/{name}.f32"] = as_bytes(stream_log_mel(pcm))
+    return files
+
+
+# Taught sounds ------------------------------------------------------------------------------------
+
+
+def neighbour_files() -> Files:
+    """Taught sounds as the app keeps them, queries, and a line for each with what is nearest."""
+    rng = np.random.default_rng(12)
+    centres = 2 * rng.standard_normal((len(LABELS), 16))
+    taught = {
+        label: as_float32(centre + rng.standard_normal((count, 16)))
+        for label, centre, count in zip(LABELS, centres, (12, 1, 7, 5), strict=True)
+    }
+    taught[LABELS[3]][0] = taught[LABELS[2]][0]  # two labels at the same distance of everything
+    queries = [*as_float32(2.5 * rng.standard_normal((40, 16))), taught[LABELS[2]][0]]
+    labels = [label for label, embeddings in taught.items() for _ in embeddings]
+    examples = Examples(np.concatenate(list(taught.values())), labels, labels)
+    means = {label: embeddings.mean(axis=0) for label, embeddings in taught.items()}
+    lines = []
+    for query in queries:
+        nearest = examples.nearest(query)
+        distances = {label: float(np.linalg.norm(query - mean)) for label, mean in means.items()}
+        prototype = min(distances, key=distances.get)
+        found = [LABELS.index(nearest.label), nearest.votes, nearest.of, nearest.distance]
+        lines.append([*found, LABELS.index(prototype), distances[prototype]])
+    return {
+        "neighbours/taught.json": taught_json(taught),
+        "neighbours/queries.f32": as_bytes(np.stack(queries)),
+        # label, votes, of, distance; nearest prototype, its distance. Labels by their place.
+        "neighbours/nearest.csv": "".join(
+            ",".join(map(str, line)) + "\n" for line in lines
+        ).encode(),
+    }
+
+
+def taught_json(taught: dict[str, np.ndarray]) -> bytes:
+    """What `Neighbours.toJson` writes, but for the digits of its numbers."""
+    sounds = [
+        {"label": label, "embeddings": embeddings.tolist()} for label, embeddings in taught.items()
+    ]
+    content = {
+        "format": "a2v_tf taught sounds",
+        "version": 1,
+        "unknownAbove": 4.5,
+        "sounds": sounds,
+    }
+    return json.dumps(content).encode()
+
+
+def colour_files() -> Files:
+    """Matplotlib's colour maps: 256 times red, green and blue, a byte each."""
+    return {
+        f"colours/{name}.rgb": matplotlib.colormaps[name](range(256), bytes=True)[:, :3].tobytes()
+        for name in ("magma", "viridis")
+    }
+
+
+# The runtime --------------------------------------------------------------------------------------
+
+
+def runtime_files() -> Files:
+    """Models, PCM and embeddings `[hops, d]`, the same for both kinds of state.
+
+    `window.tflite` and `log_mel.tflite` are exported files that the app has to refuse.
+    """
+    window = window_model(ENCODER)
+    models = {state: streaming_file(window, state) for state in build.STATES}
+    pcm = runtime_pcm()
+    files = {"pcm.s16": pcm.tobytes()}
+    for kernels in KERNELS:
+        files[f"embeddings_{kernels}.f32"] = as_bytes(embeddings(models, pcm, kernels))
+    hop = HOP_FRAMES * FRONT_END.hop_length
+    files["index.properties"] = properties(
+        hop_samples=hop, embedding_dim=ENCODER.embedding_dim, hops=HOPS, kernels=",".join(KERNELS)
+    )
+    files |= {f"{state}.tflite": content for state, content in models.items()}
+    tiny = window_model(TINY)
+    files["window.tflite"] = file_of(tiny, mode="window", state=None, input="pcm")
+    files["log_mel.tflite"] = file_of(tiny, mode="streaming", state="internal", input="log_mel")
+    return files
+
+
+def runtime_pcm() -> np.ndarray:
+    """int16 `[HOPS * hop]`: a sweep, bursts and silence, then noise up to full scale."""
+    samples = HOPS * HOP_FRAMES * FRONT_END.hop_length
+    quiet, loud = samples * 3 // 4, samples - samples * 3 // 4
+    noise = np.random.default_rng(13).uniform(-1, 1, loud) * np.linspace(0, 1, loud)
+    return as_int16(np.concatenate([probe_signal(quiet), noise]))
+
+
+def window_model(config: EncoderConfig) -> fb.Model:
+    """An untrained int8 encoder over a window of log-mel, calibrated on what it will hear."""
+    keras.utils.set_random_seed(14)
+    encoder = build_encoder(config, WINDOW_FRAMES, FRONT_END.mel_bins, STATS)
+    heard = stream_log_mel(runtime_pcm())
+    slices = np.stack([heard[i : i + WINDOW_FRAMES] for i in range(0, len(heard) - 95, 20)])
+    how = Quantization(loudest=build.silent_and_loudest(FRONT_END))
+    return convert.window_model(encoder, slices, how)
+
+
+def streaming_file(window: fb.Model, state: str) -> bytes:
+    return file_of(window, mode="streaming", state=state, input="pcm")
+
+
+def file_of(window: fb.Model, *, mode: str, state: str | None, input: str) -> bytes:
+    """A file as `export_tflite` writes it, with its metadata."""
+    form = {"mode": mode, "state": state, "input": input}
+    model = build.build_form(window, **form, hop_frames=HOP_FRAMES)
+    period_ms = 1000 * FRONT_END.period
+    facts = {
+        "encoder": "untrained",
+        "front_end": vars(FRONT_END),
+        "hop_ms": period_ms * HOP_FRAMES if mode == "streaming" else None,
+        "quantized": True,
+        "window_ms": 1000 * FRONT_END.seconds(WINDOW_FRAMES),
+        **form,
+    }
+    metadata.attach(model, facts)
+    return fb.write(model)
+
+
+def embeddings(models: dict[str, bytes], pcm: np.ndarray, kernels: str) -> np.ndarray:
+    """float32 `[HOPS, d]`, which models with either kind of state give.
+
+    Raises:
+      ValueError: they differ.
+    """
+    wave = pcm_to_float(pcm).numpy()
+    results = [np.stack(Embedder(model, kernels).stream(wave)) for model in models.values()]
+    if not all(np.array_equal(result, results[0]) for result in results):
+        raise ValueError(f"the models {list(models)} differ on {kernels} kernels")
+    return results[0]
+
+
+# Writing ------------------------------------------------------------------------------------------
+
+
+def as_float32(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32)
+
+
+def as_bytes(values: np.ndarray) -> bytes:
+    return values.astype("<f4").tobytes()
+
+
+def properties(**entries: object) -> bytes:
+    """A file for java.util.Properties."""
+    return "".join(f"{name}={value}\n" for name, value in entries.items()).encode()
+
+
+def write(files: Files, folder: pathlib.Path) -> None:
+    """Write the files below a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def define_flags() -> None:
+    """Define the command's flags; not on import, so that a test can import this file."""
+    flags.DEFINE_string("output", str(HERE), "Folder to write to, by default this file's own.")
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    files = golden_files()
+    write(files, pathlib.Path(FLAGS.output))
+    total = sum(map(len, files.values()))
+    print(f"Wrote {len(files)} files, {total:,} bytes, below {FLAGS.output}")
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,120 @@
+"""What the Java tests compare with is what `android_demo/export_golden.py` gives now."""
+
+import importlib.util
+import pathlib
+import types
+
+import numpy as np
+import pytest
+
+from a2v_tf import metadata
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.frontend import pcm_to_float
+from a2v_tf.tflite import Embedder
+
+DEMO = pathlib.Path(__file__).parents[2] / "android_demo"
+
+
+def load_script() -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location("export_golden", DEMO / "export_golden.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+export_golden = load_script()
+STATES = ("internal", "external")
+MODELS = (*STATES, "window", "log_mel")
+
+
+@pytest.fixture(scope="module")
+def fresh(pytestconfig: pytest.Config) -> dict[str, bytes]:
+    """What the script gives now; with --update this becomes what is kept."""
+    files = export_golden.golden_files()
+    if pytestconfig.getoption("--update"):
+        export_golden.write(files, DEMO)
+    return files
+
+
+def kept(name: str) -> bytes:
+    return (DEMO / name).read_bytes()
+
+
+def names(fresh: dict[str, bytes], *endings: str) -> list[str]:
+    return [name for name in fresh if name.endswith(endings)]
+
+
+def floats(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, "<f4")
+
+
+def runtime(name: str) -> bytes:
+    return kept(f"{export_golden.RUNTIME}/{name}")
+
+
+def test_no_file_is_missing_or_left_over(fresh: dict[str, bytes]) -> None:
+    folders = [DEMO / export_golden.CORE, DEMO / export_golden.RUNTIME]
+    found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert sorted(path.relative_to(DEMO).as_posix() for path in found) == sorted(fresh)
+    assert sum(path.stat().st_size for path in found) < 1_000_000
+
+
+def test_sounds_colours_and_taught_sounds_are_the_same(fresh: dict[str, bytes]) -> None:
+    exact = names(fresh, ".s16", ".properties", ".rgb", ".json", "queries.f32")
+    assert len(exact) == 14
+    for name in exact:
+        assert fresh[name] == kept(name), name
+
+
+def test_log_mel_is_the_same(fresh: dict[str, bytes]) -> None:
+    arrays = [name for name in names(fresh, ".f32") if "front_end" in name]
+    assert len(arrays) == 7
+    for name in arrays:
+        # As tests/test_frontend.py: float32 FFTs of other builds.
+        np.testing.assert_allclose(floats(fresh[name]), floats(kept(name)), atol=2e-4, err_msg=name)
+
+
+def test_neighbours_are_the_same(fresh: dict[str, bytes]) -> None:
+    (name,) = names(fresh, ".csv")
+    new, old = (
+        np.loadtxt(content.decode().splitlines(), delimiter=",")
+        for content in (fresh[name], kept(name))
+    )
+    np.testing.assert_allclose(new, old, rtol=0, atol=1e-5)
+    assert len(set(new[:, 0])) == 3  # one example, of the fourth label, never has most votes
+    assert len(set(new[:, 4])) == 4
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_are_the_same_but_for_rounding(fresh: dict[str, bytes], name: str) -> None:
+    path = f"{export_golden.RUNTIME}/{name}.tflite"
+    new, old = fresh[path], kept(path)
+    assert facts(new) == facts(old)
+    ops_of_new, ops_of_old = map(op_kinds, (new, old))
+    assert ops_of_new == ops_of_old
+
+
+def facts(content: bytes) -> dict[str, object]:
+    return {key: value for key, value in metadata.facts(content).items() if key != "made_with"}
+
+
+def op_kinds(content: bytes) -> list[list[str]]:
+    model = fb.read(content)
+    return [[fb.kind(model, op) for op in graph.operators] for graph in model.subgraphs]
+
+
+@pytest.mark.parametrize("kernels", export_golden.KERNELS)
+@pytest.mark.parametrize("state", STATES)
+def test_embeddings_are_those_of_the_models(
+    fresh: dict[str, bytes], kernels: str, state: str
+) -> None:
+    """Of the kept ones and, with another TensorFlow's calibration, of those made now."""
+    wave = pcm_to_float(np.frombuffer(runtime("pcm.s16"), "<i2")).numpy()
+    expected = floats(runtime(f"embeddings_{kernels}.f32")).reshape(export_golden.HOPS, -1)
+    step = np.diff(np.unique(expected)).min()
+    assert len(np.unique(expected)) > 100
+    for content in (runtime(f"{state}.tflite"), fresh[f"{export_golden.RUNTIME}/{state}.tflite"]):
+        got = np.stack(Embedder(content, kernels).stream(wave))
+        # On another processor the float front end may round otherwise.
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2.5 * step)
+        assert np.mean(got == expected) > 0.99
