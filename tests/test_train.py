@@ -84,6 +84,7 @@ def test_leaves_a_model_directory(straight_run):
     assert checkpoints == ["round_000002.weights.h5", "round_000003.weights.h5"]
 
 
+@pytest.mark.slow
 def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path):
     """And where the task draws slices at random, and labelled data is probed on the way."""
     labels = tmp_path / "labels.csv"
@@ -109,6 +110,7 @@ def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path)
     assert len(probes.splitlines()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_the_command_under_jax(recordings, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")

@@ -361,6 +361,7 @@ def test_cbow_trains_and_resumes(trained, corpus):
     assert model.input_shape == (None, 2, 32, 29)
 
 
+@pytest.mark.slow
 def test_another_task_trains(corpus, tmp_path):
     flags = [f"--data=spectrogram:{corpus}", f"--model_dir={tmp_path}", *QUICK]
     run_command("a2v_train", *flags, "--steps=2", "--task=temporal_gap", "--gain_db=3")

@@ -104,7 +104,14 @@ def learns_and_streams(tmp_path, *, resumed: bool, **changes: Any) -> None:
     keras.backend.clear_session()
 
 
-@pytest.mark.parametrize("task", TASKS)
+# multi_head learns these three at once.
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, marks=pytest.mark.slow) if task in multi_head.DEFAULT else task
+        for task in TASKS
+    ],
+)
 def test_small(task, tmp_path):
     """`tests/test_train.py` has the resumed runs that are fast."""
     learns_and_streams(tmp_path, task=task, resumed=False, **pace(task))
