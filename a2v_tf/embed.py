@@ -136,7 +136,7 @@ def _keras_stream(model_dir: str, hop_ms: float | None) -> EmbedClip:
     encoder, step_frames, frames = load_stream_encoder(model_dir)
     hop = step_frames * FRONT_END.hop_length
     _check_hop(hop_ms, hop, model_dir)
-    before = FRONT_END.window_length - FRONT_END.hop_length
+    before = FRONT_END.overlap
     # What came more than two windows ago changes nothing: so a long clip goes in blocks.
     history = 2 * frames // step_frames
 

@@ -1,10 +1,12 @@
 """Files that are there whole or not at all, and the folder for what can be made again."""
 
 import contextlib
+import json
 import os
 import pathlib
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -24,6 +26,17 @@ def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(path: pathlib.Path | str, content: Any) -> None:
+    """Write a JSON file whole or not at all.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    text = json.dumps(content, indent=2)
+    with whole_file(path) as partial:
+        partial.write_text(text + "\n")
 
 
 def cache_dir() -> pathlib.Path:

@@ -33,6 +33,11 @@ class FrontEnd:
         return self.mel_bins
 
     @property
+    def overlap(self) -> int:
+        """Samples that two neighbouring frames share: what a stream carries from step to step."""
+        return self.window_length - self.hop_length
+
+    @property
     def period(self) -> float:
         """Seconds from one frame to the next."""
         return self.hop_length / self.sample_rate

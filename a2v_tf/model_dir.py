@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import pathlib
 import platform
+import shutil
 import subprocess
 from typing import Any
 
@@ -12,7 +13,7 @@ import keras
 from a2v_tf import __version__
 from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
-from a2v_tf.files import whole_file
+from a2v_tf.files import write_json
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models import heads  # noqa: F401 (registers layers that models are saved with)
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_stream_encoder
@@ -27,9 +28,7 @@ PROBES = "probes.csv"  # accuracies on labelled data while training, if --probe 
 
 def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:
     """Write `config.json`: `config` plus the versions and revision that made it."""
-    text = json.dumps({**config, "made_with": _provenance()}, indent=2)
-    with whole_file(model_dir / CONFIG) as partial:
-        partial.write_text(text + "\n")
+    write_json(model_dir / CONFIG, {**config, "made_with": _provenance()})
 
 
 def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:
@@ -45,6 +44,22 @@ def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:
         return json.loads(path.read_text())
     except ValueError as error:
         raise A2vError(f"{path} is not valid JSON: {error}") from error
+
+
+def copy_model_dir(model_dir: pathlib.Path | str, directory: pathlib.Path) -> None:
+    """Copy what exporting needs into a new directory, so that it keeps nothing in the original.
+
+    Raises:
+      A2vError: there is no model to copy.
+    """
+    read_config(model_dir)
+    directory.mkdir(parents=True)
+    for name in (CONFIG, ENCODER):
+        source = pathlib.Path(model_dir) / name
+        try:
+            shutil.copy(source, directory / name)
+        except OSError as error:
+            raise A2vError(f"cannot read {source}: {error.strerror}") from error
 
 
 def front_end_of(model_dir: pathlib.Path | str) -> FrontEnd | BandLevels:

@@ -13,7 +13,6 @@ from a2v_tf.evaluation.neighbours import NEIGHBOURS
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.tflite import Embedder
 
-_CARRIED = FRONT_END.window_length - FRONT_END.hop_length
 _EVERY = 5_120  # samples: an example every 320 ms, whatever the hop, else one clip has every vote
 
 
@@ -102,6 +101,7 @@ def _embed_clip(embedder: Embedder, pcm: np.ndarray) -> list[np.ndarray]:
     steps = -(-len(pcm) // hop)
     embedder.reset()
     embeddings = embedder.stream(np.pad(pcm, (steps * hop - len(pcm), 0)))
-    first = min(-(-(embedder.span - _CARRIED) // hop), steps) - 1  # the first of a whole window
+    heard = embedder.span - FRONT_END.overlap  # by the first of a whole window
+    first = min(-(-heard // hop), steps) - 1
     every = max(1, _EVERY // hop)
     return embeddings[first:][::-every][::-1]

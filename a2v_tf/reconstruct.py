@@ -265,7 +265,7 @@ def _mark_slices(axes: Axes, result: Reconstruction) -> None:
 
 def _seconds(result: Reconstruction, first: int, end: int) -> tuple[float, float]:
     """Where the frames from `first` to before `end` stand: each in the middle of its window."""
-    margin = (FRONT_END.window_length - FRONT_END.hop_length) / 2
+    margin = FRONT_END.overlap / 2
     samples = FRONT_END.hop_length * np.array([first, end]) + margin
     first_second, end_second = result.start + samples / FRONT_END.sample_rate
     return first_second, end_second

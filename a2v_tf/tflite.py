@@ -172,7 +172,7 @@ class Embedder:
             from a2v_tf.frontend import FRONT_END  # needs TensorFlow, which files on PCM do not
 
             samples = FRONT_END.samples(self.input_shape[0])
-            self._carried = FRONT_END.window_length - FRONT_END.hop_length if self.streaming else 0
+            self._carried = FRONT_END.overlap if self.streaming else 0
         self.hop = samples - self._carried if self.streaming else None
         self.window = None if self.streaming else samples
         said = self.facts.get("window_ms", _USUAL_WINDOW_MS)

@@ -31,8 +31,7 @@ HERE = pathlib.Path(__file__).parent
 CORE = "core/src/test/resources/golden"
 RUNTIME = "runtime/src/test/resources/golden"
 KERNELS = ("xnnpack", "builtin")
-# The front end of a stream starts as after that much silence.
-HISTORY = FRONT_END.window_length - FRONT_END.hop_length
+HISTORY = FRONT_END.overlap  # the front end of a stream starts as after that much silence
 SOUND_SAMPLES = 4_877  # 30 frames, and 77 samples that complete none
 # The small encoder's layers, half as wide: the same ops in a smaller file.
 ENCODER = EncoderConfig(channels=(4, 8, 16, 32, 64), embedding_dim=128)

@@ -8,9 +8,7 @@ encoder and with each of them, and prints a linear probe's accuracy, the similar
 their embeddings with the float ones, also on the same audio made fainter and louder, and the bytes.
 """
 
-import json
 import pathlib
-import platform
 import tempfile
 from typing import Any
 
@@ -22,9 +20,11 @@ from a2v_tf.errors import run_app
 from a2v_tf.evaluation.embeddings import embed_task, keras_embedder, tflite_embedder
 from a2v_tf.evaluation.heads import linear
 from a2v_tf.evaluation.neighbours import knn_clips
+from a2v_tf.export.benchmark_run import machine, machine_line
 from a2v_tf.export.build import export_file
 from a2v_tf.export.quantize import RANGES
-from a2v_tf.model_dir import load_encoder, read_config
+from a2v_tf.files import write_json
+from a2v_tf.model_dir import copy_model_dir, load_encoder, read_config
 from a2v_tf.text import align
 
 FLAGS = flags.FLAGS
@@ -84,18 +84,16 @@ def main(argv: list[str]) -> None:
                     similar = _cosines(same[name].values, same[FLOAT].values)
                     rows[name].setdefault(f"cosine {gain:+d} dB", []).append(similar)
     _finish(rows)
-    print(f"{platform.machine()}, {model_dir}, {FLAGS.downstream}")
+    print(f"{machine_line(machine())}; {model_dir}, {FLAGS.downstream}")
     print(_table(rows))
     if FLAGS.output:
-        pathlib.Path(FLAGS.output).write_text(json.dumps(rows, indent=2) + "\n")
+        write_json(FLAGS.output, rows)
 
 
 def _export(model_dir: pathlib.Path, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Window files on log-mel, by name; the model directory itself is left as it is."""
     copy = folder / "model"
-    copy.mkdir()
-    for name in ("config.json", "encoder.keras"):
-        (copy / name).write_bytes((model_dir / name).read_bytes())
+    copy_model_dir(model_dir, copy)
     ways: dict[str, dict[str, Any]] = {f"int8 {name}": {"ranges": name} for name in RANGES}
     ways["int16"] = {"activations": "int16"}
     files = {}

@@ -20,7 +20,6 @@ Time: about 3 minutes for the small encoder, 10 for all three, on 2 cores.
 
 import dataclasses
 import pathlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -30,13 +29,13 @@ import keras
 import numpy as np
 from absl import flags
 
-from a2v_tf.errors import A2vError, run_app
+from a2v_tf.errors import run_app
 from a2v_tf.export.benchmark import write
 from a2v_tf.export.benchmark_models import Case
 from a2v_tf.export.benchmark_run import STEPS, machine, machine_line, measure
 from a2v_tf.export.build import export_file
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.model_dir import CONFIG, ENCODER, read_config, write_config
+from a2v_tf.model_dir import ENCODER, copy_model_dir, read_config, write_config
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
 from a2v_tf.slicing import Slicing
 from a2v_tf.tflite import KERNELS
@@ -104,18 +103,6 @@ def random_model_dir(encoder: str, directory: pathlib.Path) -> None:
     config = {"encoder": encoder, "frames": frames, "bins": FRONT_END.mel_bins, "data": None}
     config |= {"input_mean": stats.mean, "input_variance": stats.variance}
     write_config(directory, {**config, "front_end": vars(FRONT_END)})
-
-
-def copy_model_dir(source: pathlib.Path, directory: pathlib.Path) -> str:
-    """Copy what exporting needs, so that it keeps nothing in the original; returns the encoder."""
-    encoder = read_config(source)["encoder"]
-    directory.mkdir(parents=True)
-    for file in (CONFIG, ENCODER):
-        try:
-            shutil.copy(source / file, directory / file)
-        except OSError as error:
-            raise A2vError(f"--model_dir: cannot read {source / file}: {error.strerror}") from error
-    return encoder
 
 
 def calibration_slices(frames: int) -> np.ndarray:
@@ -265,7 +252,8 @@ def main(argv: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         work, cases, encoders = pathlib.Path(name), [], list(FLAGS.encoders)
         if FLAGS.model_dir:
-            encoders = [copy_model_dir(pathlib.Path(FLAGS.model_dir), work / "model")]
+            copy_model_dir(FLAGS.model_dir, work / "model")
+            encoders = [read_config(work / "model")["encoder"]]
             cases += export_all(encoders[0], work / "model", hops)
         else:
             for encoder in encoders:

@@ -9,7 +9,6 @@ counts all threads, memory is how much the process grows when it opens and runs 
 With --adb they run on the phone that is connected, in TFLite's own benchmark tool.
 """
 
-import json
 import pathlib
 from collections import defaultdict
 from typing import Any
@@ -20,7 +19,7 @@ from a2v_tf.errors import A2vError, run_app
 from a2v_tf.export import benchmark_phone
 from a2v_tf.export.benchmark_models import PEERS, SAMPLE_RATE, Case
 from a2v_tf.export.benchmark_run import ROUNDS, STEPS, machine, machine_line, measure
-from a2v_tf.files import whole_file
+from a2v_tf.files import write_json
 from a2v_tf.text import align
 from a2v_tf.tflite import KERNELS
 
@@ -200,8 +199,7 @@ def write(content: dict[str, Any], path: str | pathlib.Path) -> None:
       A2vError: the file cannot be written.
     """
     try:
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(content, indent=2) + "\n")
+        write_json(path, content)
     except OSError as error:
         raise A2vError(f"cannot write --output={str(path)!r}: {error.strerror}") from error
 

@@ -98,15 +98,11 @@ def _one_op(graph: fb.Graph, op: fb.Op, shapes: dict[int, tuple[int, ...]]) -> b
     again = alone.copy_op(op, [mapping[i] for i in inputs], [mapping[i] for i in outputs])
     alone.model.operatorCodes.append(graph.model.operatorCodes[op.opcodeIndex])
     again.opcodeIndex = 0
-    computed = [i for i in dict.fromkeys(inputs) if i >= 0 and not _is_constant(graph, i)]
+    given = [i for i in dict.fromkeys(inputs) if i >= 0]
+    computed = [i for i in given if not fb.is_constant(graph.model, graph.tensor(i))]
     alone.subgraph.inputs = [mapping[i] for i in computed]
     alone.subgraph.outputs = [mapping[i] for i in outputs]
     return fb.write(alone.model)
-
-
-def _is_constant(graph: fb.Graph, index: int) -> bool:
-    data = graph.model.buffers[graph.tensor(index).buffer].data
-    return data is not None and len(data) > 0
 
 
 def smallest_model() -> bytes:

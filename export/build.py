@@ -25,7 +25,6 @@ STATES = ("internal", "external")
 INPUTS = ("pcm", "log_mel")
 CALIBRATION_SLICES = 256
 _CHECKED_HOPS, _CHECKED_FRAMES = 8, 256  # whichever is longer
-_CARRIED_SAMPLES = FRONT_END.window_length - FRONT_END.hop_length  # what two steps share
 
 
 def export_file(
@@ -137,7 +136,7 @@ def export_file(
         "multiply_accumulates_per_second": (
             {part: round(count / seconds) for part, count in per_call.items()} if seconds else None
         ),
-        **_check_content(content, window, mode, input, quantize, hop, _levels(config, front_end)),
+        **_check_content(content, window, facts, hop, _levels(config, front_end)),
     }
     try:
         with whole_file(output) as partial:
@@ -166,7 +165,7 @@ def build_form(
         return _with_front_end(window, 0)
     model = streaming.to_streaming(window, hop_frames)
     if input == "pcm":
-        model = _with_front_end(model, _CARRIED_SAMPLES)
+        model = _with_front_end(model, FRONT_END.overlap)
     return streaming.with_internal_state(model) if state == "internal" else model
 
 
@@ -266,44 +265,42 @@ def _check_output(output: pathlib.Path) -> None:
 def _check_content(
     content: bytes,
     window: fb.Model,
-    mode: str,
-    input: str,
-    quantized: bool,
+    facts: dict[str, Any],
     hop: int,
     levels: InputStats | None,
 ) -> dict[str, Any]:
+    """Check what was built against what it is to be, `facts`; a hop is in frames."""
     model = fb.read(content)
-    facts = check.check_file(model, quantized=quantized)
-    if facts["weights_and_scales"] != check.fingerprint(window):
+    found = check.check_file(model, quantized=facts["quantized"])
+    if found["weights_and_scales"] != facts["weights_and_scales"]:
         raise A2vError("the file's weights or scales differ from the encoder's: this is a bug")
     embedding = fb.names(fb.signature(model, "embed").outputs)["embedding"]
     return {
         "window_frames": streaming.frames_of(window),
         "embedding_dim": fb.shape(model.subgraphs[0].tensors[embedding])[-1],
-        **facts,
-        "exactness": _exactness(content, window, mode, input, quantized, hop, levels),
+        **found,
+        "exactness": _exactness(content, window, facts, hop, levels),
     }
 
 
 def _exactness(
     content: bytes,
     window: fb.Model,
-    mode: str,
-    input: str,
-    quantized: bool,
+    facts: dict[str, Any],
     hop: int,
     levels: InputStats | None,
 ) -> dict[str, Any] | None:
     """Compare with the offline form; None for a window model of an encoder that cannot stream."""
     steps = max(_CHECKED_HOPS, _CHECKED_FRAMES // hop)
-    if mode == "window":
+    if facts["mode"] == "window":
         steps, remainder = divmod(streaming.frames_of(window), hop)
         if remainder:
             return None
     try:
-        offline = fb.write(build_offline(window, steps, input=input, hop_frames=hop))
+        offline = fb.write(build_offline(window, steps, input=facts["input"], hop_frames=hop))
     except A2vError:
         return None
+    quantized = facts["quantized"]
     return check.check_exactness(content, offline, steps, quantized=quantized, levels=levels)
 
 

@@ -136,7 +136,7 @@ def encoder_ops(graph: fb.Graph) -> list[fb.Op]:
 
 def _computed_input(graph: fb.Graph, op: fb.Op) -> int:
     """The last input that is computed: of a CONCATENATION, what follows the state."""
-    computed = [int(i) for i in op.inputs if fb.constant(graph.model, graph.tensor(i)) is None]
+    computed = [int(i) for i in op.inputs if not fb.is_constant(graph.model, graph.tensor(i))]
     return computed[-1]
 
 
@@ -296,9 +296,9 @@ def check_exactness(
 
 def _signal_for(shape: np.ndarray, kind: str) -> np.ndarray:
     """The test signal as what `embed` of this kind takes; PCM starts with the carried silence."""
-    carried = FRONT_END.window_length - FRONT_END.hop_length
     samples = int(shape[1]) if kind == "pcm" else FRONT_END.samples(int(shape[1]))
-    heard = np.concatenate([np.zeros(carried, np.float32), probe_signal(samples - carried)])
+    silence = np.zeros(FRONT_END.overlap, np.float32)
+    heard = np.concatenate([silence, probe_signal(samples - len(silence))])
     return heard if kind == "pcm" else log_mel(heard).numpy()
 
 
@@ -307,7 +307,7 @@ def _embeddings(embedder: Embedder, values: np.ndarray, steps: int) -> np.ndarra
     if not embedder.streaming:
         return embedder.embed(values)[None]
     if embedder.input == "pcm":
-        values = values[FRONT_END.window_length - FRONT_END.hop_length :]
+        values = values[FRONT_END.overlap :]
     embedder.reset()
     return np.stack([embedder.embed(chunk) for chunk in np.split(values, steps)])
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.export.quantize import AS_THE_CONVERTER, Quantization, with_ranges
+from a2v_tf.export.quantize import DEFAULT, Quantization, with_ranges
 from a2v_tf.files import whole_file
 from a2v_tf.model_dir import ENCODER, load_encoder
 from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder, fold_batch_norm
@@ -40,7 +40,7 @@ Slices = np.ndarray  # float32 [n, N, F], log-mel
 def window_model(
     encoder: keras.Model,
     calibration: Slices | None,
-    how: Quantization = AS_THE_CONVERTER,
+    how: Quantization = DEFAULT,
 ) -> fb.Model:
     """Convert the encoder: `embed(log_mel f32 [1, N, F]) -> embedding f32 [1, d]`.
 
@@ -162,7 +162,7 @@ def model_of(
     model_dir: pathlib.Path,
     calibration: Callable[[], Slices] | None,
     settings: dict,
-    how: Quantization = AS_THE_CONVERTER,
+    how: Quantization = DEFAULT,
 ) -> fb.Model:
     """The window model of a model directory; the int8 one is converted once and kept there.
 

@@ -9,7 +9,6 @@ The file is checked before it is written: its ops, types and scales, and that it
 encoder computes offline.
 """
 
-import json
 import pathlib
 import textwrap
 from typing import Any
@@ -19,6 +18,7 @@ from absl import flags
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.export.build import CALIBRATION_SLICES, INPUTS, MODES, STATES, export_file
 from a2v_tf.export.quantize import ACTIVATIONS, RANGES, Quantization
+from a2v_tf.files import write_json
 
 FLAGS = flags.FLAGS
 
@@ -150,7 +150,7 @@ def write_summary(summary: dict[str, Any], path: pathlib.Path) -> None:
       A2vError: the file cannot be written.
     """
     try:
-        path.write_text(json.dumps(summary, indent=2) + "\n")
+        write_json(path, summary)
     except OSError as error:
         raise A2vError(f"cannot write --summary={str(path)!r}: {error.strerror}") from error
 

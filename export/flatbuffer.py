@@ -120,12 +120,17 @@ def kind(model: Model, op: Op) -> str:
     return f"CUSTOM:{text(code.customCode)}" if name == "CUSTOM" else name
 
 
+def is_constant(model: Model, tensor: Tensor) -> bool:
+    """Whether the file holds the values of a tensor."""
+    data = model.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
+
+
 def constant(model: Model, tensor: Tensor) -> np.ndarray | None:
     """Value of a constant tensor, None for one that is computed."""
-    data = model.buffers[tensor.buffer].data
-    if data is None or len(data) == 0:
+    if not is_constant(model, tensor):
         return None
-    content = np.asarray(data, np.uint8).tobytes()
+    content = np.asarray(model.buffers[tensor.buffer].data, np.uint8).tobytes()
     return np.frombuffer(content, _DTYPES[tensor.type]).reshape(shape(tensor))
 
 

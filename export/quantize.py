@@ -82,7 +82,7 @@ class Quantization:
     loudest: Range | None = None
 
 
-AS_THE_CONVERTER = Quantization()
+DEFAULT = Quantization()
 
 
 def scale_of(values: Range) -> tuple[float, int]:
@@ -114,7 +114,7 @@ def with_ranges(
     Returns:
       The int8 model, changed in place.
     """
-    histograms = _histograms(real, values)
+    histograms = _histograms(real, values, counted=choice != "min_max")
     choose = RANGES[choice]
     graph, floats = fb.single_graph(quantized), fb.single_graph(real)
     of_float = iter(floats.subgraph.operators)
@@ -153,8 +153,11 @@ def _round_bias(graph: fb.Graph, op: fb.Op, floats: fb.Graph, twin: fb.Op) -> No
     op.inputs[2] = bias
 
 
-def _histograms(real: fb.Model, values: np.ndarray) -> dict[int, Histogram]:
-    """How often each tensor of a float model takes which values, by its index."""
+def _histograms(real: fb.Model, values: np.ndarray, *, counted: bool) -> dict[int, Histogram]:
+    """How often each tensor of a float model takes which values, by its index.
+
+    Not counted, only the ends mean something, and the model runs once less over the values.
+    """
     graph = fb.single_graph(real).subgraph
     wanted = [int(graph.inputs[0]), *(int(op.outputs[0]) for op in graph.operators)]
     limits = dict.fromkeys(wanted, (math.inf, -math.inf))
@@ -166,7 +169,7 @@ def _histograms(real: fb.Model, values: np.ndarray) -> dict[int, Histogram]:
     edges = {}
     for index, (low, high) in limits.items():
         edges[index] = np.linspace(low, max(high, low + 1e-9), _BINS + 1)
-    for activations in _activations(real, values, wanted):
+    for activations in _activations(real, values, wanted) if counted else ():
         for index, value in activations.items():
             counts[index] += np.histogram(value, edges[index])[0]
     return {index: (counts[index], edges[index]) for index in wanted}

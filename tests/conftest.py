@@ -2,11 +2,13 @@
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import io
 import os
 import pathlib
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from unittest import mock
 
@@ -84,6 +86,16 @@ def run_here(name: str, arguments: list[str]) -> subprocess.CompletedProcess[str
     finally:
         logging.set_verbosity(verbosity)
     return subprocess.CompletedProcess(arguments, code or 0, out.getvalue(), err.getvalue())
+
+
+def load_script(path: pathlib.Path) -> types.ModuleType:
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    # While it is loaded, dataclasses look for it under its name; absl, later, for its docstring.
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @contextlib.contextmanager

@@ -1,10 +1,11 @@
 """Files that are there whole or not at all."""
 
+import json
 import pathlib
 
 import pytest
 
-from a2v_tf.files import cache_dir, whole_file
+from a2v_tf.files import cache_dir, whole_file, write_json
 
 
 def test_a_whole_file_takes_the_place_of_the_old_one_and_nothing_else_stays(tmp_path):
@@ -36,3 +37,13 @@ def test_the_environment_moves_the_cache(monkeypatch):
     assert cache_dir() == pathlib.Path("/somewhere/a2v_tf")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_dir() == pathlib.Path.home() / ".cache" / "a2v_tf"
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "config.json"
+    write_json(path, {"a": [1, None]})
+    assert json.loads(path.read_text()) == {"a": [1, None]}
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert path.read_text() == '{\n  "a": [\n    1,\n    null\n  ]\n}\n'
+    assert [p.name for p in tmp_path.iterdir()] == ["config.json"]

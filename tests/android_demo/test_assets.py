@@ -1,6 +1,5 @@
 """`android_demo/export_assets.py`: what goes into the app beside its code."""
 
-import importlib.util
 import json
 import pathlib
 import subprocess
@@ -11,6 +10,8 @@ import pytest
 import soundfile
 import tensorflow as tf
 
+from tests.conftest import load_script
+
 DEMO = pathlib.Path(__file__).parents[2] / "android_demo"
 SCRIPT = DEMO / "export_assets.py"
 GOLDEN = DEMO / "runtime" / "src" / "test" / "resources" / "golden"
@@ -19,10 +20,7 @@ DIM = 128
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("export_assets", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """What the Java tests compare with is what `android_demo/export_golden.py` gives now."""
 
-import importlib.util
 import pathlib
-import types
 
 import numpy as np
 import pytest
@@ -11,18 +9,12 @@ from a2v_tf import metadata
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.frontend import pcm_to_float
 from a2v_tf.tflite import Embedder
+from tests.conftest import load_script
 
 DEMO = pathlib.Path(__file__).parents[2] / "android_demo"
 
 
-def load_script() -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location("export_golden", DEMO / "export_golden.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
-
-
-export_golden = load_script()
+export_golden = load_script(DEMO / "export_golden.py")
 STATES = ("internal", "external")
 MODELS = (*STATES, "window", "log_mel")
 

@@ -1,6 +1,5 @@
 """The grid: what it plans, what it skips, and that it goes on past a failure."""
 
-import importlib.util
 import json
 import pathlib
 import sys
@@ -11,20 +10,16 @@ import soundfile
 
 from a2v_tf.data import demo
 from a2v_tf.evaluation.paper import DATASETS
-from tests.conftest import forgotten_flags
+from tests.conftest import forgotten_flags, load_script
 from tests.reporting.results_files import row
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks/reproduce_tables.py"
 
 
 @pytest.fixture
-def grid(monkeypatch):
+def grid():
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("reproduce_tables", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "reproduce_tables", module)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture

@@ -1,29 +1,24 @@
 """`benchmarks/streaming.py`: what it exports, compares and prints."""
 
-import importlib.util
 import json
 import pathlib
 import re
 import sys
 
 import pytest
-from absl import flags
 
 from a2v_tf.export.benchmark_models import PEERS, Case
 from a2v_tf.export.benchmark_run import measure
+from tests.conftest import forgotten_flags, load_script
 from tests.export.benchmark_files import write_file
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks/streaming.py"
 
 
 @pytest.fixture
-def streaming(monkeypatch):
+def streaming():
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("streaming", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "streaming", module)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture
@@ -31,14 +26,9 @@ def run(streaming, monkeypatch):
     """Run the script in this process; returns its exit code."""
 
     def start(*options):
-        known = set(flags.FLAGS)
         monkeypatch.setattr(sys, "argv", ["streaming", *map(str, options)])
-        try:
-            with pytest.raises(SystemExit) as exit:
-                streaming.run()
-        finally:
-            flags.FLAGS.remove_flag_values(set(flags.FLAGS) - known)
-            flags.FLAGS.unparse_flags()
+        with forgotten_flags(), pytest.raises(SystemExit) as exit:
+            streaming.run()
         return exit.value.code or 0
 
     return start

@@ -1,6 +1,5 @@
 """The front end's graph: the numbers of the definition, whatever the frames and the kernels."""
 
-import importlib.util
 import pathlib
 import re
 from collections import Counter
@@ -14,6 +13,7 @@ from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export import front_end
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float, window_and_mel
 from a2v_tf.tflite import KERNELS, make_interpreter
+from tests.conftest import load_script
 from tests.export.signals import SIGNALS
 from tests.test_frontend import GOLDEN_FILE, golden_signals, reference_log_mel
 
@@ -154,10 +154,7 @@ def test_what_it_costs() -> None:
 
 
 def test_benchmark_prints_both_tables() -> None:
-    script = pathlib.Path(__file__).parents[2] / "benchmarks/front_end.py"
-    spec = importlib.util.spec_from_file_location("benchmark_of_front_end", script)
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
+    benchmark = load_script(pathlib.Path(__file__).parents[2] / "benchmarks/front_end.py")
     number = r"[\d,.]+ \[[\d,.]+ - [\d,.]+\]"
     times = benchmark.times_table([1], "xnnpack", 2).splitlines()
     assert re.fullmatch(rf"1 +{number} +{number} +{number}", times[1])
