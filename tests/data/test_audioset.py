@@ -1,18 +1,29 @@
 import csv
+import dataclasses
+import json
 import pathlib
+import random
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import types
 
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
+from a2v_tf.data.builders import __main__ as command
+from a2v_tf.data.builders import base, shards
 from a2v_tf.data.builders.audioset import audioset
 from a2v_tf.data.labelled import open_labelled
 from a2v_tf.data.sources import open_source
+from a2v_tf.errors import A2vError
+from tests.conftest import forgotten_flags
 
 CLASSES = [(index, f"/m/{index:05d}", f"Class {index}, or so") for index in range(527)]
 
@@ -24,6 +35,7 @@ SEGMENTS = {
         ("Ycccccccccc", 30.5, 40.5, "/m/00000"),
         ("missing0000", 30.0, 40.0, "/m/00000"),
         ("corrupt0000", 30.0, 40.0, "/m/00000"),
+        ("tooshort000", 30.0, 40.0, "/m/00000"),
     ],
     "eval": [
         ("dddddddddd_", 30.0, 40.0, "/m/00004"),
@@ -40,6 +52,7 @@ FILES = {
     "dddddddddd__30_40.wav": (1.0, 16_000),
     "eeeeeeeeee0.wav": (4.0, 16_000),  # the whole video
     "Yffffffffff0_1.0.wav": (4.0, 16_000),  # begins at the segment, and is too long
+    "tooshort000.wav": (11.0, 16_000),  # a whole video that ends before the segment
 }
 
 
@@ -86,7 +99,13 @@ def built(tmp_path_factory) -> pathlib.Path:
     data_dir = tmp_path_factory.mktemp("data")
     run = _command(f"--manual_dir={manual}", f"--data_dir={data_dir}")
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines()[-1].endswith("1.0.0: balanced 3, eval 3 clips")
+    *table, last = run.stdout.splitlines()[-4:]
+    assert [line.split() for line in table] == [
+        ["clips", "used", "missing", "too", "short", "corrupt"],
+        ["balanced", "3", "1", "1", "1"],
+        ["eval", "3", "0", "0", "0"],
+    ]
+    assert last.endswith("1.0.0: balanced 3, eval 3 clips")
     return data_dir
 
 
@@ -131,7 +150,10 @@ def test_labels_and_metadata_survive(built):
 def test_missing_and_corrupt_clips_are_listed(built):
     with next(built.glob("audioset/*/not_used_balanced.csv")).open() as file:
         rows = {row["ytid"]: row for row in csv.DictReader(file)}
-    assert set(rows) == {"missing0000", "corrupt0000"}
+    assert set(rows) == {"missing0000", "corrupt0000", "tooshort000"}
+    assert rows["tooshort000"]["reason"] == (
+        "tooshort000.wav is too short: lasts 11.00 s, but its segment starts at 30 s"
+    )
     assert rows["missing0000"]["reason"] == "not found"
     assert rows["missing0000"]["start_seconds"] == "30"
     assert rows["corrupt0000"]["reason"].startswith("corrupt0000.wav ")
@@ -198,3 +220,246 @@ def test_find_clip(tmp_path, prefix, ending):
     clips = audioset.find_clips(epath.Path(tmp_path))
     found = audioset.find_clip(clips, segment)
     assert pathlib.Path(found).name == f"{prefix}{segment.ytid}{ending}.WAV"
+
+
+# Shard by shard ----------------------------------------------------------------------------------
+
+SHARDS = 5  # of a split: some have no clip that can be used
+
+
+@pytest.fixture
+def manual(tmp_path) -> pathlib.Path:
+    return _make(tmp_path / "manual")
+
+
+def _build(manual: pathlib.Path, data_dir: pathlib.Path, **config) -> tfds.core.DatasetBuilder:
+    builder = audioset.Audioset(data_dir=data_dir)
+    config = {"num_shards": SHARDS, "manual_dir": manual, **config}
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**config))
+    return builder
+
+
+def _read(builder: tfds.core.DatasetBuilder) -> set[str]:
+    """All examples, as they compare."""
+    return {
+        json.dumps([split, {k: np.asarray(v).tolist() for k, v in example.items()}], default=str)
+        for split in builder.info.splits
+        for example in tfds.as_numpy(builder.as_dataset(split=split))
+    }
+
+
+def _shard_files(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of each shard, by name."""
+    stats = [(path.name, path.stat()) for path in folder.rglob("*.tfrecord-*")]
+    return {name: (x.st_ino, x.st_mtime_ns) for name, x in stats}
+
+
+def _command_here(*flags: str, monkeypatch, capsys) -> tuple[int, str]:
+    """Run the command in this process: its exit code and what it says."""
+    monkeypatch.setattr(sys, "argv", ["builders", *flags])
+    with forgotten_flags(), pytest.raises(SystemExit) as exit:
+        command.run()
+    return exit.value.code or 0, "".join(capsys.readouterr())
+
+
+def test_the_number_of_shards_changes_no_example(manual, built, tmp_path):
+    builder = _build(manual, tmp_path / "data")
+    assert {split: x.num_shards for split, x in builder.info.splits.items()} == {
+        "balanced": SHARDS,
+        "eval": SHARDS,
+    }
+    assert 0 in builder.info.splits["balanced"].shard_lengths
+    again = tfds.builder("audioset", data_dir=tmp_path / "data")
+    assert len(_read(again)) == 6
+    assert _read(again) == _read(tfds.builder("audioset", data_dir=built))
+    assert not list((tmp_path / "data").rglob("*unfinished*"))
+    assert not list((tmp_path / "data").rglob("*.json.*"))
+
+
+def test_shards_are_the_same_whatever_the_order_and_take_every_clip_once():
+    clips = [audioset.Clip(f"video{i}", 0.0, 10.0, [i], None) for i in range(2_345)]
+    parts = audioset._in_shards(clips, None)
+    assert [len(part) for part in parts] == [781, 782, 782]
+    assert sorted(clip.labels[0] for part in parts for clip in part) == list(range(2_345))
+    again = list(clips)
+    random.Random(0).shuffle(again)
+    assert audioset._in_shards(again, None) == parts
+    found = [[dataclasses.replace(clip, path="x.wav") for clip in part] for part in parts]
+    assert audioset._identity(found) == audioset._identity(parts)
+    found[1][5] = dataclasses.replace(found[1][5], labels=[0, 1])
+    changed = zip(audioset._identity(found), audioset._identity(parts), strict=True)
+    assert [a == b for a, b in changed] == [True, False, True]
+
+
+def test_a_restart_makes_only_what_is_not_there(manual, tmp_path, monkeypatch):
+    load, decoded = audioset._load, []
+
+    def failing(clip):
+        decoded.append(clip.key)
+        if clip.ytid == failing.at:
+            raise OSError("the disk is gone")
+        return load(clip)
+
+    monkeypatch.setattr(audioset, "_load", failing)
+    failing.at = "eeeeeeeeee0"
+    with pytest.raises(OSError, match="the disk is gone"):
+        _build(manual, tmp_path / "data")
+    assert tfds.builder("audioset", data_dir=tmp_path / "data").is_prepared() is False
+    before = _shard_files(tmp_path / "data")
+    assert SHARDS <= len(before) < 2 * SHARDS  # eval comes last
+    first, failing.at = set(decoded), None
+    decoded.clear()
+    builder = _build(manual, tmp_path / "data")
+    after = _shard_files(tmp_path / "data")
+    assert before.items() <= after.items()
+    assert not (set(decoded) & first) - {"eeeeeeeeee0_1"}
+    assert len(decoded) == len(set(decoded))
+    assert _read(builder) == _read(_build(manual, tmp_path / "at_once"))
+    assert base.count_unused(builder.data_path, "balanced") == dict.fromkeys(base.KINDS, 1)
+    # Nothing is done again to a finished data set.
+    decoded.clear()
+    _build(manual, tmp_path / "data")
+    assert not decoded
+    assert _shard_files(tmp_path / "data") == after
+
+
+def test_a_kill_costs_no_finished_shard(manual, tmp_path):
+    script = f"""
+import os, signal, tensorflow_datasets as tfds
+from a2v_tf.data.builders.audioset import audioset
+load = audioset._load
+def fatal(clip):
+    if clip.ytid == "dddddddddd_":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return load(clip)
+audioset._load = fatal
+config = tfds.download.DownloadConfig(manual_dir={str(manual)!r}, num_shards={SHARDS})
+audioset.Audioset(data_dir={str(tmp_path / "data")!r}).download_and_prepare(download_config=config)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    before = _shard_files(tmp_path / "data")
+    assert SHARDS <= len(before) < 2 * SHARDS
+    builder = _build(manual, tmp_path / "data")
+    after = _shard_files(tmp_path / "data")
+    assert before.items() <= after.items()
+    at_once = _build(manual, tmp_path / "at_once")
+    assert _read(builder) == _read(at_once)
+    names = [{path.name for path in x.data_path.iterdir()} for x in (builder, at_once)]
+    assert names[0] == names[1]
+
+
+def test_what_was_begun_otherwise_is_not_gone_on_with(manual, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "make_all", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        _build(manual, tmp_path / "data")
+    with pytest.raises(ValueError, match=r"unfinished.1.0.0 was begun with other clips or another"):
+        _build(manual, tmp_path / "data", num_shards=2)
+    text = (manual / "eval_segments.csv").read_text().replace("/m/00004", "/m/00007")
+    (manual / "eval_segments.csv").write_text(text)
+    with pytest.raises(ValueError, match="finish it with those, or delete it"):
+        _build(manual, tmp_path / "data")
+
+
+def test_a_split_with_nothing_usable_is_an_error(manual, tmp_path):
+    (manual / "balanced_train_segments.csv").write_text('corrupt0000, 30, 40, "/m/00000"\n')
+    with pytest.raises(ValueError, match=r"no clip of balanced can be used; corrupt0000.wav "):
+        _build(manual, tmp_path / "data", num_shards=None)
+
+
+def test_without_ffmpeg_m4a_is_no_corrupt_clip(monkeypatch):
+    clip = audioset.Clip("y", 0.0, 10.0, [1], "/clips/y.m4a")
+    assert "y.m4a" in audioset._load(clip)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(ValueError, match=r"y.m4a needs ffmpeg on PATH"):
+        audioset._load(clip)
+
+
+def test_clips_may_be_on_another_file_system(manual):
+    path, segment = manual / "eeeeeeeeee0.wav", audioset.Segment("eeeeeeeeee0", 1.0, 2.0, ())
+    tf.io.gfile.makedirs("ram://clips")
+    tf.io.gfile.copy(str(path), "ram://clips/eeeeeeeeee0.wav", overwrite=True)
+    remote = audioset.load_segment("ram://clips/eeeeeeeeee0.wav", segment)
+    np.testing.assert_array_equal(remote, audioset.load_segment(str(path), segment))
+    assert len(remote) == 16_000
+
+
+def test_beam_makes_the_same_and_counts(manual, tmp_path, monkeypatch):
+    beam = pytest.importorskip("apache_beam")
+    make_all, results = shards.make_all, []
+    monkeypatch.setattr(shards, "make_all", lambda *x: results.append(make_all(*x)))
+    here = _build(manual, tmp_path / "here")
+    options = beam.options.pipeline_options.PipelineOptions(["--runner=FnApiRunner"])
+    beamed = _build(manual, tmp_path / "beam", beam_options=options)
+    assert [x.shard_lengths for x in here.info.splits.values()] == [
+        x.shard_lengths for x in beamed.info.splits.values()
+    ]
+    assert _read(here) == _read(beamed)
+    assert results[0] is None
+    counters = results[1].metrics().query()["counters"]
+    found = {x.key.metric.name: x.committed for x in counters if x.key.metric.namespace == "clips"}
+    assert found == {"used": 6, **dict.fromkeys(base.KINDS, 1)}
+
+
+def test_the_command_hands_its_options_to_beam(manual, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("apache_beam")
+    given = []
+
+    def make_all(tasks, generate, features, config):
+        given.append(config.beam_options.get_all_options(drop_default=True))
+        for task in tasks:
+            shards.make(task, generate, features)
+
+    monkeypatch.setattr(shards, "make_all", make_all)
+    code, said = _command_here(
+        *("--name=audioset", f"--manual_dir={manual}", f"--data_dir={tmp_path}/data"),
+        "--beam_pipeline_options=runner=FnApiRunner,direct_num_workers=3",
+        monkeypatch=monkeypatch,
+        capsys=capsys,
+    )
+    assert code == 0, said
+    assert given == [{"runner": "FnApiRunner", "direct_num_workers": 3}]
+    assert "balanced 3, eval 3 clips" in said
+
+
+def test_beam_that_fails_says_so_in_a_line(manual, tmp_path, monkeypatch):
+    class Failing:
+        def __init__(self, *_):
+            raise RuntimeError("Traceback...\n  File x\nValueError: no such runner")
+
+    monkeypatch.setattr(shards, "import_beam", lambda: types.SimpleNamespace(Pipeline=Failing))
+    with pytest.raises(A2vError, match=r"^Apache Beam: ValueError: no such runner; finished"):
+        _build(manual, tmp_path / "data", beam_runner="NoSuchRunner")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--name=audioset"],
+            "error: Apache Beam is not installed: it comes with the extra [beam]",
+        ),
+        (["--name=musan"], "--beam_pipeline_options is for --name=audioset only"),
+    ],
+)
+def test_beam_is_asked_for_in_one_line(monkeypatch, capsys, flags, message):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    flags = [*flags, "--beam_pipeline_options=runner=FnApiRunner"]
+    code, said = _command_here(*flags, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 1
+    assert message in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_beam_with_processes_of_its_own(manual, tmp_path):
+    pytest.importorskip("apache_beam")
+    options = "runner=FnApiRunner,direct_num_workers=2,direct_running_mode=multi_processing"
+    run = _command(
+        *(f"--manual_dir={manual}", f"--data_dir={tmp_path}/data"),
+        f"--beam_pipeline_options={options}",
+    )
+    assert run.returncode == 0, run.stderr
+    assert "Traceback" not in run.stderr
+    beamed = tfds.builder("audioset", data_dir=tmp_path / "data")
+    assert _read(beamed) == _read(_build(manual, tmp_path / "here", num_shards=None))

@@ -1,15 +1,21 @@
-"""Prepare a data set: `python -m a2v_tf.data.builders --name=NAME [--manual_dir=DIR]`.
+"""Prepare a data set.
 
-Does what `tfds build` does, which in TFDS 4.9 does not start without apache-beam.
+  python -m a2v_tf.data.builders --name=NAME [--manual_dir=DIR]
+  python -m a2v_tf.data.builders --name=audioset --manual_dir=DIR \\
+      --beam_pipeline_options=runner=FnApiRunner,direct_running_mode=multi_processing
+
+Does what `tfds build` does, which in TFDS 4.9 does not start without apache-beam and mlcroissant.
 """
 
 import pathlib
+from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import flags
 
-from a2v_tf.data.builders import BUILDERS
+from a2v_tf.data.builders import BUILDERS, base, shards
 from a2v_tf.errors import A2vError, run_app
+from a2v_tf.text import align
 
 FLAGS = flags.FLAGS
 
@@ -30,6 +36,18 @@ def define_flags() -> None:
         "possible (not for audioset and spoken_language).",
     )
     flags.DEFINE_string("data_dir", None, "Where to write; default: TFDS's own folder.")
+    flags.DEFINE_list(
+        "beam_pipeline_options",
+        None,
+        "Of audioset: make its shards with Apache Beam (extra [beam]), given these options, as in "
+        "tfds build: runner=FnApiRunner,direct_num_workers=8,... See the builders' README.md.",
+    )
+
+    @flags.multi_flags_validator(
+        ["name", "beam_pipeline_options"], "--beam_pipeline_options is for --name=audioset only"
+    )
+    def _beam_makes_audioset(values: dict[str, Any]) -> bool:
+        return values["name"] == "audioset" or values["beam_pipeline_options"] is None
 
 
 def main(_: list[str]) -> None:
@@ -37,15 +55,38 @@ def main(_: list[str]) -> None:
     if FLAGS.manual_dir and not pathlib.Path(FLAGS.manual_dir).is_dir():
         raise A2vError(f"--manual_dir={FLAGS.manual_dir}: no such folder")
     config = tfds.download.DownloadConfig(manual_dir=FLAGS.manual_dir)
+    if FLAGS.beam_pipeline_options is not None:
+        config.beam_options = _beam_options(FLAGS.beam_pipeline_options)
     builder = BUILDERS[FLAGS.name](data_dir=FLAGS.data_dir)
     try:
         builder.download_and_prepare(download_config=config)
     except (AssertionError, OSError, ValueError, *_TFDS_ERRORS) as error:
         raise A2vError(" ".join(str(error).split())) from error
+    print(_used(builder))
     counts = (f"{split} {info.num_examples}" for split, info in builder.info.splits.items())
     print(f"{builder.data_path}: {', '.join(counts)} clips")
 
 
-if __name__ == "__main__":
+def _beam_options(options: list[str]) -> Any:
+    pipeline_options = shards.import_beam().options.pipeline_options
+    return pipeline_options.PipelineOptions([f"--{option}" for option in options])
+
+
+def _used(builder: tfds.core.DatasetBuilder) -> str:
+    """A table of how many clips of each split are used, and how many not, by kind."""
+    lines = [["clips", "used", *base.KINDS]]
+    for split, info in builder.info.splits.items():
+        unused = base.count_unused(builder.data_path, split)
+        counts = [info.num_examples, *(unused[kind] for kind in base.KINDS)]
+        lines.append([split, *(f"{count:,}" for count in counts)])
+    return align(lines)
+
+
+def run() -> None:
+    """Entry point."""
     define_flags()
     run_app(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,6 +1,7 @@
 """What the builders have in common: their features, where the files are, decoding, splitting."""
 
 import abc
+import collections
 import concurrent.futures
 import csv
 import dataclasses
@@ -26,6 +27,11 @@ SPLITS = ("train", "validation", "test")
 # 16 kHz mono. As bytes: int16 would be stored as int64 numbers otherwise, and parsed 25 times
 # slower.
 AUDIO = tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding="bytes")
+
+# Why a clip is left out: one of these, by `kind_of` the reason given.
+KINDS = ("missing", "too short", "corrupt")
+NOT_FOUND = "not found"
+TOO_SHORT = "is too short: "
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _THREADS = 8
@@ -141,14 +147,14 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registratio
                 unused.append((clip.id, audio))
             else:
                 yield clip.id, {"audio": audio, **clip.labels, "id": clip.id}
-        write_unused(self, split, ("id", "reason"), unused)
+        write_unused(self.data_path, split, ("id", "reason"), unused)
         if len(unused) == len(clips):
             raise ValueError(f"{self.name}: no clip of {split} can be used; {unused[0][1]}")
 
 
 def _load(clip: ClipFile) -> np.ndarray | str:
     if clip.path is None:
-        return "not found"
+        return NOT_FOUND
     try:
         return to_int16(decode.read(clip.path, decode.probe(clip.path), clip.start, clip.samples))
     except decode.DecodeError as error:
@@ -168,22 +174,38 @@ def decoded(
 
 
 def write_unused(
-    builder: tfds.core.DatasetBuilder,
+    folder: epath.PathLike,
     split: str,
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
 ) -> None:
     """List the clips left out in `not_used_SPLIT.csv`, the reason in the last column, and log."""
-    name = f"not_used_{split}.csv"
+    path = _list_of_unused(folder, split)
     text = io.StringIO()
     csv.writer(text).writerows([header, *rows])
-    (epath.Path(builder.data_path) / name).write_text(text.getvalue())
-    missing = sum(row[-1] == "not found" for row in rows)
+    path.write_text(text.getvalue())
     if rows:
+        kinds = collections.Counter(kind_of(row[-1]) for row in rows)
+        counts = ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS)
         logging.warning(
-            "%s: split %s leaves out %d missing and %d corrupt clips, listed in %s",
-            *(builder.name, split, missing, len(rows) - missing, name),
+            "split %s leaves out clips: %s; listed in %s",
+            *(split, counts, path.name),
         )
+
+
+def kind_of(reason: str) -> str:
+    """Which of `KINDS` a reason is."""
+    return "missing" if reason == NOT_FOUND else "too short" if TOO_SHORT in reason else "corrupt"
+
+
+def count_unused(folder: epath.PathLike, split: str) -> collections.Counter[str]:
+    """How many clips of a prepared split were left out, by kind."""
+    with _list_of_unused(folder, split).open() as file:
+        return collections.Counter(kind_of(row["reason"]) for row in csv.DictReader(file))
+
+
+def _list_of_unused(folder: epath.PathLike, split: str) -> epath.Path:
+    return epath.Path(folder) / f"not_used_{split}.csv"
 
 
 def to_int16(pcm: np.ndarray) -> np.ndarray:
@@ -225,15 +247,16 @@ def only_file(files: Sequence[pathlib.Path], name: str) -> pathlib.Path:
 
 def split_of(group: str) -> str:
     """Assign a tenth of all groups to test, a tenth to validation: by hash, so for good."""
-    share = _hash(group) / 2**64
+    share = hash_of(group) / 2**64
     return "test" if share < 0.1 else "validation" if share < 0.2 else "train"
 
 
 def a_tenth(groups: Iterable[str]) -> set[str]:
     """Choose a tenth of the groups, rounded up, by hash; none if there is only one."""
-    ordered = sorted(set(groups), key=_hash)
+    ordered = sorted(set(groups), key=hash_of)
     return set(ordered[: math.ceil(len(ordered) / 10)]) if len(ordered) > 1 else set()
 
 
-def _hash(text: str) -> int:
+def hash_of(text: str) -> int:
+    """64 bits that are the same everywhere and for good."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -7,9 +7,14 @@ python -m a2v_tf.data.builders --name=audioset --manual_dir=/data/audioset
 
 import csv
 import dataclasses
+import hashlib
 import io
+import itertools
+import math
 import os
-from collections.abc import Iterable, Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +23,7 @@ from absl import logging
 from etils import epath
 
 from a2v_tf.data import decode
-from a2v_tf.data.builders import base
+from a2v_tf.data.builders import base, shards
 from a2v_tf.frontend import FRONT_END
 
 _SPLIT_CSVS = {
@@ -28,9 +33,10 @@ _SPLIT_CSVS = {
 }
 _CLASS_CSV = "class_labels_indices.csv"
 _CLASSES = 527
+CLIPS_A_SHARD = 1_000  # 320 MB, and what a kill costs each worker at most
 
 # In order of preference, should a clip be there in several formats.
-_SUFFIXES = (".wav", ".flac", ".ogg", ".m4a")
+_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")
 
 # Downloaders cut a little more or less than the segment; beyond this the file is the whole video.
 _SLACK_SECONDS = 0.5
@@ -61,6 +67,22 @@ class Segment:
         return f"{self.ytid}_{self.start:g}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A segment, the indices of its labels, and its file; None if there is none."""
+
+    ytid: str
+    start: float
+    end: float
+    labels: list[int]
+    path: str | None
+
+    @property
+    def key(self) -> str:
+        """As `Segment.key`."""
+        return f"{self.ytid}_{self.start:g}"
+
+
 class Audioset(tfds.core.GeneratorBasedBuilder):
     """Ten-second clips of YouTube videos with the sound events heard in them.
 
@@ -75,9 +97,9 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
     more of balanced_train_segments.csv, unbalanced_train_segments.csv and eval_segments.csv into
     manual_dir. Put the clips, downloaded by a tool of your choice, there too or into folders of any
     depth and name below it, as YTID.EXT, YTID_START.EXT or YTID_START_END.EXT with EXT wav, flac,
-    ogg or m4a (which needs ffmpeg). START and END are seconds (30, 30.0, 30.000) or milliseconds
-    (30000), and a Y may precede the YTID. YTID.EXT may be the clip or the whole video: if it is
-    longer than the segment, the segment is cut out.
+    ogg, opus, mp3 or m4a (which needs ffmpeg). START and END are seconds (30, 30.0, 30.000) or
+    milliseconds (30000), and a Y may precede the YTID. YTID.EXT may be the clip or the whole video:
+    if it is longer than the segment, the segment is cut out.
     """
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -101,12 +123,50 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(sample_rate=FRONT_END.sample_rate),
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig | None = None,
+    ) -> None:
+        """Make the shards that are not there yet; when this returns, TFDS names the data set.
+
+        TFDS would write everything twice, in one process, and begin again after a kill.
+        """
+        config = download_config or tfds.download.DownloadConfig()
+        folder = self.data_path.parent / f"unfinished.{self.version}"
+        splits = {
+            split: _in_shards(clips[: config.max_examples_per_split], config.num_shards)
+            for split, clips in self._split_generators(dl_manager).items()
+        }
+        identity = {split: _identity(parts) for split, parts in splits.items()}
+        todo = {
+            split: [[dataclasses.asdict(clip) for clip in part] for part in parts]
+            for split, parts in splits.items()
+        }
+        tasks = shards.plan(folder, self.name, todo, identity)
+        shards.make_all(tasks, self._generate_examples, self.info.features, config)
+        infos = []
+        for split, parts in splits.items():
+            info, unused = shards.collect(folder, self.name, split, len(parts))
+            if not info.num_examples:
+                raise ValueError(f"audioset: no clip of {split} can be used; {unused[0][1]}")
+            rows = [(*key.rsplit("_", 1), reason) for key, reason in unused]
+            base.write_unused(folder, split, ("ytid", "start_seconds", "reason"), rows)
+            infos.append(info)
+        self.info.set_splits(tfds.core.SplitDict(infos))
+        # Where this may fail, and not later: TFDS deletes its own folder after an error.
+        self.info.write_to_directory(folder)
+        self.data_path.rmdir()
+        folder.rename(self.data_path)
+        (self.data_path / shards.WORK).rmtree()
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[Clip]]:
+        """The clips of each split, there or not."""
         folder = dl_manager.manual_dir
         mids, names = read_classes(folder / _CLASS_CSV)
         self.info.features["labels"].feature.names = names
-        clips = find_clips(folder)
-        logging.info("audioset: %d audio files in %s", len(clips), folder)
+        files = find_clips(folder)
+        logging.info("audioset: %d audio files in %s", len(files), folder)
         splits = {}
         for split, name in _SPLIT_CSVS.items():
             if not (folder / name).exists():
@@ -114,8 +174,12 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
             segments = read_segments(folder / name)
             if unknown := {mid for segment in segments for mid in segment.mids} - set(mids):
                 raise ValueError(f"{name}: label {min(unknown)!r} is not in {_CLASS_CSV}")
-            if any(find_clip(clips, segment) for segment in segments):
-                splits[split] = self._generate_examples(split, segments, clips, mids)
+            clips = [
+                Clip(x.ytid, x.start, x.end, [mids[mid] for mid in x.mids], find_clip(files, x))
+                for x in segments
+            ]
+            if any(clip.path for clip in clips):
+                splits[split] = clips
             else:
                 # TFDS cannot store an empty split.
                 logging.warning("audioset: left out split %s, none of its clips is there", split)
@@ -125,34 +189,42 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
             )
         return splits
 
-    def _generate_examples(
-        self,
-        split: str,
-        segments: Iterable[Segment],
-        clips: dict[str, str],
-        mids: dict[str, int],
-    ) -> Iterator[tuple[str, dict]]:
-        """Yield (key, example) of every clip that is there; list and count the others."""
-
-        def load(segment: Segment) -> np.ndarray | str:
-            path = find_clip(clips, segment)
-            if path is None:
-                return "not found"
-            try:
-                return load_segment(path, segment)
-            except decode.DecodeError as error:
-                logging.warning("skipped %s: %s", path, error)
-                return f"{os.path.basename(path)} {error}"
-
-        unused = []
-        for segment, audio in base.decoded(load, segments):
+    @staticmethod
+    def _generate_examples(clips: Sequence[dict]) -> Iterator[tuple[str, dict | str]]:
+        """For each clip its key, and its example or the reason why there is none."""
+        for clip, audio in base.decoded(_load, (Clip(**clip) for clip in clips)):
             if isinstance(audio, str):
-                unused.append((segment.ytid, f"{segment.start:g}", audio))
-                continue
-            labels = [mids[mid] for mid in segment.mids]
-            example = {"audio": audio, "labels": labels}
-            yield segment.key, example | {"ytid": segment.ytid, "start": segment.start}
-        base.write_unused(self, split, ("ytid", "start_seconds", "reason"), unused)
+                yield clip.key, audio
+            else:
+                example = {"audio": audio, "labels": clip.labels}
+                yield clip.key, example | {"ytid": clip.ytid, "start": clip.start}
+
+
+def _in_shards(clips: Sequence[Clip], count: int | None) -> list[Sequence[Clip]]:
+    """Shuffle the clips and deal them out, always alike."""
+    count = count or math.ceil(len(clips) / CLIPS_A_SHARD)
+    clips = sorted(clips, key=lambda clip: base.hash_of(clip.key))
+    ends = [len(clips) * i // count for i in range(count + 1)]
+    return [clips[begin:end] for begin, end in itertools.pairwise(ends)]
+
+
+def _identity(parts: Sequence[Sequence[Clip]]) -> list[str]:
+    """What all shards that were ever begun must agree on; where a clip is may change."""
+    facts = [[(clip.key, clip.end, clip.labels) for clip in part] for part in parts]
+    return [hashlib.sha256(repr(part).encode()).hexdigest() for part in facts]
+
+
+def _load(clip: Clip) -> np.ndarray | str:
+    if clip.path is None:
+        return base.NOT_FOUND
+    name = os.path.basename(clip.path)
+    if os.path.splitext(name)[1].lower() in decode.FFMPEG_SUFFIXES and not shutil.which("ffmpeg"):
+        raise ValueError(f"audioset: {name} needs ffmpeg on PATH, wherever clips are decoded")
+    try:
+        return load_segment(clip.path, clip)
+    except decode.DecodeError as error:
+        logging.info("skipped %s: %s", clip.path, error)
+        return f"{name} {error}"
 
 
 def read_classes(path: epath.Path) -> tuple[dict[str, int], list[str]]:
@@ -205,12 +277,21 @@ def find_clip(clips: dict[str, str], segment: Segment) -> str | None:
     return None
 
 
-def load_segment(path: str, segment: Segment) -> np.ndarray:
+def load_segment(path: str, segment: Segment | Clip) -> np.ndarray:
     """Decode a clip to int16 `[samples]` at 16 kHz, cut to its segment if it is longer.
+
+    Args:
+      path: on any file system of TensorFlow.
+      segment: what it is of.
 
     Raises:
       DecodeError: if it cannot be decoded or is too short to have the segment.
     """
+    if "://" in path:
+        with tempfile.TemporaryDirectory() as folder:
+            local = os.path.join(folder, os.path.basename(path))
+            tf.io.gfile.copy(path, local)
+            return load_segment(local, segment)
     header = decode.probe(path)
     rate = FRONT_END.sample_rate
     duration = segment.end - segment.start
@@ -222,6 +303,7 @@ def load_segment(path: str, segment: Segment) -> np.ndarray:
     samples = min(round(duration * rate), header.samples - start)
     if samples <= 0:
         raise decode.DecodeError(
-            f"lasts {header.samples / rate:.2f} s, but its segment starts at {segment.start:g} s"
+            f"{base.TOO_SHORT}lasts {header.samples / rate:.2f} s, but its segment starts at "
+            f"{segment.start:g} s"
         )
     return base.to_int16(decode.read(path, header, start, samples))
