@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from a2v_tf.checkpoints import best_validation_loss, save_checkpoint, save_model
 from a2v_tf.model_dir import ENCODER, LAST_ENCODER, LOG, MODEL
+from a2v_tf.models.augment import Augment
 from a2v_tf.models.heads import Variational
+from a2v_tf.models.on_device import OnDevice, trained_part
 
 
 class ExamplesPerSecond(keras.callbacks.Callback):
@@ -47,14 +49,15 @@ class SaveRound(keras.callbacks.Callback):
         self._best = best_validation_loss(model_dir / LOG)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        encoder = self.model.get_layer("encoder")
+        model = trained_part(self.model)
+        encoder = model.get_layer("encoder")
         save_model(encoder, self._model_dir / LAST_ENCODER)
         if logs["val_loss"] < self._best:
             self._best = logs["val_loss"]
             save_model(encoder, self._model_dir / ENCODER)
-            save_model(self.model, self._model_dir / MODEL)
+            save_model(model, self._model_dir / MODEL)
         # Last: a checkpoint says that everything of its round is on disk.
-        save_checkpoint(self.model, self._model_dir, epoch + 1)
+        save_checkpoint(model, self._model_dir, epoch + 1)
 
 
 class SeedNoise(keras.callbacks.Callback):
@@ -69,8 +72,8 @@ class SeedNoise(keras.callbacks.Callback):
         self._seed = seed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        for i, layer in enumerate(self.model.layers):
-            if isinstance(layer, keras.layers.GaussianNoise | Variational):
+        for i, layer in enumerate(trained_part(self.model).layers):
+            if isinstance(layer, keras.layers.GaussianNoise | Variational | Augment):
                 seed = np.random.SeedSequence([self._seed, epoch, i]).generate_state(2)
                 layer.seed_generator.state.assign(seed)
 
@@ -81,15 +84,21 @@ class ReconstructionImages(keras.callbacks.Callback):
     def __init__(self, log_dir: pathlib.Path, validation: tf.data.Dataset, count: int = 4):
         super().__init__()
         self._log_dir = str(log_dir)
-        self._examples = validation.unbatch().batch(count).take(1)
+        self._count = count
+        self._batch = validation.take(1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        inputs, targets, _ = next(self._examples.as_numpy_iterator())
-        outputs = self.model.predict_on_batch(inputs)
+        inputs, targets, _ = next(self._batch.as_numpy_iterator())
+        if isinstance(self.model, OnDevice):  # the slices of an example may be of another
+            outputs = self.model.predict_on_batch(inputs)
+            outputs, targets = outputs["outputs"], outputs["targets"]
+        else:
+            outputs = self.model.predict_on_batch(inputs[: self._count])
         with tf.summary.create_file_writer(self._log_dir).as_default(step=epoch):
             for name, target in targets.items():
                 if len(target.shape) == 4:  # slices, not numbers
-                    images = side_by_side(*map(_one_after_another, (target, outputs[name])))
+                    pair = (x[: self._count] for x in (target, outputs[name]))
+                    images = side_by_side(*map(_one_after_another, pair))
                     title = f"{name}: target | reconstruction"
                     tf.summary.image(title, images, max_outputs=len(images))
 

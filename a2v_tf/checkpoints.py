@@ -9,6 +9,8 @@ import keras
 
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file
+from a2v_tf.models.precision import as_float32
+from a2v_tf.strategy import batch_norm_of_one_device
 
 DIRECTORY = "checkpoints"
 KEEP = 2
@@ -40,19 +42,35 @@ def latest_checkpoint(model_dir: pathlib.Path) -> Checkpoint | None:
     return max(_all_checkpoints(model_dir), key=lambda c: c.round, default=None)
 
 
+def checkpoint_after(model_dir: pathlib.Path, rounds: int) -> Checkpoint | None:
+    """The checkpoint after so many rounds, None for 0.
+
+    Raises:
+      A2vError: there is no such checkpoint.
+    """
+    if rounds == 0:
+        return None
+    checkpoint = Checkpoint(_path(model_dir, rounds), rounds)
+    if not checkpoint.path.is_file():
+        raise A2vError(
+            f"no {checkpoint.path}, which the first worker sees: expected a --model_dir that all "
+            "workers share"
+        )
+    return checkpoint
+
+
 def save_checkpoint(model: keras.Model, model_dir: pathlib.Path, rounds: int) -> None:
     """Save weights and optimizer state; drop all but the newest few."""
     (model_dir / DIRECTORY).mkdir(exist_ok=True)
-    path = model_dir / DIRECTORY / f"round_{rounds:06d}.weights.h5"
-    with whole_file(path) as partial:
+    with whole_file(_path(model_dir, rounds)) as partial:
         model.save_weights(partial)
     for old in sorted(_all_checkpoints(model_dir), key=lambda c: c.round)[:-KEEP]:
         old.path.unlink()
 
 
 def save_model(model: keras.Model, path: pathlib.Path) -> None:
-    """Save a `.keras` file."""
-    with whole_file(path) as partial:
+    """Save a `.keras` file, which any backend can load on any number of devices."""
+    with whole_file(path) as partial, batch_norm_of_one_device(model), as_float32(model):
         model.save(partial)
 
 
@@ -72,6 +90,10 @@ def best_validation_loss(path: pathlib.Path) -> float:
         return float("inf")
     with path.open(newline="") as file:
         return min((float(row["val_loss"]) for row in csv.DictReader(file)), default=float("inf"))
+
+
+def _path(model_dir: pathlib.Path, rounds: int) -> pathlib.Path:
+    return model_dir / DIRECTORY / f"round_{rounds:06d}.weights.h5"
 
 
 def _all_checkpoints(model_dir: pathlib.Path) -> list[Checkpoint]:

@@ -91,10 +91,17 @@ def log_mel(pcm: tf.Tensor, spec: FrontEnd = FRONT_END) -> tf.Tensor:
         raise ValueError(f"{samples} samples make no frame: expected at least {spec.window_length}")
     window, mel = window_and_mel(spec)
     frames = tf.signal.frame(pcm, spec.window_length, spec.hop_length)
-    modulus = tf.abs(tf.signal.rfft(frames * window, [spec.fft_length]))
-    return tf.math.log(tf.matmul(modulus, mel) + spec.log_offset)
+    spectrum = tf.signal.rfft(frames * window, [spec.fft_length])
+    # tf.abs of complex numbers guards against overflow, which takes as long as the FFT.
+    squares = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
+    return tf.math.log(tf.matmul(tf.sqrt(squares), mel) + spec.log_offset)
 
 
 def pcm_to_float(pcm: tf.Tensor) -> tf.Tensor:
     """Convert int16 PCM to float32 in [-1, 1)."""
     return tf.cast(pcm, tf.float32) / 32_768.0
+
+
+def float_to_pcm(pcm: tf.Tensor) -> tf.Tensor:
+    """Convert float32 in [-1, 1] to int16 PCM: exactly, where it was int16."""
+    return tf.cast(tf.minimum(tf.round(pcm * 32_768.0), 32_767.0), tf.int16)

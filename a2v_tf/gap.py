@@ -72,7 +72,8 @@ def estimate(task: TrainedTask, pcm: np.ndarray, first: int, second: int) -> flo
     slices = log_mel(np.stack([pcm[start : start + length] for start in (first, second)]))
     nothing = tf.zeros([2, task.all_crop_frames, FRONT_END.mel_bins])
     both_orders = tf.stack([slices, slices[::-1]])
-    crops = _ChosenPair(nothing, tf.range(2), task.slicing, tf.constant(NOT_RANDOM), both_orders)
+    key = tf.constant(NOT_RANDOM)
+    crops = _ChosenPair(nothing, tf.range(2), task.slicing, key, chosen=both_orders)
     estimates, _ = task.run(crops)
     return float(estimates.mean()) * greatest(task)
 
@@ -81,7 +82,7 @@ def estimate(task: TrainedTask, pcm: np.ndarray, first: int, second: int) -> flo
 class _ChosenPair(Crops):
     """Crops whose two slices are chosen, `[batch, 2, N, F]`, instead of random."""
 
-    chosen: tf.Tensor
+    chosen: tf.Tensor | None = None
 
     def pair(self) -> tf.Tensor:
         return self.chosen

@@ -15,8 +15,9 @@ from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
 from a2v_tf.files import write_json
 from a2v_tf.frontend import FRONT_END, FrontEnd
-from a2v_tf.models import heads  # noqa: F401 (registers layers that models are saved with)
+from a2v_tf.models import augment, heads  # noqa: F401 (register layers that models are saved with)
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_stream_encoder
+from a2v_tf.pretrained import is_packaged, resolve
 
 CONFIG = "config.json"
 ENCODER = "encoder.keras"  # the best by validation loss; what every later command uses
@@ -34,10 +35,13 @@ def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:
 def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:
     """Read `config.json`.
 
+    Args:
+      model_dir: as `a2v_train` leaves it; or, here and below, `pretrained`.
+
     Raises:
       A2vError: the directory or the file is missing or not readable as JSON.
     """
-    path = pathlib.Path(model_dir) / CONFIG
+    path = resolve(model_dir) / CONFIG
     if not path.is_file():
         raise A2vError(f"no {CONFIG} in {str(model_dir)!r}: expected a directory made by a2v_train")
     try:
@@ -99,7 +103,7 @@ def load_encoder(model_dir: pathlib.Path | str, *, for_audio: bool = True) -> ke
     Raises:
       A2vError: there is none, or the file is damaged.
     """
-    return _load(pathlib.Path(model_dir), ENCODER, for_audio)
+    return _load(resolve(model_dir), ENCODER, for_audio)
 
 
 def load_stream_encoder(model_dir: pathlib.Path | str) -> tuple[keras.Model, int, int]:
@@ -131,7 +135,16 @@ def load_model(model_dir: pathlib.Path | str, *, for_audio: bool = True) -> kera
     Raises:
       A2vError: there is none, or the file is damaged.
     """
-    return _load(pathlib.Path(model_dir), MODEL, for_audio)
+    return _load(resolve(model_dir), MODEL, for_audio)
+
+
+def check_has(model_dir: pathlib.Path, name: str) -> None:
+    """Raise `A2vError` if this is the pretrained encoder, which comes without `name`."""
+    if is_packaged(model_dir) and not (model_dir / name).is_file():
+        raise A2vError(
+            f"the pretrained encoder comes without {name}: expected a directory that a2v_train "
+            "wrote"
+        )
 
 
 def _load(model_dir: pathlib.Path, name: str, for_audio: bool) -> keras.Model:
@@ -139,6 +152,7 @@ def _load(model_dir: pathlib.Path, name: str, for_audio: bool) -> keras.Model:
     check(model_dir)
     path = model_dir / name
     if not path.is_file():
+        check_has(model_dir, name)
         raise A2vError(f"no {name} in {str(model_dir)!r}: has a2v_train finished its first round?")
     try:
         return keras.models.load_model(path, compile=False)

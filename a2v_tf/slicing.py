@@ -4,6 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from a2v_tf.data.sampling import EVERYTHING, Share
+
 
 @dataclasses.dataclass(frozen=True)
 class Slicing:
@@ -66,26 +68,30 @@ def middle_slice(log_mel: tf.Tensor, slicing: Slicing) -> tf.Tensor:
     return log_mel[..., i : i + slicing.frames, :]
 
 
-def slice_pair(log_mel: tf.Tensor, slicing: Slicing, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def slice_pair(
+    log_mel: tf.Tensor, slicing: Slicing, key: tf.Tensor, share: Share = EVERYTHING
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Cut two slices whose distance in time is uniform, in random order (TemporalGap).
 
     Args:
       log_mel: `[batch, T, F]`, crops of at least N_max frames; their middle N_max are used.
       slicing: N and N_max.
       key: int64 `[2]`, of everything random.
+      share: the part of a greater batch that the crops are.
 
     Returns:
       The slices X_i and X_j, `[batch, 2, N, F]`, and |i - j| / (N_max - N), float32 `[batch, 1]`:
       |i - j| is uniform over 0, 1, ..., N_max - N, and i uniform given |i - j|.
     """
-    batch, longest = tf.shape(log_mel)[0], slicing.reach - slicing.frames
+    batch, longest = tf.shape(log_mel)[0] * share.workers, slicing.reach - slicing.frames
     gap_key, start_key, order_key = tf.unstack(tf.random.split(key, 3), num=3)
-    distance = tf.random.stateless_uniform([batch], gap_key, 0, longest + 1, tf.int32)
+    distance = share.rows(tf.random.stateless_uniform([batch], gap_key, 0, longest + 1, tf.int32))
     room = tf.cast(longest - distance + 1, tf.float32)
-    first = tf.cast(tf.random.stateless_uniform([batch], start_key) * room, tf.int32)
+    start = share.rows(tf.random.stateless_uniform([batch], start_key))
+    first = tf.cast(start * room, tf.int32)
     # Rounding may turn the largest fraction into 1.
     first = tf.minimum(first, longest - distance)
-    swap = tf.random.stateless_uniform([batch], order_key, 0, 2, tf.int32)
+    swap = share.rows(tf.random.stateless_uniform([batch], order_key, 0, 2, tf.int32))
     starts = first[:, None] + distance[:, None] * tf.stack([swap, 1 - swap], axis=1)
     frames = (log_mel.shape[-2] - slicing.reach) // 2 + starts[..., None] + tf.range(slicing.frames)
     pair = tf.gather(log_mel, frames, axis=1, batch_dims=1)

@@ -9,6 +9,7 @@ Run the same command again to go on after an interruption.
 """
 
 import contextlib
+import dataclasses
 import math
 import os
 import pathlib
@@ -16,20 +17,31 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
+import tensorflow as tf
 from absl import flags
 
-from a2v_tf import training_data
+from a2v_tf import pretrained, training_data
 from a2v_tf.callbacks import ExamplesPerSecond, ReconstructionImages, SaveRound, SeedNoise
-from a2v_tf.checkpoints import Checkpoint, latest_checkpoint, trim_log
+from a2v_tf.checkpoints import Checkpoint, checkpoint_after, latest_checkpoint, trim_log
 from a2v_tf.data import sources
 from a2v_tf.data.labelled import MAX_BAD_FRACTION, LabelledData, open_labelled
 from a2v_tf.data.sources import Source, one_line_errors, open_source
-from a2v_tf.data.spectrogram import PERIOD, BandLevels
+from a2v_tf.data.spectrogram import PERIOD, PREFIX, BandLevels
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.model_dir import LOG, PROBES, front_end_of, read_config, write_config
+from a2v_tf.models.augment import QUIETER_DB
 from a2v_tf.models.encoder import ENCODERS, InputStats
+from a2v_tf.models.on_device import OnDevice
+from a2v_tf.models.precision import PRECISIONS, precision
 from a2v_tf.slicing import Slicing
+from a2v_tf.strategy import (
+    STRATEGIES,
+    Strategy,
+    check_settings,
+    open_strategy,
+    synchronise_batch_norm,
+)
 from a2v_tf.tasks import autoencoder, multi_head, supervised
 from a2v_tf.tasks.multi_head import task_names
 from a2v_tf.tasks.setup import Setup
@@ -38,18 +50,26 @@ FLAGS = flags.FLAGS
 
 
 # What a resumed run may change without becoming another run (--steps only without a schedule).
-_FREE_ON_RESUME = {"steps", "model_dir", "resume", "max_bad_fraction", "decoder"}
+_FREE_ON_RESUME = {
+    *("steps", "model_dir", "resume", "strategy", "max_bad_fraction", "decoder"),
+    *("frontend", "steps_per_execution"),
+}
 
 # Which tasks a flag is for, where it is not for all; multi_head takes those of its --heads.
 _FLAGS_OF_TASKS = {
-    "max_frames": {"temporal_gap", "triplet"},
+    "max_frames": {"temporal_gap", "triplet", "contrastive"},
     "variant": {"autoencoder"},
     "noise": {"autoencoder"},
     "margin": {"triplet"},
+    "temperature": {"contrastive"},
     "heads": {"multi_head"},
     "head_weights": {"multi_head"},
     "validation_data": set(multi_head.TASKS),
     "gain_db": set(multi_head.TASKS),
+    "frontend": set(multi_head.TASKS),
+    "crops_per_clip": set(multi_head.TASKS),
+    "mix": set(multi_head.TASKS),
+    "slice_gain_db": set(multi_head.TASKS),
 }
 
 
@@ -85,7 +105,14 @@ def define_flags() -> None:
         "Steps to train for, in all; rounded up to whole rounds of --eval_every.",
         lower_bound=1,
     )
-    flags.DEFINE_integer("batch_size", 256, "Examples a step.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 256, "Examples a step, on all devices.", lower_bound=1)
+    flags.DEFINE_enum(
+        "strategy",
+        "none",
+        STRATEGIES,
+        "none: one device; mirrored: all devices of this machine; multi_worker: several processes, "
+        "on one machine or more, each started with the same command; see README.",
+    )
     flags.DEFINE_float(
         "learning_rate", None, "Of Adam. Default: the task's in the papers.", lower_bound=0.0
     )
@@ -124,8 +151,8 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "max_frames",
         None,
-        "N_max: frames in which the two slices of temporal_gap and triplet lie. Default: what "
-        "Audio2Vec spans, 488; papers: their whole clips of 10 s, 998.",
+        "N_max: frames in which the two slices of temporal_gap, triplet and contrastive lie. "
+        "Default: what Audio2Vec spans, 488; papers: their whole clips of 10 s, 998.",
         lower_bound=1,
     )
     flags.DEFINE_enum(
@@ -145,6 +172,7 @@ def define_flags() -> None:
         "clip is to be further away.",
         lower_bound=1e-6,
     )
+    flags.DEFINE_float("temperature", 0.1, "Of contrastive: divides the cosines.", lower_bound=1e-3)
     flags.DEFINE_list("heads", list(multi_head.DEFAULT), "Tasks that --task=multi_head learns.")
     flags.DEFINE_list(
         "head_weights", None, "Factors of the losses of --heads in their sum. Default: 1 each."
@@ -166,6 +194,50 @@ def define_flags() -> None:
         0.0,
         "Make each training crop louder or softer by up to so many decibels; papers: 0.",
         lower_bound=0.0,
+    )
+    flags.DEFINE_float(
+        "mix",
+        0.0,
+        "Fraction of the slices that are heard, while training, with a slice of another example "
+        f"behind them, {QUIETER_DB[0]:g} to {QUIETER_DB[1]:g} dB quieter; targets stay as they "
+        "are. Papers: 0.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    flags.DEFINE_float(
+        "slice_gain_db",
+        0.0,
+        "Let each slice, by itself, be heard louder or softer by up to so many decibels while "
+        "training; targets stay as they are. For contrastive, so that level does not give the "
+        "clip away. Papers: 0.",
+        lower_bound=0.0,
+    )
+    flags.DEFINE_integer(
+        "crops_per_clip",
+        1,
+        "Of tfds:NAME, random crops that are cut from a clip each time it is read. More make "
+        "reading cheaper and the crops of a batch more alike.",
+        lower_bound=1,
+    )
+    flags.DEFINE_enum(
+        "frontend",
+        "host",
+        ["host", "device"],
+        "Where log-mel is computed: host, by the processor while the device trains; or device, "
+        "from raw PCM within the training step. Both train on the same slices.",
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        PRECISIONS,
+        "What encoder and decoders compute in while training; what is saved is float32.",
+    )
+    flags.DEFINE_integer(
+        "steps_per_execution",
+        1,
+        "Steps that are handed to the device at once, of which --eval_every is a multiple: the "
+        "loss is read back only after so many.",
+        lower_bound=1,
     )
     flags.DEFINE_float(
         "max_bad_fraction",
@@ -238,6 +310,7 @@ class _Data(NamedTuple):
     sources: Sequence[Source] | Sequence[LabelledData]
     front_end: FrontEnd | BandLevels
     build: Callable[[Setup], keras.Model]
+    feed: Callable[[keras.Model], keras.Model]  # what makes of the batches the model's inputs
     compile_options: Mapping[str, Any]
     learning_rate: float
 
@@ -255,23 +328,39 @@ def train(settings: dict[str, Any]) -> keras.Model:
       A2vError: bad settings, unusable data, or a model directory of another run.
     """
     model_dir = _make_directory(settings)
-    checkpoint = latest_checkpoint(model_dir)
+    with open_strategy(settings["strategy"]) as strategy:
+        check_settings(strategy, settings)
+        if settings["strategy"] != "none":
+            print(f"--strategy: {strategy.describe()}")
+        return _train(settings, model_dir, strategy)
+
+
+def _train(settings: dict[str, Any], model_dir: pathlib.Path, strategy: Strategy) -> keras.Model:
+    latest = latest_checkpoint(model_dir)
+    first_round = strategy.from_chief(lambda: latest.round if latest else 0)
+    checkpoint = checkpoint_after(model_dir, first_round)
     _check_resume(model_dir, checkpoint, settings)  # before a file of another run is touched
-    first_round = checkpoint.round if checkpoint else 0
     rounds = math.ceil(settings["steps"] / settings["eval_every"])
+    if settings["eval_every"] % settings["steps_per_execution"]:
+        raise A2vError(
+            f"--steps_per_execution={settings['steps_per_execution']}: expected a divisor of "
+            f"--eval_every={settings['eval_every']}"
+        )
     keras.utils.set_random_seed(settings["seed"])
 
     # ---- Data
     slicing = _slicing(settings)
     open_data = _labelled_data if settings["task"] == "supervised" else _task_data
-    data = open_data(settings, slicing, model_dir)
+    data = open_data(settings, slicing, model_dir, strategy)
     if settings["learning_rate"] is None:
         settings = {**settings, "learning_rate": data.learning_rate}
         _check_resume(model_dir, checkpoint, settings)
     with contextlib.ExitStack() as stack:
         for source in data.sources:
             stack.enter_context(one_line_errors(source))
-        stats = _input_stats(model_dir, checkpoint, data, settings)
+        stats = strategy.from_chief(
+            lambda: dataclasses.asdict(_input_stats(model_dir, checkpoint, data, settings))
+        )
         batches = training_data.training_batches(
             data.train, steps_per_round=settings["eval_every"], first_round=first_round
         )
@@ -282,54 +371,81 @@ def train(settings: dict[str, Any]) -> keras.Model:
         )
 
         # ---- Model
-        model = data.build(_setup(settings, slicing, data.front_end.bins, stats))
-        model.compile(keras.optimizers.Adam(_learning_rate(settings)), **data.compile_options)
+        setup = _setup(settings, slicing, data.front_end.bins, InputStats(**stats))
+        with strategy.scope():
+            model = data.build(setup)
+            synchronise_batch_norm(strategy, model)
+            model.compile(
+                keras.optimizers.Adam(_learning_rate(settings)),
+                steps_per_execution=settings["steps_per_execution"],
+                **data.compile_options,
+            )
+            if checkpoint:
+                model.optimizer.build(model.trainable_variables)
+                checkpoint.restore(model)
         if checkpoint:
-            model.optimizer.build(model.trainable_variables)
-            checkpoint.restore(model)
-            trim_log(model_dir / LOG, first_round)
+            if strategy.is_chief:
+                trim_log(model_dir / LOG, first_round)
             print(f"Resuming {model_dir} after step {first_round * settings['eval_every']}.")
         if first_round >= rounds:
             print(f"{model_dir} is already trained for {settings['steps']} steps.")
             return model
 
         # ---- Training
-        model.fit(
+        with strategy.scope():
+            trainer = data.feed(model)
+            if trainer is not model:
+                trainer.compile(
+                    model.optimizer,
+                    steps_per_execution=settings["steps_per_execution"],
+                    **data.compile_options,
+                )
+        trainer.fit(
             batches,
             epochs=rounds,
             initial_epoch=first_round,
             steps_per_epoch=settings["eval_every"],
             validation_data=validation,
             shuffle=False,  # the data is in random order
+            verbose="auto" if strategy.is_chief else 0,
             callbacks=[
-                *_probe(settings, model_dir),
                 SeedNoise(settings["seed"]),
-                ExamplesPerSecond(settings["batch_size"]),
                 keras.callbacks.TerminateOnNaN(raise_error=True),
-                keras.callbacks.CSVLogger(model_dir / LOG, append=True),
-                keras.callbacks.TensorBoard(model_dir / "tensorboard", write_graph=False),
-                ReconstructionImages(model_dir / "tensorboard" / "images", validation),
-                SaveRound(model_dir),
+                *_records(
+                    settings, model_dir, validation, strategy, lambda: data.feed(data.build(setup))
+                ),
             ],
         )
     print(f"Trained encoder: {model_dir}/encoder.keras   Curves: tensorboard --logdir {model_dir}")
     return model
 
 
-def _task_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Path) -> _Data:
+def _task_data(
+    settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Path, strategy: Strategy
+) -> _Data:
     """Unlabelled audio, cut for the self-supervised tasks."""
     names = task_names(settings)
     frames = multi_head.crop_frames(names, slicing)
     _check_heads(settings, names)
+    _check_speed(settings, names)
     options = {name: settings[name] for name in sources.OPTIONS}
 
     def open_(flag: str, data: str) -> Source:
-        opened = open_source(data, **options, log_dir=model_dir)
+        opened = open_source(data, **options, log_dir=strategy.log_dir(model_dir))
         opened.check(opened.front_end.samples(frames))
         print(f"--{flag}: {opened.describe()}")
         return opened
 
-    def batches(source: Source, gain_db: float) -> training_data.Round:
+    on_device = settings["frontend"] == "device"
+
+    def build(setup: Setup) -> keras.Model:
+        with precision(settings["precision"]):
+            return multi_head.build(names, setup)
+
+    def feed(model: keras.Model) -> keras.Model:
+        return OnDevice(model, across=multi_head.cuts_across(names)) if on_device else model
+
+    def batches(source: Source, gain_db: float, crops_per_clip: int) -> training_data.Round:
         return training_data.task_batches(
             source,
             names,
@@ -337,12 +453,17 @@ def _task_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Pa
             batch_size=settings["batch_size"],
             seed=settings["seed"],
             gain_db=gain_db,
+            share=strategy.share,
+            crops_per_clip=crops_per_clip,
+            on_device=on_device,
         )
 
     source = validation_source = open_("data", settings["data"])
     held_out = settings["validation_data"] or sources.default_validation(settings["data"])
     if held_out:
         validation_source = open_("validation_data", held_out)
+    if settings["mix"] and not isinstance(source.front_end, FrontEnd):
+        raise A2vError(f"--mix={settings['mix']}: for audio, not for band levels")
     if validation_source.front_end != source.front_end:
         raise A2vError(
             f"--validation_data={held_out}: expected frames like those of --data, "
@@ -350,30 +471,42 @@ def _task_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Pa
         )
     head_weights = [float(weight) for weight in settings["head_weights"] or []]
     return _Data(
-        train=batches(source, settings["gain_db"]),
-        validation=batches(validation_source, 0.0),
+        train=batches(source, settings["gain_db"], settings["crops_per_clip"]),
+        validation=batches(validation_source, 0.0, 1),
         stats=lambda: training_data.input_stats(source, frames, seed=settings["seed"]),
         sources=[source, validation_source],
         front_end=source.front_end,
-        build=lambda setup: multi_head.build(names, setup),
+        build=build,
+        feed=feed,
         compile_options=multi_head.losses(names, head_weights),
         learning_rate=multi_head.learning_rate(names),
     )
 
 
-def _labelled_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Path) -> _Data:
+def _labelled_data(
+    settings: dict[str, Any], slicing: Slicing, model_dir: pathlib.Path, strategy: Strategy
+) -> _Data:
     """Labelled audio, cut into crops of one slice."""
     del model_dir
     datasets = open_labelled(settings["data"], needs=("train",))
-    if settings["batch_size"] % len(datasets):
+    if settings["batch_size"] % (len(datasets) * strategy.share.workers):
         raise A2vError(
             f"--batch_size={settings['batch_size']} cannot be shared equally among "
-            f"{len(datasets)} data sets"
+            f"{len(datasets)} data sets and {strategy.share.workers} workers"
         )
     for data in datasets:
         print(f"--data: {data.name}, {len(data.classes)} classes")
+
+    def build(setup: Setup) -> keras.Model:
+        with precision(settings["precision"]):
+            return supervised.build(datasets, setup)
+
     batches = training_data.labelled_batches(
-        datasets, slicing.frames, batch_size=settings["batch_size"], seed=settings["seed"]
+        datasets,
+        slicing.frames,
+        batch_size=settings["batch_size"],
+        seed=settings["seed"],
+        share=strategy.share,
     )
     return _Data(
         train=batches,
@@ -381,10 +514,32 @@ def _labelled_data(settings: dict[str, Any], slicing: Slicing, model_dir: pathli
         stats=lambda: training_data.labelled_stats(batches),
         sources=datasets,
         front_end=FRONT_END,
-        build=lambda setup: supervised.build(datasets, setup),
+        build=build,
+        feed=lambda model: model,
         compile_options=supervised.losses(datasets),
         learning_rate=supervised.learning_rate(datasets),
     )
+
+
+def _records(
+    settings: dict[str, Any],
+    model_dir: pathlib.Path,
+    validation: tf.data.Dataset,
+    strategy: Strategy,
+    build: Callable[[], keras.Model],
+) -> list[keras.callbacks.Callback]:
+    """What fills the model directory after each round; of several processes, one does."""
+    if not strategy.is_chief:
+        return []
+    images = ReconstructionImages(model_dir / "tensorboard" / "images", validation)
+    return [
+        *(strategy.of_chief(probe, build) for probe in _probe(settings, model_dir)),
+        ExamplesPerSecond(settings["batch_size"]),
+        keras.callbacks.CSVLogger(model_dir / LOG, append=True),
+        keras.callbacks.TensorBoard(model_dir / "tensorboard", write_graph=False),
+        strategy.of_chief(images, build),
+        strategy.of_chief(SaveRound(model_dir)),
+    ]
 
 
 def _probe(settings: dict[str, Any], model_dir: pathlib.Path) -> list[keras.callbacks.Callback]:
@@ -408,7 +563,8 @@ def _slicing(settings: dict[str, Any]) -> Slicing:
 
 
 def _setup(settings: dict[str, Any], slicing: Slicing, bins: int, stats: InputStats) -> Setup:
-    choices = {name: settings[name] for name in ("variant", "noise", "margin")}
+    names = ("variant", "noise", "margin", "temperature", "mix", "slice_gain_db")
+    choices = {name: settings[name] for name in names}
     return Setup(ENCODERS[settings["encoder"]], slicing, bins, stats, **choices)
 
 
@@ -421,8 +577,28 @@ def _check_heads(settings: dict[str, Any], names: Sequence[str]) -> None:
         )
 
 
+def _check_speed(settings: dict[str, Any], names: Sequence[str]) -> None:
+    """Check the flags that only make training faster, as far as the settings tell."""
+    data = settings["data"]
+    if settings["frontend"] == "device" and data.startswith(PREFIX):
+        raise A2vError(f"--frontend=device: for audio, not for the band levels of --data={data}")
+    if settings["crops_per_clip"] > 1 and not data.startswith("tfds:"):
+        raise A2vError(
+            f"--crops_per_clip={settings['crops_per_clip']}: for --data=tfds:NAME, whose clips are "
+            f"read whole; of --data={data} only the crops are"
+        )
+    several = settings["strategy"] != "none"
+    if settings["frontend"] == "device" and several and multi_head.cuts_across(names):
+        raise A2vError(
+            f"--frontend=device: with --strategy={settings['strategy']}, not for triplet, whose "
+            "slices come from other examples; expected --frontend=host"
+        )
+
+
 def _make_directory(settings: dict[str, Any]) -> pathlib.Path:
     model_dir = pathlib.Path(settings["model_dir"])
+    if settings["model_dir"] == pretrained.NAME or pretrained.is_packaged(model_dir):
+        raise A2vError(f"--model_dir={model_dir} is what comes with a2v_tf: expected another")
     try:
         model_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -452,9 +628,11 @@ def _check_same_run(config: dict[str, Any], settings: dict[str, Any]) -> None:
     if settings["learning_rate"] is None:  # the default, which only the data tells
         free = free | {"learning_rate"}
     for name in sorted(settings.keys() - free):
-        if config.get(name) != settings[name]:
+        # A run of a version without this flag was as the flag's default is.
+        was = config.get(name, FLAGS[name].default if name in FLAGS else None)
+        if was != settings[name]:
             raise A2vError(
-                f"{settings['model_dir']!r} was trained with --{name}={config.get(name)}, not "
+                f"{settings['model_dir']!r} was trained with --{name}={was}, not "
                 f"{settings[name]}: use that value to resume, or another --model_dir"
             )
 

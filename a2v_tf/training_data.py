@@ -1,5 +1,6 @@
 """From a source of crops to batches of slices, and the statistics of their values."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -7,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from a2v_tf.data import sampling
+from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.data.sources import Source
-from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel
+from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, log_mel
 from a2v_tf.models.encoder import InputStats
 from a2v_tf.slicing import Slicing
 from a2v_tf.tasks import multi_head
@@ -31,31 +33,52 @@ def log_mel_crops(
     seed: int,
     round_index: int | tf.Tensor,
     gain_db: float = 0.0,
+    share: Share = EVERYTHING,
+    crops_per_clip: int = 1,
+    raw: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches of random log-mel crops `[batch, frames, F]`, and their clips `[batch]`.
 
     Only the samples that the frames need are read; the whole chain is in-graph. Crops of band
     levels are frames already and stay as they are. Each crop is made louder or softer by up to
-    `gain_db`, uniform in decibels, which is what band levels are in.
+    `gain_db`, uniform in decibels, which is what band levels are in. With a `share`, only the
+    worker's rows of each batch are read, `[batch / workers, ...]`. `crops_per_clip` is for sources
+    that take it. With `raw`, what a device needs to compute log-mel takes the place of it: a dict
+    of "pcm", int16 `[batch, samples]`, and, if there is a `gain_db`, "gain", `[batch, 1]`.
     """
     is_pcm = isinstance(source.front_end, FrontEnd)
     samples = source.front_end.samples(frames)
-    crops = source.crops(samples, seed=seed, round_index=round_index)
-    batches = crops.batch(batch_size, drop_remainder=True)
-    if gain_db:
-        key = sampling.key(seed, round_index)
+    part = share.part(batch_size)
+    options = {"share": dataclasses.replace(share, block=part)}
+    once_a_clip = False
+    if crops_per_clip > 1:
+        once_a_clip = source.gives_log_mel and not gain_db and not raw
+        options |= {"crops_per_clip": crops_per_clip, "as_log_mel": once_a_clip}
+    crops = source.crops(samples, seed=seed, round_index=round_index, **options)
+    key = sampling.key(seed, round_index)
 
-        def change_level(index: tf.Tensor, crop: tuple[tf.Tensor, tf.Tensor]) -> tuple:
-            values, clip = crop
-            gains = tf.random.stateless_uniform(
-                [batch_size, 1], sampling.fold_in(key, index), -gain_db, gain_db
-            )
-            return (values * 10 ** (gains / 20) if is_pcm else values + gains[..., None]), clip
+    def gain_of(index: tf.Tensor) -> tf.Tensor:
+        step, row = index // part, index % part
+        gains = tf.random.stateless_uniform(
+            [batch_size, 1], sampling.fold_in(key, step), -gain_db, gain_db
+        )
+        return share.rows(gains)[row]
 
-        batches = batches.enumerate().map(change_level)
-    if not is_pcm:
-        return batches
-    return batches.map(lambda pcm, clip: (log_mel(pcm), clip), num_parallel_calls=tf.data.AUTOTUNE)
+    def frames_of(index: tf.Tensor, crop: tuple[tf.Tensor, tf.Tensor]) -> tuple:
+        values, clip = crop
+        if raw:
+            level = {"gain": 10 ** (gain_of(index) / 20)} if gain_db else {}
+            return {"pcm": float_to_pcm(values), **level}, clip
+        if gain_db and is_pcm:
+            values = values * 10 ** (gain_of(index) / 20)
+        elif gain_db:
+            values = values + gain_of(index)
+        return (log_mel(values) if is_pcm else values), clip
+
+    if (is_pcm or gain_db) and not once_a_clip:
+        # Crop by crop, so that what is computed on the way stays in the cache of a core.
+        crops = crops.enumerate().map(frames_of, num_parallel_calls=tf.data.AUTOTUNE)
+    return crops.batch(part, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def task_batches(
@@ -66,13 +89,25 @@ def task_batches(
     batch_size: int,
     seed: int,
     gain_db: float = 0.0,
+    share: Share = EVERYTHING,
+    crops_per_clip: int = 1,
+    on_device: bool = False,
 ) -> Round:
     """What the tasks train on: `(slices, targets, weights)` of `multi_head.examples`.
+
+    For a device that computes log-mel itself, `(inputs, targets, weights)` of `OnDevice`: the same
+    slices, as the numbers of their frames.
+
+    With a `share`, a worker reads only its rows of each batch of `batch_size`; all rows, to cut its
+    own out late, where a task compares the crops of a batch.
 
     Returns:
       A function from a round's number to its endless batches, which depend on the seed and that
       number alone.
     """
+
+    late = share if multi_head.needs_whole_batch(names) else EVERYTHING
+    early = EVERYTHING if multi_head.needs_whole_batch(names) else share
 
     def one_round(index: int | tf.Tensor) -> tf.data.Dataset:
         crops = log_mel_crops(
@@ -82,15 +117,38 @@ def task_batches(
             seed=seed,
             round_index=index,
             gain_db=gain_db,
+            share=early,
+            crops_per_clip=crops_per_clip,
+            raw=on_device,
         )
         key = sampling.split(sampling.key(seed, index), 2)[1]
 
         def cut(step: tf.Tensor, crop: tuple[tf.Tensor, tf.Tensor]) -> tuple:
-            return multi_head.examples(names, Crops(*crop, slicing, sampling.fold_in(key, step)))
+            step_key = sampling.fold_in(key, step)
+            if on_device:
+                cut_from = Crops(_frame_numbers(*crop), crop[1], slicing, step_key, early)
+                numbered = _numbered(crop[0], *multi_head.examples(names, cut_from))
+                return tf.nest.map_structure(late.rows, numbered)
+            cut_from = Crops(*crop, slicing, step_key, early)
+            return tf.nest.map_structure(late.rows, multi_head.examples(names, cut_from))
 
         return crops.enumerate().map(cut, num_parallel_calls=tf.data.AUTOTUNE)
 
+    def _frame_numbers(crop: dict[str, tf.Tensor], clip: tf.Tensor) -> tf.Tensor:
+        """In place of log-mel, each frame's number in its crop, or in the batch, `[B, T, 1]`."""
+        frames = FRONT_END.frames(crop["pcm"].shape[1])
+        rows = tf.range(tf.shape(clip)[0]) * (frames if multi_head.cuts_across(names) else 0)
+        numbers = rows[:, None, None] + tf.range(frames)[:, None]
+        return tf.ensure_shape(numbers, [clip.shape[0], frames, 1])
+
     return one_round
+
+
+def _numbered(crop: dict[str, tf.Tensor], slices: tf.Tensor, targets: dict, weights: dict) -> tuple:
+    """Put the frame numbers among the inputs, the targets that are slices too."""
+    of_slices = {name: x[..., 0] for name, x in targets.items() if x.shape.rank == 4}
+    others = {name: x for name, x in targets.items() if name not in of_slices}
+    return {**crop, "slices": slices[..., 0], "targets": of_slices}, others, weights
 
 
 def labelled_batches(
@@ -100,26 +158,31 @@ def labelled_batches(
     batch_size: int,
     seed: int,
     per_class: int | None = None,
+    share: Share = EVERYTHING,
 ) -> Round:
     """What a classifier trains on: crops of the train clips of labelled data sets.
 
     Args:
       datasets: each batch is shared equally among them.
       frames: N, frames of a crop.
-      batch_size: a multiple of the number of data sets.
+      batch_size: a multiple of the number of data sets, times that of workers.
       seed: of everything random.
       per_class: of each data set use at most so many clips of a class.
+      share: what this worker reads of each batch.
 
     Returns:
       A function from a round's number to its endless batches: log-mel `[batch, N, F]`, and by data
       set the labels and the weights `[batch]`, 0 for the crops of other data sets.
     """
-    share = batch_size // len(datasets)
+    rows = share.part(batch_size) // len(datasets)
+    blocks = dataclasses.replace(share, block=rows)
     samples = FRONT_END.samples(frames)
 
     def one_round(index: int | tf.Tensor) -> tf.data.Dataset:
         crops = [
-            data.crops(samples, seed=seed, round_index=index, per_class=per_class).batch(share)
+            data.crops(
+                samples, seed=seed, round_index=index, per_class=per_class, share=blocks
+            ).batch(rows)
             for data in datasets
         ]
         return tf.data.Dataset.zip(tuple(crops)).map(join, num_parallel_calls=tf.data.AUTOTUNE)
@@ -128,10 +191,10 @@ def labelled_batches(
         pcm = tf.concat([pcm for pcm, _ in parts], axis=0)
         labels, weights = {}, {}
         for i, (data, (_, label)) in enumerate(zip(datasets, parts, strict=True)):
-            before, after = i * share, (len(parts) - 1 - i) * share
+            before, after = i * rows, (len(parts) - 1 - i) * rows
             around = [[before, after], *([[0, 0]] * (label.shape.rank - 1))]
             labels[data.name] = tf.pad(label, around)
-            weights[data.name] = tf.pad(tf.ones([share]), around[:1])
+            weights[data.name] = tf.pad(tf.ones([rows]), around[:1])
         return log_mel(pcm), labels, weights
 
     return one_round

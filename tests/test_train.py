@@ -86,16 +86,21 @@ def test_leaves_a_model_directory(straight_run):
 
 @pytest.mark.slow
 def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path):
-    """And where the task draws slices at random, and labelled data is probed on the way."""
+    """And where the task draws slices at random, and labelled data is probed on the way.
+
+    And where the run was begun by a version that did not have all of today's flags.
+    """
     labels = tmp_path / "labels.csv"
     rows = [f"{recordings}/{i}.wav,{label},{split}\n" for i, label, split in LABELS]
     labels.write_text("path,label,split\n" + "".join(rows))
     flags = [
         f"--data={recordings}",
         "--task=multi_head",
-        "--heads=autoencoder,temporal_gap",
-        "--head_weights=1,2",
+        "--heads=autoencoder,temporal_gap,contrastive",
+        "--head_weights=1,2,0.5",
         "--variant=variational",
+        "--mix=0.5",
+        "--slice_gain_db=6",
         f"--probe=csv:{labels}",
         *QUICK,
     ]
@@ -103,6 +108,9 @@ def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path)
     run_command("a2v_train", *flags, f"--model_dir={straight}", "--steps=4")
     for steps in (2, 4):
         run_command("a2v_train", *flags, f"--model_dir={resumed}", f"--steps={steps}")
+        config = json.loads((resumed / "config.json").read_text())
+        del config["precision"]
+        (resumed / "config.json").write_text(json.dumps(config))
     assert_same_run(resumed, straight)
     assert {"autoencoder_loss", "probe_labels"} <= set(log_rows(resumed)[0])
     probes = (resumed / "probes.csv").read_text()
@@ -122,6 +130,48 @@ def test_the_command_under_jax(recordings, tmp_path, monkeypatch):
     assert list((tmp_path / "tensorboard" / "images").iterdir())
     encoder = keras.models.load_model(tmp_path / "encoder.keras")  # by this process's TensorFlow
     assert np.isfinite(encoder(np.zeros((1, 32, 64)))).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_log_mel_on_the_device_gives_the_same_run(
+    backend, recordings, straight_run, tmp_path, monkeypatch
+):
+    """Also where a run begun on the host goes on there, and with several steps at once."""
+    if backend == "jax":
+        pytest.importorskip("jax")
+        monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    run_command("a2v_train", *flags, "--steps=2")
+    run = run_command(
+        "a2v_train", *flags, "--steps=6", "--frontend=device", "--steps_per_execution=2"
+    )
+    assert "Resuming" in run.stdout
+    losses, expected = (
+        [float(row["val_loss"]) for row in log_rows(directory)]
+        for directory in (tmp_path, straight_run)
+    )
+    np.testing.assert_allclose(losses, expected, rtol=0.02)
+    assert list((tmp_path / "tensorboard" / "images").iterdir())
+    encoder = keras.models.load_model(tmp_path / "encoder.keras")
+    assert encoder(np.zeros((1, 32, 64))).shape == (1, 128)
+    model = keras.models.load_model(tmp_path / "model.keras")
+    assert model(np.zeros((1, 2, 32, 64)))["cbow"].shape == (1, 1, 32, 64)
+
+
+@pytest.mark.slow
+def test_bfloat16_leaves_float32_models(recordings, straight_run, tmp_path):
+    flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    run_command("a2v_train", *flags, "--steps=6", "--precision=bfloat16")
+    encoder = keras.models.load_model(tmp_path / "encoder.keras")
+    assert {layer.compute_dtype for layer in encoder.layers} == {"float32"}
+    losses, expected = (
+        [float(row["val_loss"]) for row in log_rows(directory)]
+        for directory in (tmp_path, straight_run)
+    )
+    assert losses != expected
+    np.testing.assert_allclose(losses, expected, rtol=0.1)
 
 
 def test_shows_loss_and_speed(recordings, tmp_path):
@@ -170,6 +220,10 @@ def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):
         (["--task=multi_head", "--heads=cbow,triplet", "--head_weights=1"], "expected 2 numbers"),
         (["--task=multi_head", "--head_weights=1,2,much"], "expected numbers"),
         (["--task=temporal_gap", "--max_frames=31"], "expected at least --frames=32"),
+        (["--crops_per_clip=2"], "--crops_per_clip=2: for --data=tfds:NAME"),
+        (["--data=spectrogram:x", "--frontend=device"], "--frontend=device: for audio"),
+        (["--steps_per_execution=4"], "expected a divisor of --eval_every=2"),
+        (["--task=supervised", "--frontend=device"], "not for --task=supervised"),
         (["--task=supervised"], "expected one of demo, csv:PATH"),
         (["--task=supervised", "--data=demo", "--batch_size=5"], "shared equally"),
         (["--variant=sparse"], "sparse"),

@@ -18,7 +18,7 @@ class Noise:
 
     front_end = FRONT_END
 
-    def crops(self, samples, *, seed, round_index):
+    def crops(self, samples, *, seed, round_index, share=None):
         round_index = tf.cast(round_index, tf.int64)
         return tf.data.Dataset.range(tf.int64.max).map(
             lambda i: (
@@ -34,7 +34,7 @@ class Labelled:
     def __init__(self, name, classes, multi_label=False):
         self.name, self.classes, self.multi_label = name, classes, multi_label
 
-    def crops(self, samples, *, seed, round_index, per_class=None):
+    def crops(self, samples, *, seed, round_index, per_class=None, share=None):
         def crop(i):
             label = tf.cast(i % len(self.classes), tf.int32)
             pcm = tf.fill([samples], 0.01 * tf.cast(label + 1, tf.float32))
@@ -121,6 +121,14 @@ def test_triplets_take_the_negative_from_another_clip():
     np.testing.assert_array_equal(w["triplet"], 1)
     ((_, _, w),) = batches(1, ["triplet"], batch_size=1)
     np.testing.assert_array_equal(w["triplet"], 0)  # nothing else in the batch
+
+
+def test_contrastive_crops_of_one_clip_have_one_target():
+    """Crop i of `Noise` is of clip i % 3."""
+    ((x, y, _),) = batches(1, ["contrastive"], batch_size=8)
+    np.testing.assert_array_equal(y["contrastive"][:, 0], [0, 1, 2, 0, 1, 2, 0, 1])
+    ((gap_x, _, _),) = batches(1, ["temporal_gap"], batch_size=8)
+    np.testing.assert_array_equal(x, gap_x)  # the same pairs
 
 
 def test_labelled_batches_are_shared_equally_and_weigh_their_own_data_set_only():

@@ -60,7 +60,14 @@ class FolderSource:
         """Raise `A2vError` unless crops of `samples` samples can be drawn."""
         self._cumulative_positions(samples)
 
-    def crops(self, samples: int, *, seed: int, round_index: int | tf.Tensor) -> tf.data.Dataset:
+    def crops(
+        self,
+        samples: int,
+        *,
+        seed: int,
+        round_index: int | tf.Tensor,
+        share: sampling.Share = sampling.EVERYTHING,
+    ) -> tf.data.Dataset:
         """Infinite dataset of (float32 `[samples]`, clip); see `sources.Source.crops`."""
         total = int(self._cumulative_positions(samples)[-1])
 
@@ -74,7 +81,7 @@ class FolderSource:
             return positions.concatenate(tf.data.Dataset.from_tensors(_END))
 
         # Only positions are made epoch by epoch, so that reading ahead does not stop at their ends.
-        positions = sampling.forever(epoch)
+        positions = share.of(sampling.forever(epoch), lambda position: position == _END)
         if self._decoder == "tfio":
             # One at a time: two decoders of one graph may hand out each other's file.
             crops = positions.flat_map(lambda position: self._decode_by_tfio(position, samples))

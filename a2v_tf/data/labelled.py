@@ -86,6 +86,7 @@ class LabelledData(Protocol):
         seed: int,
         round_index: int | tf.Tensor,
         per_class: int | None = None,
+        share: sampling.Share = sampling.EVERYTHING,
     ) -> tf.data.Dataset:
         """Draw crops of train clips for ever (ICLR section 4, "Datasets").
 
@@ -98,6 +99,7 @@ class LabelledData(Protocol):
           round_index: other rounds give other crops; int64 scalar, may be symbolic.
           per_class: use only so many clips of each class, chosen by `seed`; a clip with several
             labels is used if it was chosen for one of them.
+          share: which of these crops to give, if several workers share them.
 
         Returns:
           Infinite dataset of PCM at 16 kHz, float32 `[samples]`, and the label: int32 scalar, or
@@ -203,6 +205,7 @@ class CsvData:
         seed: int,
         round_index: int | tf.Tensor,
         per_class: int | None = None,
+        share: sampling.Share = sampling.EVERYTHING,
     ) -> tf.data.Dataset:
         """Infinite dataset of (float32 `[samples]`, int32 label); see `LabelledData.crops`."""
         chosen = choose(self._labels, len(self.classes), per_class, seed)
@@ -228,9 +231,8 @@ class CsvData:
             return (tf.ensure_shape(pcm, [samples]), label), tf.ensure_shape(usable, []), is_end
 
         # Only places are drawn epoch by epoch, so that reading ahead does not stop at their ends.
-        crops = sampling.forever(epoch).map(
-            read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
+        places = share.of(sampling.forever(epoch), lambda place: place[0] == _END)
+        crops = places.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return sampling.usable_only(crops, functools.partial(fail_if_none, self))
 
     def _crop(self, index: int, place: float, samples: int) -> tuple[np.ndarray, np.ndarray]:

@@ -104,6 +104,7 @@ class TfdsData:
         seed: int,
         round_index: int | tf.Tensor,
         per_class: int | None = None,
+        share: sampling.Share = sampling.EVERYTHING,
     ) -> tf.data.Dataset:
         """Infinite dataset of (float32 `[samples]`, label); see `LabelledData.crops`."""
         chosen = None if per_class is None else self._choose(per_class, seed)
@@ -125,7 +126,7 @@ class TfdsData:
             )
             return sampling.mark_end(sampling.shuffle_blocks(crops, _SHUFFLE_CROPS, shuffle_key))
 
-        crops = sampling.forever(epoch)
+        crops = share.of(sampling.forever(epoch), lambda drawn: drawn[2])
         return sampling.usable_only(crops, functools.partial(labelled.fail_if_none, self))
 
     def _draw(

@@ -5,6 +5,7 @@ process. Words: a position is a frame at which a crop may start; an epoch covers
 with one draw from every stratum of `STRATUM` positions.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -29,6 +30,64 @@ _DRAWS_AT_ONCE = 256
 # (float32 `[samples]`, label); bool, whether it is usable; bool, whether it marks the end of an
 # epoch instead.
 Drawn = tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """What one of several workers does of a stream of draws and of the batches cut from it.
+
+    The workers take blocks of draws in turn. A block is a worker's part of a batch, so that the
+    parts of all workers, joined, are the batch that one worker alone would make: exactly, as long
+    as every crop is usable. Where one is not, a worker goes on with the next of its own.
+
+    Attributes:
+      worker: 0, 1, ..., workers - 1.
+      workers: how many there are.
+      block: draws in a block.
+    """
+
+    worker: int = 0
+    workers: int = 1
+    block: int = 1
+
+    def part(self, count: int) -> int:
+        """How many of `count` rows, a multiple of `workers`, are this worker's."""
+        return count // self.workers
+
+    def rows(self, values: tf.Tensor) -> tf.Tensor:
+        """The worker's part of values for a whole batch, `[batch, ...]`."""
+        if self.workers == 1:
+            return values
+        part = tf.shape(values)[0] // self.workers
+        return values[self.worker * part : (self.worker + 1) * part]
+
+    def of(
+        self, draws: tf.data.Dataset, is_end: Callable[..., tf.Tensor] | None = None
+    ) -> tf.data.Dataset:
+        """The worker's elements of an endless stream of all draws.
+
+        Args:
+          draws: what is drawn; the earlier in the pipeline, the less is done for other workers.
+          is_end: of an element, whether it marks the end of an epoch and is no draw. Such markers
+            are kept, except where they would follow each other.
+        """
+        if self.workers == 1:
+            return draws
+
+        def count(state: tuple[tf.Tensor, tf.Tensor], element: tuple) -> tuple:
+            drawn, since_end = state
+            end = is_end(element) if is_end else tf.constant(False)
+            mine = ~end & ((drawn // self.block) % self.workers == self.worker)
+            keep = mine | (end & (since_end > 0))
+            since_end = tf.where(end, tf.zeros([], tf.int64), since_end + tf.cast(mine, tf.int64))
+            return (drawn + tf.cast(~end, tf.int64), since_end), (keep, element)
+
+        zero = tf.constant(0, tf.int64)
+        kept = draws.scan((zero, zero), count).filter(lambda keep, _: keep)
+        return kept.map(lambda _, element: element)
+
+
+EVERYTHING = Share()
 
 
 def positions_in(samples, needed: int):
@@ -79,12 +138,25 @@ def shuffle_blocks(dataset: tf.data.Dataset, size: int, key: tf.Tensor) -> tf.da
     it takes no tensor for a seed.
     """
 
-    def shuffle(index: tf.Tensor, block: tuple) -> tuple:
+    rows = shuffled_rows(dataset.batch(size), key)
+    return rows.map(lambda block, row: tf.nest.map_structure(lambda x: x[row], block))
+
+
+def shuffled_rows(blocks: tf.data.Dataset, key: tf.Tensor) -> tf.data.Dataset:
+    """The rows of each block in an order that depends on `key` only.
+
+    Returns:
+      Dataset of (block, int32 row): nothing is copied until the row is taken from its block, which
+      can be done by several threads.
+    """
+
+    def shuffle(index: tf.Tensor, block: tuple) -> tf.data.Dataset:
         rows = tf.range(tf.shape(tf.nest.flatten(block)[0])[0])
         order = tf.random.experimental.stateless_shuffle(rows, fold_in(key, index))
-        return tf.nest.map_structure(lambda x: tf.gather(x, order), block)
+        same_block = tf.data.Dataset.from_tensors(block).repeat()
+        return tf.data.Dataset.zip((same_block, tf.data.Dataset.from_tensor_slices(order)))
 
-    return dataset.batch(size).enumerate().map(shuffle).unbatch()
+    return blocks.enumerate().flat_map(shuffle)
 
 
 def _shuffle(indices: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
@@ -203,7 +275,8 @@ def call(function: Callable, inputs: list, dtype: tf.DType, shape: list) -> tf.T
 def is_usable(pcm: tf.Tensor) -> tf.Tensor:
     """Whether `flaw` finds nothing wrong with PCM, float32 `[samples]`; bool scalar."""
     # The sum of squares, unlike the maximum, always carries NaN on.
-    energy, peak = tf.reduce_sum(pcm * pcm), tf.reduce_max(tf.abs(pcm))
+    energy = tf.nn.l2_loss(pcm)
+    peak = tf.maximum(tf.reduce_max(pcm), -tf.reduce_min(pcm))
     return tf.math.is_finite(energy) & (peak >= SILENCE_PEAK) & (peak <= LOUDEST_PEAK)
 
 

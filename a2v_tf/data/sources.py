@@ -21,6 +21,7 @@ import tensorflow as tf
 from a2v_tf.data import spectrogram
 from a2v_tf.data.bad_files import BadFiles
 from a2v_tf.data.folder import FolderSource
+from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.data.spectrogram import PERIOD, PREFIX, BandLevels, SpectrogramSource
 from a2v_tf.frontend import FrontEnd
 
@@ -53,15 +54,25 @@ class Source(Protocol):
         message grows by a stack trace.
         """
 
-    def crops(self, samples: int, *, seed: int, round_index: int | tf.Tensor) -> tf.data.Dataset:
+    def crops(
+        self,
+        samples: int,
+        *,
+        seed: int,
+        round_index: int | tf.Tensor,
+        share: Share = EVERYTHING,
+    ) -> tf.data.Dataset:
         """Draw crops for ever, every frame of the corpus equally likely to be the first.
 
-        The stream is a pure function of the data, `samples`, `seed` and `round_index`.
+        The stream is a pure function of the data and the arguments.
 
         Args:
           samples: samples in a crop.
           seed: seed of everything random.
           round_index: other rounds give other crops; int64 scalar, may be symbolic.
+          share: which of these crops to give, if several workers share them. A folder reads and
+            decodes those alone; of a TFDS data set, whose records can only be read in their order,
+            every worker reads all, and converts its own.
 
         Returns:
           Infinite dataset of PCM in [-1, 1] at 16 kHz, float32 `[samples]` (or of frames, float32

@@ -140,13 +140,21 @@ class SpectrogramSource:
         plan = self._plan(samples)
         self._rejected = f" ({plan.rejected} of {plan.possible} crops would cross one)"
 
-    def crops(self, samples: int, *, seed: int, round_index: int | tf.Tensor) -> tf.data.Dataset:
+    def crops(
+        self,
+        samples: int,
+        *,
+        seed: int,
+        round_index: int | tf.Tensor,
+        share: sampling.Share = sampling.EVERYTHING,
+    ) -> tf.data.Dataset:
         """Infinite dataset of (float32 `[samples, F]`, clip); see `sources.Source.crops`.
 
         Args:
           samples: frames in a crop.
           seed: as there.
           round_index: as there.
+          share: as there.
         """
         plan = self._plan(samples)
 
@@ -163,7 +171,7 @@ class SpectrogramSource:
             levels = tf.ensure_shape(levels, [samples, self.front_end.bins])
             return levels, tf.ensure_shape(clip, [])
 
-        return sampling.forever(epoch).map(
+        return share.of(sampling.forever(epoch)).map(
             crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 

@@ -1,5 +1,6 @@
 """A TFDS data set with an `audio` feature as a source of crops."""
 
+import math
 import os
 import re
 import threading
@@ -13,7 +14,7 @@ from absl import logging
 from a2v_tf.data import decode, sampling
 from a2v_tf.data.bad_files import BadFiles
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FRONT_END
+from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
 
 # NAME[/CONFIG][:VERSION][:SPLIT]; a split such as train[:50%] has a colon of its own.
 _SPEC = re.compile(r"(?P<name>[^:]+(:\d+\.\d+\.\d+)?)(:(?P<split>.+))?")
@@ -22,6 +23,7 @@ _SHARDS_AT_ONCE = 16
 _SHUFFLE_CROPS = 1024  # 160 MB of 16-bit CBoW crops
 _PROBED_CLIPS = 64
 _SEEN_BEFORE_JUDGING = 100
+_COUNTED_AT_ONCE = 32  # clips: each call from the graph into Python waits for its lock
 
 # Records `skip` to `skip + take` of a file named `filename`.
 Shard = tfds.core.utils.shard_utils.FileInstruction
@@ -65,12 +67,28 @@ class TfdsSource:
                 f"{longest:.2f} s, a crop needs {samples / FRONT_END.sample_rate:.2f} s"
             )
 
-    def crops(self, samples: int, *, seed: int, round_index: int | tf.Tensor) -> tf.data.Dataset:
-        """Infinite dataset of (float32 `[samples]`, clip); see `sources.Source.crops`."""
+    def crops(
+        self,
+        samples: int,
+        *,
+        seed: int,
+        round_index: int | tf.Tensor,
+        share: sampling.Share = sampling.EVERYTHING,
+        crops_per_clip: int = 1,
+        as_log_mel: bool = False,
+    ) -> tf.data.Dataset:
+        """Infinite dataset of (float32 `[samples]`, clip); see `sources.Source.crops`.
+
+        With `crops_per_clip`, an epoch has so many times as many crops: from each clip it draws one
+        of each of so many times as many strata. As log-mel, if `gives_log_mel`, the crops are
+        float32 `[frames, F]`, cut from that of the whole clip: it is computed once, not once a
+        crop.
+        """
         self.check(samples)
         # A clip gives positions / stratum crops an epoch. With the stratum of long recordings,
         # most short clips would be read in vain.
         stratum = float(np.clip(self._mean_positions(samples), 1, sampling.STRATUM))
+        stratum /= crops_per_clip
 
         def at_end(usable: int) -> None:
             self._judge(everything_seen=True)
@@ -83,54 +101,95 @@ class TfdsSource:
 
             def crops_of_clip(ordinal: tf.Tensor, clip: tuple) -> tuple:
                 return self._crops_of_clip(
-                    *clip, samples, stratum, sampling.fold_in(clip_key, ordinal)
+                    *clip,
+                    ordinal,
+                    samples,
+                    stratum,
+                    as_log_mel,
+                    sampling.fold_in(clip_key, ordinal),
                 )
 
-            crops = (
+            blocks = (
                 shuffled_records(self._shards, order_key)
                 .enumerate()
                 .map(crops_of_clip, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-                .unbatch()
+                .rebatch(_SHUFFLE_CROPS)
+                .prefetch(1)
             )
-            finished = sampling.shuffle_blocks(crops, _SHUFFLE_CROPS, buffer_key).map(
-                lambda *crop: self._finish(*crop, samples),
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
+            rows = sampling.shuffled_rows(blocks, buffer_key)
+            # Datasets of constants beside the rows: a function for each crop would take time.
+            marked = tf.data.Dataset.zip((rows, tf.data.Dataset.from_tensors(False).repeat()))
+            nothing = tf.nest.map_structure(
+                lambda spec: tf.zeros([1, *spec.shape[1:]], spec.dtype), blocks.element_spec
             )
-            return sampling.mark_end(finished)
+            return marked.concatenate(tf.data.Dataset.from_tensors(((nothing, 0), True)))
 
-        return sampling.usable_only(sampling.forever(epoch), at_end)
+        def finish(drawn: tuple, is_end: tf.Tensor) -> sampling.Drawn:
+            block, row = drawn
+            crop = *(x[row] for x in block), is_end
+            finished = self._finish_log_mel(*crop) if as_log_mel else self._finish(*crop, samples)
+            return *finished, is_end
+
+        # How many crops an epoch has, only reading it tells: so it is read by every worker.
+        crops = share.of(sampling.forever(epoch), lambda drawn: drawn[1])
+        finished = crops.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return sampling.usable_only(finished, at_end)
+
+    @property
+    def gives_log_mel(self) -> bool:
+        """Whether the clips are what log-mel is computed of: 16-bit mono of its sample rate."""
+        is_mono = len(self._audio.shape) == 1
+        return is_mono and self._audio.tf_dtype == tf.int16 and self._rate == FRONT_END.sample_rate
+
+    def records(self) -> tf.data.Dataset:
+        """All serialized examples for ever, as fast as they can be read; not the sampling."""
+        files = tf.data.Dataset.from_tensor_slices([str(x.filename) for x in self._shards])
+        return files.repeat().interleave(
+            tf.data.TFRecordDataset,
+            cycle_length=_SHARDS_AT_ONCE,
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
 
     def _crops_of_clip(
         self,
         shard: tf.Tensor,
         record: tf.Tensor,
         example: tf.Tensor,
+        ordinal: tf.Tensor,
         samples: int,
         stratum: float,
+        as_log_mel: bool,
         key: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Draw positions / stratum crops of a clip on average: (crops, shards, records).
 
         The crops are `[count, samples]` or `[count, samples, channels]` in the stored dtype at
-        16 kHz, float32 `[count, samples]` at other rates.
+        16 kHz, float32 `[count, samples]` at other rates; or log-mel `[count, frames, F]`.
         """
-        audio = self._decode(example)
+        audio = self.decode(example)
         length = tf.shape(audio, tf.int64)[0]
-        tf.numpy_function(self._visit, [shard, record, length, samples], [], stateful=True)
         positions = sampling.positions_in(length * FRONT_END.sample_rate // self._rate, samples)
+        tf.cond(
+            (ordinal % _COUNTED_AT_ONCE == 0) | (positions == 0),
+            lambda: sampling.call(
+                self._visit, [shard, record, ordinal, length, samples], tf.bool, []
+            ),
+            lambda: tf.constant(False),
+        )
         starts = sampling.clip_positions(positions, stratum, key) * FRONT_END.hop_length
-        if self._rate == FRONT_END.sample_rate:
-            spec = tf.TensorSpec([samples, *audio.shape[1:]], audio.dtype)
-            crops = tf.map_fn(
-                lambda start: audio[start : start + samples], starts, fn_output_signature=spec
+        if as_log_mel:
+            frames = starts[:, None] // FRONT_END.hop_length + tf.range(
+                FRONT_END.frames(samples), dtype=tf.int64
             )
+            crops = tf.gather(log_mel(pcm_to_float(audio)), frames)
+        elif self._rate == FRONT_END.sample_rate:
+            crops = _cut(audio, starts, samples)
         else:
             crops = tf.numpy_function(self._resampled_crops, [audio, starts, samples], tf.float32)
             crops = tf.ensure_shape(crops, [None, samples])
         return crops, tf.fill(tf.shape(starts), shard), tf.fill(tf.shape(starts), record)
 
-    def _decode(self, example: tf.Tensor) -> tf.Tensor:
+    def decode(self, example: tf.Tensor) -> tf.Tensor:
         """Parse only the audio of a serialized example, `[length]` or `[length, channels]`."""
         features = tfds.features.FeaturesDict({"audio": self._audio})
         return features.deserialize_example(example)["audio"]
@@ -143,27 +202,50 @@ class TfdsSource:
         return crops
 
     def _finish(
-        self, crop: tf.Tensor, shard: tf.Tensor, record: tf.Tensor, samples: int
+        self,
+        crop: tf.Tensor,
+        shard: tf.Tensor,
+        record: tf.Tensor,
+        is_end: tf.Tensor,
+        samples: int,
     ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
         """Convert a crop to (float32 `[samples]`, clip) and say whether it is usable."""
         pcm = crop if crop.dtype == tf.float32 else tf.cast(crop, tf.float32) / _scale(crop.dtype)
         if pcm.shape.rank == 2:
             pcm = tf.reduce_mean(pcm, axis=1)
+        if crop.dtype == tf.int16:  # finite, in [-1, 1], and 0 or a step
+            is_usable = tf.nn.l2_loss(pcm) > 0
+        else:
+            is_usable, pcm = sampling.is_usable(pcm), tf.clip_by_value(pcm, -1.0, 1.0)
         usable = tf.cond(
-            sampling.is_usable(pcm),
-            lambda: tf.constant(True),
+            is_end | is_usable,
+            lambda: ~is_end,
             lambda: sampling.call(self._reject, [shard, record, pcm], tf.bool, []),
         )
-        clip = tf.cast(shard, tf.int64) * 2**32 + tf.cast(record, tf.int64)
-        return (tf.ensure_shape(tf.clip_by_value(pcm, -1.0, 1.0), [samples]), clip), usable
+        return (tf.ensure_shape(pcm, [samples]), _clip_number(shard, record)), usable
 
-    def _visit(self, shard: int, record: int, length: int, samples: int) -> None:
-        """Count a clip that is read, and log it if it is too short."""
-        with self._lock:
-            self._visits += 1
+    def _finish_log_mel(
+        self, crop: tf.Tensor, shard: tf.Tensor, record: tf.Tensor, is_end: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Make (log-mel `[frames, F]`, clip) and say whether it is usable: not silent."""
+        usable = tf.cond(
+            is_end | (tf.reduce_max(crop) > np.log(FRONT_END.log_offset) + 1e-6),
+            lambda: ~is_end,
+            lambda: sampling.call(self._reject, [shard, record, tf.zeros([1])], tf.bool, []),
+        )
+        return (crop, _clip_number(shard, record)), usable
+
+    def _visit(
+        self, shard: int, record: int, ordinal: int, length: int, samples: int
+    ) -> np.ndarray:
+        """Count the clips that are read, and log one that is too short."""
+        if ordinal % _COUNTED_AT_ONCE == 0:
+            with self._lock:
+                self._visits += _COUNTED_AT_ONCE
         if sampling.positions_in(length * FRONT_END.sample_rate // self._rate, samples) == 0:
             needed = samples / FRONT_END.sample_rate
             self._skip(shard, record, sampling.too_short(length / self._rate, needed))
+        return np.True_
 
     def _reject(self, shard: int, record: int, pcm: np.ndarray) -> np.ndarray:
         """Log why a crop is not usable."""
@@ -191,7 +273,7 @@ class TfdsSource:
         shard = self._shards[0]
         records = tf.data.TFRecordDataset(str(shard.filename)).skip(shard.skip)
         lengths = records.take(min(shard.take, _PROBED_CLIPS)).map(
-            lambda example: tf.shape(self._decode(example), tf.int64)[0]
+            lambda example: tf.shape(self.decode(example), tf.int64)[0]
         )
         return np.array(list(lengths.as_numpy_iterator()), np.int64)
 
@@ -226,6 +308,21 @@ def shuffled_records(shards: Sequence[Shard], order_key: tf.Tensor) -> tf.data.D
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
+
+
+def _clip_number(shard: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
+    """An int64 that no other clip has."""
+    return tf.cast(shard, tf.int64) * 2**32 + tf.cast(record, tf.int64)
+
+
+def _cut(audio: tf.Tensor, starts: tf.Tensor, samples: int) -> tf.Tensor:
+    """Crops `[count, samples, ...]` of audio `[length, ...]`, which start at whole hops."""
+    # Copies of a piece each: faster than of a sample each, and than a loop over the crops.
+    piece = math.gcd(FRONT_END.hop_length, samples)
+    pieces = audio[: tf.shape(audio)[0] // piece * piece]
+    pieces = tf.reshape(pieces, [-1, piece, *audio.shape[1:]])
+    crops = tf.gather(pieces, starts[:, None] // piece + tf.range(samples // piece, dtype=tf.int64))
+    return tf.reshape(crops, [-1, samples, *audio.shape[1:]])
 
 
 def tfds_id(shard: Shard, record: int) -> str:

@@ -39,6 +39,7 @@ MODELS = MappingProxyType(
         "arrow_of_time": "ArrowOfTime",
         "temporal_gap": "TemporalGap",
         "triplet": "TripletLoss",
+        "contrastive": "Contrastive",
         "multihead": "MultiHead",
         "supervised": "Supervised",
     }

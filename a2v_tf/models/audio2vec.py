@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
+from a2v_tf.models.augment import Augment
 from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder
 
 # From embeddings `[batch, S, d]` to what is compared with the task's targets.
@@ -22,6 +23,8 @@ def build_model(
     heads: Mapping[str, tuple[Sequence[int], Head]],
     *,
     noise: float = 0.0,
+    mix: float = 0.0,
+    slice_gain_db: float = 0.0,
 ) -> keras.Model:
     """Build a model in which every slice goes through the encoder once.
 
@@ -34,6 +37,8 @@ def build_model(
       heads: for each task which of the S slices its head gets, and the head.
       noise: standard deviation of Gaussian noise that is added to what the encoder hears while
         training, in standard deviations of the log-mel values, at most 1.
+      mix: the fraction of slices that are heard with another sound behind them while training.
+      slice_gain_db: how much louder or softer each slice is heard while training, at most.
 
     Returns:
       A model from log-mel `[batch, S, N, F]` to a dict with the output of each head; its layer
@@ -41,12 +46,19 @@ def build_model(
     """
     x = keras.Input((slices, frames, bins), name="slices")
     encoder = build_encoder(config, frames, bins, stats)
-    flat = keras.ops.reshape(x, (-1, frames, bins))
+    heard = x
+    if mix or slice_gain_db:
+        heard = Augment(mix, slice_gain_db, dtype="float32", name="augment")(x)
+    flat = keras.ops.reshape(heard, (-1, frames, bins))
     if noise:
-        unit_noise = keras.layers.GaussianNoise(noise, name="noise")(keras.ops.zeros_like(flat))
-        scaled = keras.layers.Rescaling(stats.variance**0.5)(unit_noise)
-        flat = keras.layers.Add(name="noisy")([flat, scaled])
+        unit_noise = keras.layers.GaussianNoise(noise, dtype="float32", name="noise")(
+            keras.ops.zeros_like(flat)
+        )
+        scaled = keras.layers.Rescaling(stats.variance**0.5, dtype="float32")(unit_noise)
+        flat = keras.layers.Add(dtype="float32", name="noisy")([flat, scaled])
     z = keras.ops.reshape(encoder(flat), (-1, slices, config.embedding_dim))
+    if z.dtype != "float32":  # heads that want it less exact cast it themselves
+        z = keras.ops.cast(z, "float32")
     outputs = {
         name: head(keras.ops.take(z, which, axis=1)) for name, (which, head) in heads.items()
     }

@@ -66,14 +66,23 @@ class InputStats:
 def standardise(stats: InputStats) -> layers.Layer:
     """Layer from log-mel to zero mean and unit variance."""
     return layers.Normalization(
-        axis=None, mean=stats.mean, variance=stats.variance, name="standardise"
+        axis=None,
+        mean=stats.mean,
+        variance=stats.variance,
+        dtype="float32",
+        name="standardise",
     )
 
 
 def restore_scale(stats: InputStats) -> layers.Layer:
     """Layer from zero mean and unit variance back to log-mel."""
     return layers.Normalization(
-        axis=None, mean=stats.mean, variance=stats.variance, invert=True, name="restore_scale"
+        axis=None,
+        mean=stats.mean,
+        variance=stats.variance,
+        invert=True,
+        dtype="float32",
+        name="restore_scale",
     )
 
 

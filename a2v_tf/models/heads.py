@@ -49,6 +49,37 @@ def triplet_margin(z: keras.KerasTensor, margin: float) -> keras.KerasTensor:
     return (to_negative - to_positive) / margin
 
 
+def over_temperature(z: keras.KerasTensor, temperature: float) -> keras.KerasTensor:
+    """Embeddings `[batch, 2, d]` scaled so that their dot products are cosines over temperature."""
+    return layers.UnitNormalization()(z) / temperature**0.5
+
+
+@keras.saving.register_keras_serializable("a2v_tf")
+def partner_loss(clip: keras.KerasTensor, z: keras.KerasTensor) -> keras.KerasTensor:
+    """Cross-entropy of finding each slice's partner among all other slices of the batch.
+
+    Args:
+      clip: `[batch, 1]`, equal for crops of the same clip. Slices of other crops of the same clip
+        are left out of the choice.
+      z: `[batch, 2, d]`, the two slices of each crop, scaled by `over_temperature`.
+
+    Returns:
+      The mean over the two slices, `[batch]`.
+    """
+    ops = keras.ops
+    z = ops.reshape(z, (-1, z.shape[-1]))
+    clip = ops.repeat(ops.reshape(clip, (-1,)), 2)
+    place = ops.arange(ops.shape(z)[0])
+    crop = place // 2  # the two slices of a crop stand side by side
+    same_crop = crop[:, None] == crop[None, :]
+    is_partner = ops.logical_and(same_crop, place[:, None] != place[None, :])
+    is_choice = ops.logical_or(is_partner, clip[:, None] != clip[None, :])
+    scores = ops.matmul(z, ops.transpose(z))
+    of_all = ops.logsumexp(ops.where(is_choice, scores, -1e9), axis=1)
+    of_partner = ops.sum(ops.where(is_partner, scores, 0.0), axis=1)
+    return ops.mean(ops.reshape(of_all - of_partner, (-1, 2)), axis=1)
+
+
 @keras.saving.register_keras_serializable("a2v_tf")
 class Variational(layers.Layer):
     """A sample from the posterior of a variational autoencoder, whose mean is the embedding.

@@ -22,6 +22,7 @@ from a2v_tf.trained_task import TrainedTask, open_task
 
 SHOWN = 3  # reconstructions
 JUDGED = 512  # examples of the tasks that estimate a number
+SHOWN_TOGETHER = 32  # crops whose slices are compared with each other
 _BATCH = 64
 
 
@@ -208,9 +209,35 @@ def _triplets(task: TrainedTask, source: Source, seed: int, label: str) -> Pictu
     return picture(figure, caption)
 
 
+@mpl.rc_context({**STYLE, "axes.grid": False})
+def _similarities(task: TrainedTask, source: Source, seed: int, label: str) -> Picture:
+    """How alike the slices of a batch are: the partners lie on the diagonal."""
+    outputs = [(task.run(x)[0], x.clip.numpy()) for x in _crops(task, source, seed, JUDGED)]
+    right = [_finds_partner(z, clip) for z, clip in outputs]
+    z, clip = outputs[0][0][:SHOWN_TOGETHER], outputs[0][1][:SHOWN_TOGETHER]
+    order = np.argsort(clip, kind="stable")
+    cosines = (z[order, 0] @ z[order, 1].T) / np.square(z).sum(axis=-1).mean()
+    figure = Figure((4.6, 3.8), layout="constrained")
+    axis = figure.subplots()
+    image = axis.imshow(cosines, cmap="magma", vmin=-1, vmax=1)
+    figure.colorbar(image, label="cosine")
+    axis.set(xlabel="second slice of crop", ylabel="first slice of crop")
+    caption = (
+        f"{label}: of the slices of {len(right[0])} crops, which is of the same clip? "
+        f"{np.concatenate(right).mean():.0%} are found; crops of one clip stand side by side."
+    )
+    return picture(figure, caption)
+
+
+def _finds_partner(z: np.ndarray, clip: np.ndarray) -> np.ndarray:
+    """Whether the second slices most like the first are of the same clip, `[batch]`."""
+    return clip[(z[:, 0] @ z[:, 1].T).argmax(axis=1)] == clip
+
+
 _DRAW: dict[str, Callable[[TrainedTask, Source, int, str], Picture]] = {
     **dict.fromkeys(RECONSTRUCTING, _reconstructions),
     "temporal_gap": _gaps,
     "arrow_of_time": _arrows,
     "triplet": _triplets,
+    "contrastive": _similarities,
 }

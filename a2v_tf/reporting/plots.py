@@ -222,6 +222,7 @@ _UNITS = {
     "temporal_gap": "cross-entropy",
     "arrow_of_time": "cross-entropy",
     "supervised": "cross-entropy",
+    "contrastive": "cross-entropy",
     "triplet": "triplet loss / margin",
 }
 

@@ -1,10 +1,12 @@
 """A batch of crops, and every set of slices that a task can ask of it."""
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
 from a2v_tf import slicing
+from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.slicing import Slicing
 
 
@@ -17,12 +19,14 @@ class Crops:
       clip: int64 `[batch]`, the clip that each crop is from.
       slicing: N, P, G and N_max.
       key: int64 `[2]`, of everything random.
+      share: the part of a greater batch that they are; then there is no `other`.
     """
 
     log_mel: tf.Tensor
     clip: tf.Tensor
     slicing: Slicing
     key: tf.Tensor
+    share: Share = EVERYTHING
 
     def surrounding(self) -> tf.Tensor:
         """X_(-P)..X_(-1), X_(1)..X_(P), `[batch, 2P, N, F]`."""
@@ -34,19 +38,24 @@ class Crops:
 
     def pair(self) -> tf.Tensor:
         """Two slices at random of each crop, `[batch, 2, N, F]`."""
-        return self._pair()[0]
+        return self._pair[0]
 
     def gap(self) -> tf.Tensor:
         """Distance of the pair's slices over the greatest possible, `[batch, 1]` in [0, 1]."""
-        return self._pair()[1]
+        return self._pair[1]
 
     def other(self) -> tf.Tensor:
         """A slice of another clip of the batch, `[batch, 1, N, F]`."""
-        return tf.gather(self.pair()[:, :1], self._other()[0])
+        return tf.gather(self.pair()[:, :1], self._other[0])
 
     def has_other(self) -> tf.Tensor:
         """1 where `other` is of another clip, 0 where the batch has none, float32 `[batch]`."""
-        return tf.cast(self._other()[1], tf.float32)
+        return tf.cast(self._other[1], tf.float32)
+
+    def first_of_clip(self) -> tf.Tensor:
+        """The first crop of the batch that is of the same clip, int32 `[batch, 1]`."""
+        same = self.clip[:, None] == self.clip[None, :]
+        return tf.argmax(same, axis=1, output_type=tf.int32)[:, None]
 
     def maybe_backwards(self) -> tf.Tensor:
         """The middle slice, its frames in reverse order for half of the batch, like `middle`."""
@@ -56,15 +65,19 @@ class Crops:
 
     def backwards(self) -> tf.Tensor:
         """1 where `maybe_backwards` is reversed, else 0, float32 `[batch, 1]`."""
-        batch = tf.shape(self.log_mel)[0]
-        coin = tf.random.stateless_uniform([batch, 1], self._keys()[2], 0, 2, tf.int32)
-        return tf.cast(coin, tf.float32)
+        batch = tf.shape(self.log_mel)[0] * self.share.workers
+        coin = tf.random.stateless_uniform([batch, 1], self._keys[2], 0, 2, tf.int32)
+        return tf.cast(self.share.rows(coin), tf.float32)
 
+    # Once, however many tasks ask for it.
+    @functools.cached_property
     def _pair(self) -> tuple[tf.Tensor, tf.Tensor]:
-        return slicing.slice_pair(self.log_mel, self.slicing, self._keys()[0])
+        return slicing.slice_pair(self.log_mel, self.slicing, self._keys[0], self.share)
 
+    @functools.cached_property
     def _other(self) -> tuple[tf.Tensor, tf.Tensor]:
-        return slicing.other_clip(self.clip, self._keys()[1])
+        return slicing.other_clip(self.clip, self._keys[1])
 
+    @functools.cached_property
     def _keys(self) -> tf.Tensor:
         return tf.random.split(self.key, 3)

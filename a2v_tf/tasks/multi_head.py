@@ -5,6 +5,7 @@ Patent paragraphs 61-63 and figure 5. The encoder hears the union of the slices 
 thing with one head.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -13,16 +14,26 @@ import keras
 import tensorflow as tf
 
 from a2v_tf.models import audio2vec
+from a2v_tf.models.precision import precision
 from a2v_tf.slicing import Slicing
-from a2v_tf.tasks import arrow_of_time, autoencoder, cbow, skip_gram, temporal_gap, triplet
+from a2v_tf.tasks import (
+    arrow_of_time,
+    autoencoder,
+    cbow,
+    contrastive,
+    skip_gram,
+    temporal_gap,
+    triplet,
+)
 from a2v_tf.tasks.crops import Crops
 from a2v_tf.tasks.setup import Setup
 
 TASKS = {
     module.__name__.rpartition(".")[2]: module
-    for module in (cbow, skip_gram, temporal_gap, autoencoder, triplet, arrow_of_time)
+    for module in (cbow, skip_gram, temporal_gap, autoencoder, triplet, arrow_of_time, contrastive)
 }
 DEFAULT = ("cbow", "skip_gram", "temporal_gap")  # the decoders that the patent names
+_WHOLE_BATCH = {"triplet", "contrastive"}  # compare the crops of a batch with each other
 
 
 def task_names(config: Mapping[str, Any]) -> list[str]:
@@ -38,6 +49,21 @@ def learning_rate(names: Sequence[str]) -> float:
 def crop_frames(names: Sequence[str], slicing: Slicing) -> int:
     """Frames that one example takes from a clip."""
     return max(TASKS[name].crop_frames(slicing) for name in names)
+
+
+def needs_whole_batch(names: Sequence[str]) -> bool:
+    """Whether an example depends on the other examples of its batch."""
+    return not _WHOLE_BATCH.isdisjoint(names)
+
+
+def cuts_across(names: Sequence[str]) -> bool:
+    """Whether the encoder hears slices of other examples of the batch with an example."""
+    return "other" in _kinds(names)
+
+
+def loss_needs_whole_batch(names: Sequence[str]) -> bool:
+    """Whether the loss of an example depends on the other examples of its batch."""
+    return "contrastive" in names
 
 
 def examples(
@@ -69,7 +95,13 @@ def build(names: Sequence[str], setup: Setup) -> keras.Model:
         total += len(places[kind])
 
     def head(name: str) -> audio2vec.Head:
-        return lambda z: TASKS[name].head(z, setup)
+        def build_head(z: keras.KerasTensor) -> keras.KerasTensor:
+            # Decoders are as much work as the encoder; the others are little, and end in a number.
+            is_decoder = TASKS[name].LOSS == "mean_squared_error"
+            with contextlib.nullcontext() if is_decoder else precision("float32"):
+                return TASKS[name].head(z, setup)
+
+        return build_head
 
     heads = {
         name: ([place for kind in TASKS[name].SLICES for place in places[kind]], head(name))
@@ -84,6 +116,8 @@ def build(names: Sequence[str], setup: Setup) -> keras.Model:
         setup.stats,
         heads,
         noise=setup.noise if denoising else 0.0,
+        mix=setup.mix,
+        slice_gain_db=setup.slice_gain_db,
     )
 
 

@@ -18,6 +18,9 @@ class Setup:
       variant: of the autoencoder: plain, denoising or variational.
       noise: what denoising adds, in standard deviations of the log-mel values.
       margin: of the triplet loss, a squared distance on the unit sphere.
+      temperature: that divides the cosines of the contrastive loss.
+      mix: the fraction of slices that are heard with another sound behind them while training.
+      slice_gain_db: how much louder or softer each slice is heard while training, at most.
     """
 
     config: EncoderConfig
@@ -27,3 +30,6 @@ class Setup:
     variant: str = "plain"
     noise: float = 0.5
     margin: float = 0.1
+    temperature: float = 0.1
+    mix: float = 0.0
+    slice_gain_db: float = 0.0

@@ -13,6 +13,7 @@ import keras
 
 from a2v_tf.models.classifier import build_classifier
 from a2v_tf.models.encoder import build_encoder
+from a2v_tf.models.precision import precision
 from a2v_tf.tasks.setup import Setup
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def learning_rate(datasets: "Sequence[LabelledData]") -> float:
 def build(datasets: "Sequence[LabelledData]", setup: Setup) -> keras.Model:
     """Build the model to train; its layer "encoder" is what is kept."""
     encoder = build_encoder(setup.config, setup.slicing.frames, setup.bins, setup.stats)
-    return build_classifier(encoder, {data.name: len(data.classes) for data in datasets})
+    with precision("float32"):
+        return build_classifier(encoder, {data.name: len(data.classes) for data in datasets})
 
 
 def losses(datasets: "Sequence[LabelledData]") -> Mapping[str, dict]:

@@ -73,6 +73,17 @@ def test_positions_in_clips_of_any_length_are_equally_likely(stratum):
     assert counts.mean() == pytest.approx(trials / stratum, rel=0.2)
 
 
+def test_rows_of_blocks_are_a_permutation_within_each():
+    key = sampling.key(1)
+    numbers = tf.data.Dataset.range(10).map(lambda i: (i, 10 * i))
+    rows = sampling.shuffled_rows(numbers.batch(4), key)
+    drawn = [int(block[0][row]) for block, row in rows]
+    assert [sorted(drawn[i : i + 4]) for i in (0, 4, 8)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    shuffled = list(sampling.shuffle_blocks(numbers, 4, key).as_numpy_iterator())
+    assert shuffled == [(i, 10 * i) for i in drawn]
+    assert drawn != list(range(10))
+
+
 def test_successive_positions_are_not_correlated():
     total = 2_000_000 * 1_000
     positions = sampling.stratified_positions(total, sampling.key(2, 0, 0)).take(10_000)

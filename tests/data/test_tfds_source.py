@@ -14,6 +14,7 @@ from a2v_tf.data import sampling, tfds_source
 from a2v_tf.data.bad_files import BadFiles
 from a2v_tf.data.sources import one_line_errors, open_source
 from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END, log_mel
 from tests.data.conftest import frame_numbers, frame_of
 
 NEEDED = 400
@@ -58,6 +59,60 @@ def test_every_position_of_short_and_long_clips_is_equally_likely(data_dir):
     values, counts = np.unique(starts, return_counts=True)
     np.testing.assert_array_equal(values, [*range(5), *range(100, 128), *range(1000, 1060)])
     assert scipy.stats.chisquare(counts).pvalue > 0.01
+
+
+@pytest.mark.parametrize("crops_per_clip", [1, 3])
+def test_several_crops_of_a_clip_are_of_its_parts(data_dir, crops_per_clip):
+    """As many from each third of a clip; every position equally likely; the same each time."""
+    clips = [100 * index + frame_numbers(32) for index in range(40)]  # 30 positions
+    _store(data_dir, "clips", {"train": clips}, shards=2)
+    source = open_source("tfds:clips")
+
+    def crops(count):
+        drawn = source.crops(NEEDED, seed=1, round_index=4, crops_per_clip=crops_per_clip)
+        return [frame_of(pcm) for pcm, _ in drawn.take(count).as_numpy_iterator()]
+
+    epoch = 40 * crops_per_clip
+    starts = np.array(crops(10 * epoch))
+    for begin in range(0, len(starts), epoch):
+        clip, position = np.divmod(starts[begin : begin + epoch], 100)
+        np.testing.assert_array_equal(np.bincount(clip), [crops_per_clip] * 40)
+        by_clip = position[np.lexsort((position, clip))].reshape(40, crops_per_clip)
+        parts = by_clip // (30 // crops_per_clip)
+        np.testing.assert_array_equal(parts, [range(crops_per_clip)] * 40)
+    assert scipy.stats.chisquare(np.bincount(starts % 100, minlength=30)).pvalue > 0.01
+    assert crops(50) == starts[:50].tolist()
+
+
+def test_log_mel_of_whole_clips_is_that_of_the_crops(data_dir, noise):
+    _store(
+        data_dir,
+        "clips",
+        {"train": [noise(8_000, i) for i in range(9)] + [np.zeros(8_000, np.int16)]},
+    )
+    source = open_source("tfds:clips")
+    assert source.gives_log_mel
+    samples = FRONT_END.samples(5)
+
+    def crops(as_log_mel):
+        drawn = source.crops(
+            samples, seed=1, round_index=0, crops_per_clip=2, as_log_mel=as_log_mel
+        )
+        return list(drawn.take(50).as_numpy_iterator())
+
+    for (frames, clip), (pcm, same_clip) in zip(crops(True), crops(False), strict=True):
+        assert clip == same_clip  # nor does the silent clip come up
+        np.testing.assert_allclose(frames, log_mel(pcm), atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [400, 480, 401])
+def test_crops_are_pieces_of_the_clip_at_whole_hops(data_dir, samples):
+    clip = np.arange(3_000, dtype=np.int16)
+    _store(data_dir, "clips", {"train": [clip] * 4})
+    crops = np.array(_take(open_source("tfds:clips"), 40, samples=samples))
+    starts = np.rint(crops[:, 0] * 32_768).astype(int)
+    assert set(starts % 160) == {0}
+    np.testing.assert_array_equal(crops * 32_768, starts[:, None] + np.arange(samples))
 
 
 def test_sub_splits_and_short_rounds_reach_every_clip(data_dir):
@@ -167,7 +222,7 @@ def test_only_the_audio_is_parsed(data_dir, noise):
     # It cannot miss the label that it does not ask for.
     features = tf.train.Features(feature={"audio": tf.train.Feature(bytes_list=pcm)})
     example = tf.train.Example(features=features).SerializeToString()
-    np.testing.assert_array_equal(source._decode(tf.constant(example)), np.arange(5))
+    np.testing.assert_array_equal(source.decode(tf.constant(example)), np.arange(5))
 
 
 def test_bad_clips_are_named_counted_and_skipped(data_dir, noise, caplog):
@@ -229,3 +284,17 @@ def test_short_clips_are_not_read_in_vain(data_dir):
     _take(source, 50)
     assert source._visits < 50 * 4
     assert sampling.STRATUM == 500
+
+
+def test_crops_of_workers_join_to_all_crops(data_dir, noise):
+    _store(data_dir, "clips", {"train": [noise(4_000 + 400 * i, i) for i in range(7)]}, shards=3)
+    source = open_source("tfds:clips")
+
+    def of_worker(worker):
+        share = sampling.Share(worker, workers=2, block=3)
+        crops = source.crops(NEEDED, seed=1, round_index=0, share=share).take(30)
+        return [pcm for pcm, _ in crops.as_numpy_iterator()]
+
+    parts = [of_worker(0), of_worker(1)]
+    joined = [crop for i in range(0, 30, 3) for part in parts for crop in part[i : i + 3]]
+    np.testing.assert_array_equal(joined, _take(source, 60))

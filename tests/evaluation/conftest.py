@@ -68,7 +68,9 @@ class Tones:
     def fingerprint(self) -> str:
         return f"{self.name}{self.version}"
 
-    def crops(self, samples: int, *, seed: int, round_index, per_class=None) -> tf.data.Dataset:
+    def crops(
+        self, samples: int, *, seed: int, round_index, per_class=None, share=None
+    ) -> tf.data.Dataset:
         pcm = np.stack([pcm for clip, pcm in self._clips if clip.split == "train"])
         labels = [self.classes.index(c.label) for c, _ in self._clips if c.split == "train"]
         key = tf.stack([tf.cast(seed, tf.int64), tf.cast(round_index, tf.int64)])

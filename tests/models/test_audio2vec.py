@@ -143,12 +143,15 @@ model = build_model(small, 3, 32, 64, stats, {
     "decode": ([0, 2], variational),
     "gap": ([0, 1], lambda z: heads.probability(z, "gap")),
     "triplet": (range(3), lambda z: heads.triplet_margin(z, 0.1)),
-}, noise=0.1)
+    "partner": ([0, 2], lambda z: heads.over_temperature(z, 0.1)),
+}, noise=0.1, mix=0.5, slice_gain_db=6.0)
 model.compile(keras.optimizers.Adam(1e-3), {
-    "decode": "mean_squared_error", "gap": "binary_crossentropy", "triplet": "hinge"})
+    "decode": "mean_squared_error", "gap": "binary_crossentropy", "triplet": "hinge",
+    "partner": heads.partner_loss})
 rng = np.random.default_rng(0)
 x = rng.normal(size=(4, 3, 32, 64))
-y = {"decode": x[:, 1:2], "gap": rng.uniform(size=(4, 1)), "triplet": np.ones((4, 1))}
+y = {"decode": x[:, 1:2], "gap": rng.uniform(size=(4, 1)), "triplet": np.ones((4, 1)),
+     "partner": np.arange(4)[:, None]}
 before = [w.copy() for w in model.get_layer("encoder").get_weights()]
 losses = [float(model.train_on_batch(x, y, return_dict=True)["loss"]) for _ in range(8)]
 after = model.get_layer("encoder").get_weights()

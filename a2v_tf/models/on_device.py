@@ -1,0 +1,95 @@
+"""Log-mel and slices inside the training step: what `--frontend=device` adds to a model.
+
+All randomness stays in tf.data, which sends raw PCM and the numbers of the frames that each slice
+holds; so the model trains on the slices that it would get with `--frontend=host`.
+"""
+
+from typing import Any
+
+import keras
+
+from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
+
+
+def log_mel(pcm: keras.KerasTensor, spec: FrontEnd = FRONT_END) -> keras.KerasTensor:
+    """`a2v_tf.frontend.log_mel` in `keras.ops`, for any backend and device.
+
+    Args:
+      pcm: float32 `[batch, samples]` in [-1, 1].
+      spec: the front end.
+
+    Returns:
+      float32 `[batch, frames, mel_bins]`.
+    """
+    ops = keras.ops
+    window, mel = window_and_mel(spec)
+    frames = ops.extract_sequences(pcm, spec.window_length, spec.hop_length)
+    real, imaginary = ops.rfft(frames * window, spec.fft_length)
+    modulus = ops.sqrt(ops.square(real) + ops.square(imaginary))
+    return ops.log(ops.matmul(modulus, mel) + spec.log_offset)
+
+
+@keras.saving.register_keras_serializable("a2v_tf")
+class OnDevice(keras.Model):
+    """A model of slices, fed with PCM. What is saved and restored is `trained`, not this.
+
+    Inputs are a dict:
+
+    - "pcm": int16 `[batch, samples]`;
+    - "gain", if levels are changed: float32 `[batch, 1]`, by which PCM is multiplied;
+    - "slices": int32 `[batch, S, N]`, the frame of the crop that each frame of the slices is;
+    - "targets": by task, likewise `[batch, k, N]`, for the tasks whose targets are slices.
+
+    Outputs are a dict: "outputs", those of the model, and "targets", log-mel `[batch, k, N, F]`.
+
+    Args:
+      trained: from slices `[batch, S, N, F]` to a dict of outputs.
+      across: frames are numbered through the whole batch, because slices come from other examples.
+    """
+
+    def __init__(self, trained: keras.Model, *, across: bool = False) -> None:
+        super().__init__(name="on_device", dtype="float32")
+        self.trained = trained
+        self.across = across
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Any]:
+        """Compute log-mel, cut, and run the model."""
+        ops = keras.ops
+        pcm = ops.cast(inputs["pcm"], "float32") / 32_768.0
+        if "gain" in inputs:
+            pcm = pcm * inputs["gain"]
+        frames = log_mel(pcm)
+        count, bins = frames.shape[1:]
+        frames = ops.reshape(frames, (-1, bins))
+        first = 0 if self.across else count * ops.arange(ops.shape(pcm)[0], dtype="int32")
+        first = ops.reshape(first, (-1, 1, 1))
+
+        def cut(numbers: keras.KerasTensor) -> keras.KerasTensor:
+            return ops.take(frames, numbers + first, axis=0)
+
+        outputs = self.trained(cut(inputs["slices"]), training=training)
+        return {
+            "outputs": outputs,
+            "targets": {name: cut(numbers) for name, numbers in inputs["targets"].items()},
+        }
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> keras.KerasTensor:
+        """Compare with the targets that were cut here, and with those of the data set."""
+        targets = {**y, **y_pred["targets"]}
+        return super().compute_loss(x, targets, y_pred["outputs"], sample_weight, training)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> keras.layers.Layer:
+        """A layer of the model that is trained."""
+        return self.trained.get_layer(name, index)
+
+
+def trained_part(model: keras.Model) -> keras.Model:
+    """The model to save and to restore: of an `OnDevice` what it feeds, else the model itself."""
+    return model.trained if isinstance(model, OnDevice) else model

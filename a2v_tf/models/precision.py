@@ -1,0 +1,48 @@
+"""Training in bfloat16: what `--precision` chooses.
+
+With bfloat16 the convolutions and matrix products of encoder and decoders are computed in it;
+variables, the standardisation of the input, the statistics of batch norm, all other heads and the
+losses stay in float32.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+PRECISIONS = tuple(_POLICIES)
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Within it, layers are made that compute in one of `PRECISIONS`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(_POLICIES[name])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
+def as_float32(model: keras.Model) -> Iterator[None]:
+    """Within it, save the model: in files, all layers compute in float32."""
+    mixed = [layer for layer in _layers(model) if layer.compute_dtype == "bfloat16"]
+    policies = [layer.dtype_policy for layer in mixed]
+    for layer in mixed:
+        layer.dtype_policy = "float32"
+    try:
+        yield
+    finally:
+        for layer, policy in zip(mixed, policies, strict=True):
+            layer.dtype_policy = policy
+
+
+def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    yield model
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer

@@ -1,0 +1,349 @@
+"""Training on several devices or machines: what `--strategy` chooses.
+
+- `none`: one device.
+- `mirrored`: all devices of this machine, by `tf.distribute.MirroredStrategy` or, under JAX,
+  `keras.distribution.DataParallel`.
+- `multi_worker`: all devices of several processes, on one machine or many, by `keras.distribution`
+  under JAX. (Keras 3 cannot `fit` under `tf.distribute.MultiWorkerMirroredStrategy`: keras issue
+  20585; in 3.15 it averages the metrics, which are scalars, over an axis.)
+
+`--batch_size` is that of all devices together, and its losses, gradients and batch norm statistics
+are computed over all of it: so many devices train what one would, to the rounding of floats. Each
+process reads its share of the data. One of them, the chief, writes the model directory, which all
+must see.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from a2v_tf.data.sampling import EVERYTHING, Share
+from a2v_tf.errors import A2vError
+from a2v_tf.tasks import multi_head
+
+STRATEGIES = ("none", "mirrored", "multi_worker")
+
+# What the errors that JAX raises say when another process is gone.
+_SIGNS_OF_LOSS = ("gloo", "nccl", "coordination", "connection", "deadline_exceeded", "unavailable")
+
+
+class Strategy:
+    """The devices that train one model together. This one is a single device.
+
+    Attributes:
+      devices: how many there are, in all processes.
+      share: this process's part of the data.
+    """
+
+    devices: int = 1
+    share: Share = EVERYTHING
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the model directory."""
+        return self.share.worker == 0
+
+    def describe(self) -> str:
+        """Say on one line who trains."""
+        share = self.share
+        return f"{self.devices} devices, process {share.worker + 1} of {share.workers}"
+
+    def log_dir(self, model_dir: pathlib.Path) -> pathlib.Path:
+        """Where this process notes which recordings it skipped."""
+        return model_dir if self.is_chief else model_dir / f"worker_{self.share.worker}"
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Within it, the model to train is made, compiled and restored."""
+        return contextlib.nullcontext()
+
+    def alone(self) -> contextlib.AbstractContextManager:
+        """Within it, other models are made and used, on one device."""
+        return contextlib.nullcontext()
+
+    def from_chief(self, make: Callable[[], Any]) -> Any:
+        """Let the chief call `make`; all processes get what it returns, which JSON can hold."""
+        return make()
+
+    def of_chief(
+        self,
+        callback: keras.callbacks.Callback,
+        build: Callable[[], keras.Model] | None = None,
+    ) -> keras.callbacks.Callback:
+        """Let the chief alone use a callback, which reads the model at the ends of rounds.
+
+        Args:
+          callback: the callback.
+          build: makes such a model, for a callback that also runs it: it gets a copy on one device.
+        """
+        if type(self) is Strategy:
+            return callback
+        with self.alone():
+            return _Alone(callback, build() if build else None, self)
+
+
+class _Mirrored(Strategy):
+    """All devices of this machine, by TensorFlow."""
+
+    def __init__(self) -> None:
+        self._strategy = tf.distribute.MirroredStrategy()
+        self.devices = self._strategy.num_replicas_in_sync
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        return self._strategy.scope()
+
+
+class _DataParallel(Strategy):
+    """All devices of one process or of several, by JAX."""
+
+    def __init__(self) -> None:
+        import jax
+
+        self._distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
+        self.devices = jax.device_count()
+        self.share = Share(jax.process_index(), jax.process_count())
+        if self.devices != self.share.workers * jax.local_device_count():
+            raise A2vError(
+                f"--strategy=multi_worker: {jax.local_device_count()} of {self.devices} devices "
+                f"are here; expected as many in each of the {self.share.workers} processes"
+            )
+
+    def alone(self) -> contextlib.AbstractContextManager:
+        return _distributed_by(None)
+
+    def from_chief(self, make: Callable[[], Any]) -> Any:
+        if self.share.workers == 1:
+            return make()
+        from jax.experimental.multihost_utils import broadcast_one_to_all
+
+        text = json.dumps(make()).encode() if self.is_chief else b""
+        size = int(broadcast_one_to_all(np.int32(len(text))))
+        padded = np.frombuffer(text.ljust(size), np.uint8)
+        return json.loads(np.asarray(broadcast_one_to_all(padded)).tobytes())
+
+    def training(self) -> contextlib.AbstractContextManager:
+        """Within it, everything that Keras makes is on all devices."""
+        return _distributed_by(self._distribution)
+
+
+@contextlib.contextmanager
+def open_strategy(name: str) -> Iterator[Strategy]:
+    """Join the other processes, if any, and train within this context.
+
+    With multi_worker, what is raised within ends the process at once: leaving it to Python would
+    wait for the other workers, who wait for this one. They then end likewise.
+
+    Args:
+      name: one of `STRATEGIES`.
+
+    Raises:
+      A2vError: this strategy cannot work here.
+    """
+    backend = keras.backend.backend()
+    if name == "none":
+        yield Strategy()
+    elif name == "mirrored" and backend == "tensorflow":
+        yield _Mirrored()
+    elif name == "mirrored" and backend == "jax":
+        strategy = _DataParallel()
+        with strategy.training():
+            yield strategy
+    elif name == "multi_worker":
+        _join_workers()
+        try:
+            strategy = _DataParallel()
+            with strategy.training():
+                yield strategy
+        except BaseException as error:
+            _exit_at_once(error)
+    else:
+        raise A2vError(
+            f"--strategy={name}: expected KERAS_BACKEND=tensorflow or jax, not {backend}"
+        )
+
+
+def check_settings(strategy: Strategy, settings: dict[str, Any]) -> None:
+    """Raise `A2vError` unless a run with these settings can be spread over the devices.
+
+    All processes must call it: that their settings are the same is part of it.
+    """
+    batch_size = settings["batch_size"]
+    if batch_size % strategy.devices:
+        raise A2vError(
+            f"--batch_size={batch_size}: expected a multiple of the {strategy.devices} devices of "
+            f"--strategy={settings['strategy']}"
+        )
+    names = multi_head.task_names(settings)
+    across = settings["frontend"] == "device" and multi_head.cuts_across(names)
+    whole = across or multi_head.loss_needs_whole_batch(names)
+    if whole and isinstance(strategy, _Mirrored) and strategy.devices > 1:
+        raise A2vError(
+            f"--strategy=mirrored: under TensorFlow a device sees its part of the batch alone, and "
+            f"--task={settings['task']} needs all of it; expected KERAS_BACKEND=jax"
+        )
+    for flag, value in strategy.from_chief(lambda: settings).items():
+        if settings[flag] != value:
+            raise A2vError(
+                f"--{flag}={settings[flag]}: expected {value}, as for the first of the workers"
+            )
+
+
+def cluster(tf_config: str) -> tuple[list[str], int]:
+    """Read who takes part from TF_CONFIG, as `tf.distribute` defines it.
+
+    Returns:
+      The addresses "HOST:PORT" of the workers, the chief first, and which of them this process is.
+
+    Raises:
+      A2vError: it is not a cluster of workers.
+    """
+    try:
+        config = json.loads(tf_config)
+        jobs, task = config["cluster"], config["task"]
+        addresses = [*jobs.get("chief", []), *jobs["worker"]]
+        index = int(task["index"]) + (len(jobs.get("chief", [])) if task["type"] == "worker" else 0)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        addresses, index, task = [], -1, {}
+    known = {"chief", "worker"}
+    if not 0 <= index < len(addresses) or task["type"] not in known or jobs.keys() - known:
+        raise A2vError(
+            f"TF_CONFIG={tf_config!r}: expected "
+            '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": N}}'
+        )
+    return addresses, index
+
+
+@contextlib.contextmanager
+def batch_norm_of_one_device(model: keras.Model) -> Iterator[None]:
+    """Within it, save the model: in files, batch norm is as `_synchronise_batch_norm` found it."""
+    synchronised = [layer for layer in _batch_norms(model) if layer.synchronized]
+    for layer in synchronised:
+        layer.synchronized = False
+    try:
+        yield
+    finally:
+        for layer in synchronised:
+            layer.synchronized = True
+
+
+def synchronise_batch_norm(strategy: Strategy, model: keras.Model) -> None:
+    """Let batch norm use the statistics of the whole batch, before the model is first run.
+
+    Under JAX it does: there, the devices compute one program. Under TensorFlow it is an option of
+    the layers, which is set here because a file with it could be loaded under TensorFlow alone.
+    """
+    if isinstance(strategy, _Mirrored):
+        for layer in _batch_norms(model):
+            layer.synchronized = True
+
+
+class _Alone(keras.callbacks.Callback):
+    """Call a callback such that it needs no other process.
+
+    What Keras makes while a model trains on many devices is on all of them, so that all processes
+    must make it; and such a model runs only where all of them run it, on batches that can be shared
+    equally. Hence the copy, for a callback that runs the model.
+    """
+
+    def __init__(
+        self, callback: keras.callbacks.Callback, copy: keras.Model | None, strategy: Strategy
+    ) -> None:
+        super().__init__()
+        self._callback = callback
+        self._copy = copy
+        self._strategy = strategy
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        super().set_params(params)
+        self._callback.set_params(params)
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._callback.set_model(self._copy or model)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._callback.on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._callback.on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        weights = self.model.get_weights()
+        with self._strategy.alone():
+            if self._copy:
+                self._copy.set_weights(weights)
+            self._callback.on_epoch_end(epoch, logs)
+
+
+@contextlib.contextmanager
+def _distributed_by(distribution: Any) -> Iterator[None]:
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(distribution)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
+
+
+def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _batch_norms(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            yield layer
+
+
+def _join_workers() -> None:
+    """Connect to the other processes, before JAX computes anything."""
+    tf_config = os.environ.get("TF_CONFIG")
+    addresses, index = cluster(tf_config) if tf_config else ([], None)
+    if keras.backend.backend() != "jax":
+        raise A2vError(
+            "--strategy=multi_worker: expected KERAS_BACKEND=jax, not "
+            f"{keras.backend.backend()}, under which Keras 3 cannot train in several processes"
+        )
+    try:
+        if addresses:
+            keras.distribution.initialize(addresses[0], len(addresses), index)
+        else:
+            keras.distribution.initialize()
+    except (ValueError, RuntimeError) as error:
+        raise A2vError(
+            f"--strategy=multi_worker: {_first_line(error)}; expected TF_CONFIG, a launcher that "
+            "JAX knows (srun, mpirun), or KERAS_DISTRIBUTION_JOB_ADDRESSES, _NUM_PROCESSES and "
+            "_PROCESS_ID"
+        ) from error
+
+
+def _exit_at_once(error: BaseException) -> NoReturn:
+    """End the process with the message that `run_app` would give, without waiting for others."""
+    code = 1
+    if isinstance(error, SystemExit | GeneratorExit):
+        raise error
+    if isinstance(error, KeyboardInterrupt):
+        message, code = "interrupted", 130
+    elif isinstance(error, A2vError):
+        message = f"error: {error}"
+    elif any(sign in str(error).lower() for sign in _SIGNS_OF_LOSS):
+        message = (
+            f"error: lost another worker ({_first_line(error)}); run the same command on all "
+            "workers again to go on from the last round"
+        )
+    else:
+        message = traceback.format_exc()
+    print(message, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

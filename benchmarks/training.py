@@ -1,0 +1,565 @@
+"""Where the time of training goes: every stage, beside its floor and beside a naive pipeline.
+
+  python benchmarks/training.py > training.md
+  python benchmarks/training.py --tasks=cbow --encoders=small --cores=1,2 --output=training.json
+  python benchmarks/training.py --backends=tensorflow,jax --frontends=host,device \
+      --precisions=float32,bfloat16 --steps_per_execution=10
+
+Two tables. Input: examples per second that tf.data gives at the end of each stage, on so many cores
+(`--cores`), with nobody training: reading records; crops; log-mel; slices; and raw crops, for
+--frontend=device. Beside it the naive pipeline: log-mel of a whole clip for each example. Stages
+take turns, round after round; given are medians. Efficiency is the rate against that of the least
+number of cores, over the ratio of cores.
+
+Training: for each backend, encoder and task the step alone, always on the same batch, through
+`keras.Model.fit`; and the whole, from the data. Its floor is the time that the device would take
+for the step's multiplications or for the bytes that it must move, whichever is more, at the speeds
+of a large matrix product and of a large copy on the same device in the same process. Operations are
+those of convolutions and matrix products, forwards and twice that backwards. Bytes are the outputs
+of convolutions, matrix products and pools, each written and read once, and so their gradients; and
+what Adam reads and writes.
+
+Without --data the clips are noise of 10 s, written as a TFDS data set to a temporary folder. Each
+number of cores and each backend has a process of its own. Time: about 5 minutes for one task and
+encoder on one backend on 2 cores; seconds of it are --rounds times --seconds for each stage.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import flags
+
+from a2v_tf import training_data
+from a2v_tf.data.sources import Source, open_source
+from a2v_tf.data.tfds_source import TfdsSource
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.export.benchmark import write
+from a2v_tf.export.benchmark_run import machine, machine_line
+from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
+from a2v_tf.models.encoder import ENCODERS, InputStats
+from a2v_tf.models.on_device import OnDevice
+from a2v_tf.models.precision import PRECISIONS, precision
+from a2v_tf.slicing import Slicing, context_slices
+from a2v_tf.tasks import multi_head
+from a2v_tf.tasks.setup import Setup
+
+FLAGS = flags.FLAGS
+
+NOISE = "a2v_noise"  # the data set that is written without --data
+_CLIP_SAMPLES = 160_000
+_TASKS = [*multi_head.TASKS, "multi_head"]
+_BYTES_PER_NUMBER = {"float32": 4, "bfloat16": 2}
+_PEAK_SIZE = {"cpu": 1024, "gpu": 8192}  # of the square matrices whose product is timed
+_COPIED = {"cpu": 2**24, "gpu": 2**28}  # numbers in what is copied
+
+
+# Data --------------------------------------------------------------------------------------------
+
+
+def write_noise(directory: pathlib.Path, clips: int) -> str:
+    """Write a TFDS data set of noise, as our builders store clips; returns it as for --data."""
+    rng = np.random.default_rng(0)
+    audio = tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding="bytes")
+    noise = rng.integers(-9_000, 9_000, (clips, _CLIP_SAMPLES), np.int16)
+    with contextlib.redirect_stdout(sys.stderr):  # it reports there
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name=NOISE,
+            version="1.0.0",
+            features=tfds.features.FeaturesDict({"audio": audio}),
+            split_datasets={"train": [(i, {"audio": clip}) for i, clip in enumerate(noise)]},
+            data_dir=directory,
+            download_config=tfds.download.DownloadConfig(num_shards=16),
+        )
+    return f"tfds:{NOISE}"
+
+
+# Input -------------------------------------------------------------------------------------------
+
+
+def naive(source: TfdsSource, slicing: Slicing, batch_size: int) -> tf.data.Dataset:
+    """What one writes first: log-mel of each clip, a crop of it, a shuffle buffer, batches."""
+    frames = slicing.span
+
+    def crop(example: tf.Tensor) -> tf.Tensor:
+        frames_of_clip = log_mel(pcm_to_float(source.decode(example)))
+        return tf.image.random_crop(frames_of_clip, [frames, FRONT_END.mel_bins])
+
+    crops = source.records().map(crop, num_parallel_calls=tf.data.AUTOTUNE).shuffle(1024)
+    return (
+        crops.batch(batch_size, drop_remainder=True)
+        .map(lambda x: context_slices(x, slicing), num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def stages(
+    source: Source, slicing: Slicing, batch_size: int, crops_per_clip: int
+) -> dict[str, tf.data.Dataset]:
+    """Endless batches of the examples of CBoW as they are after each stage."""
+    frames = multi_head.crop_frames(["cbow"], slicing)
+    options = {"batch_size": batch_size, "seed": 0, "crops_per_clip": crops_per_clip}
+    several = {"crops_per_clip": crops_per_clip} if crops_per_clip > 1 else {}
+    crops = source.crops(FRONT_END.samples(frames), seed=0, round_index=0, **several)
+
+    def batches(on_device: bool) -> tf.data.Dataset:
+        one_round = training_data.task_batches(
+            source, ["cbow"], slicing, on_device=on_device, **options
+        )
+        return one_round(0).prefetch(tf.data.AUTOTUNE)
+
+    found = {
+        "crop": crops.batch(batch_size),
+        "log-mel": training_data.log_mel_crops(source, frames, round_index=0, **options),
+        "slices: all, for --frontend=host": batches(False),
+        "raw crops: all, for --frontend=device": batches(True),
+    }
+    if isinstance(source, TfdsSource):
+        found = {
+            "read": source.records().batch(batch_size),
+            **found,
+            "naive pipeline": naive(source, slicing, batch_size),
+        }
+    return found
+
+
+def rates(
+    datasets: dict[str, tf.data.Dataset], batch_size: int, rounds: int, seconds: float
+) -> dict[str, dict[str, list[float]]]:
+    """For each data set, by round: examples per second, and CPU time of an example in us."""
+    found = {name: {"per_s": [], "cpu_us": []} for name in datasets}
+    for _ in range(rounds):
+        for name, dataset in datasets.items():
+            iterator = iter(dataset)
+            _drain(iterator, seconds / 3)  # until buffers are as full as they stay
+            cpu = time.process_time()
+            count, elapsed = _drain(iterator, seconds)
+            cpu = time.process_time() - cpu
+            found[name]["per_s"].append(count * batch_size / elapsed)
+            found[name]["cpu_us"].append(1e6 * cpu / (count * batch_size))
+            del iterator
+    return found
+
+
+def _drain(iterator: Iterator, seconds: float) -> tuple[int, float]:
+    """Take batches for so long, two at the least; returns how many and how long it took."""
+    start, count = time.perf_counter(), 0
+    while count < 2 or time.perf_counter() - start < seconds:
+        next(iterator)
+        count += 1
+    return count, time.perf_counter() - start
+
+
+# Training ----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a step cannot do without.
+
+    Attributes:
+      operations: additions and multiplications of convolutions and matrix products.
+      bytes: read and written.
+    """
+
+    operations: float
+    bytes: float
+
+
+def work_of(model: keras.Model, batch_size: int, bytes_per_number: int) -> Work:
+    """Count the work of a training step of a model that `multi_head.build` made."""
+    slices = model.input.shape[1]
+    operations = numbers = 0
+    for layer in model.layers:
+        parts, times = (layer.layers, 1) if isinstance(layer, keras.Model) else ([layer], 1)
+        times = slices if layer.name == "encoder" else times
+        for part in parts:
+            weighs = hasattr(part, "kernel")
+            if weighs:
+                positions = int(np.prod(part.output.shape[1:-1]))
+                operations += times * 2 * int(np.prod(part.kernel.shape)) * positions
+            if weighs or isinstance(part, keras.layers.MaxPooling2D):
+                numbers += times * int(np.prod(part.output.shape[1:]))
+    parameters = sum(int(np.prod(x.shape)) for x in model.trainable_variables)
+    # Forwards, and for the gradients of inputs and of weights.
+    operations *= 3 * batch_size
+    # An activation and its gradient, each written and read; Adam reads four and writes three.
+    return Work(operations, 4 * bytes_per_number * numbers * batch_size + 7 * 4 * parameters)
+
+
+def peak(dtype: str) -> tuple[float, float]:
+    """Operations per second of a matrix product, and bytes per second of a copy."""
+    kind = "gpu" if _accelerators() else "cpu"
+    size = _PEAK_SIZE[kind]
+    a = keras.ops.cast(keras.random.normal((size, size), seed=0), dtype)
+    x = keras.ops.zeros((_COPIED[kind],), "float32")
+
+    def fastest(function: Callable[[], Any]) -> float:
+        def timed() -> float:
+            start = time.perf_counter()
+            # A number of the result is on the host only when all is done.
+            keras.ops.convert_to_numpy(keras.ops.reshape(function(), (-1,))[:1])
+            return time.perf_counter() - start
+
+        return min(timed() for _ in range(10))
+
+    return (
+        2.0 * size**3 / fastest(lambda: keras.ops.matmul(a, a)),
+        2.0 * 4 * _COPIED[kind] / fastest(lambda: x + 1.0),
+    )
+
+
+def _accelerators() -> list:
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [x for x in jax.devices() if x.platform != "cpu"]
+    return tf.config.list_physical_devices("GPU")
+
+
+class _Timer(keras.callbacks.Callback):
+    """Seconds of each epoch, from its first step to its last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.seconds.append(time.perf_counter() - self._start)
+
+
+def time_training(
+    source: Source, task: str, encoder: str, frontend: str, numbers: str
+) -> dict[str, Any]:
+    """Examples per second of the step alone and of the whole, in each round; and the work."""
+    names = multi_head.DEFAULT if task == "multi_head" else (task,)
+    slicing = Slicing()
+    on_device = frontend == "device"
+    with precision(numbers):
+        model = multi_head.build(
+            names, Setup(ENCODERS[encoder], slicing, FRONT_END.mel_bins, InputStats(-3.0, 4.0))
+        )
+    work = work_of(model, FLAGS.batch_size, _BYTES_PER_NUMBER[numbers])
+    trainer = OnDevice(model, across=multi_head.cuts_across(names)) if on_device else model
+    trainer.compile(
+        "adam", steps_per_execution=FLAGS.steps_per_execution, **multi_head.losses(names)
+    )
+    one_round = training_data.task_batches(
+        source,
+        names,
+        slicing,
+        batch_size=FLAGS.batch_size,
+        seed=0,
+        crops_per_clip=FLAGS.crops_per_clip,
+        on_device=on_device,
+    )
+    batches = one_round(0).prefetch(tf.data.AUTOTUNE)
+    same = tf.data.Dataset.from_tensors(next(iter(batches))).repeat()
+
+    def per_s(dataset: tf.data.Dataset) -> list[float]:
+        timer = _Timer()
+        trainer.fit(
+            dataset,
+            steps_per_epoch=FLAGS.steps,
+            epochs=FLAGS.rounds + 1,  # the first compiles
+            verbose=0,
+            callbacks=[timer],
+        )
+        return [FLAGS.batch_size * FLAGS.steps / x for x in timer.seconds[1:]]
+
+    return {
+        "task": task,
+        "encoder": encoder,
+        "frontend": frontend,
+        "precision": numbers,
+        "step_per_s": per_s(same),
+        "whole_per_s": per_s(batches),
+        "operations": work.operations,
+        "bytes": work.bytes,
+    }
+
+
+# Processes ---------------------------------------------------------------------------------------
+
+
+def measure_input() -> dict[str, Any]:
+    """What the process of a number of cores does."""
+    source = open_source(FLAGS.data)
+    datasets = stages(source, Slicing(), FLAGS.batch_size, FLAGS.crops_per_clip)
+    return rates(datasets, FLAGS.batch_size, FLAGS.rounds, FLAGS.seconds)
+
+
+def measure_training() -> dict[str, Any]:
+    """What the process of a backend does."""
+    source = open_source(FLAGS.data)
+    peaks = {numbers: peak(numbers) for numbers in FLAGS.precisions}
+    results = []
+    for encoder in FLAGS.encoders:
+        for task in FLAGS.tasks:
+            for frontend in FLAGS.frontends:
+                for numbers in FLAGS.precisions:
+                    print(f"{encoder} {task} {frontend} {numbers}", file=sys.stderr)
+                    results.append(time_training(source, task, encoder, frontend, numbers))
+                    keras.backend.clear_session()
+    return {
+        "backend": keras.backend.backend(),
+        "accelerators": [str(x) for x in _accelerators()],
+        "peaks": peaks,
+        "results": results,
+    }
+
+
+PARTS = {"input": measure_input, "training": measure_training}
+
+
+def run_part(part: str, environment: dict[str, str], cores: Sequence[int] | None = None) -> Any:
+    """Run one of `PARTS` in a process of its own, on these cores; returns what it found."""
+    with tempfile.TemporaryDirectory() as name:
+        output = pathlib.Path(name, "part.json")
+        options = {
+            **{flag: FLAGS[flag].serialize() for flag in _SETTINGS},
+            "part": f"--part={part}",
+            "part_output": f"--part_output={output}",
+        }
+        run = subprocess.run(
+            [sys.executable, __file__, *filter(None, options.values())],
+            env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL,
+            preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+        )
+        if run.returncode:
+            raise A2vError(f"measuring {part} failed with exit status {run.returncode}")
+        return json.loads(output.read_text())
+
+
+# What comes out ----------------------------------------------------------------------------------
+
+
+def input_table(by_cores: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a stage: for each number of cores the median rate, its efficiency, CPU time."""
+    fewest = min(by_cores)
+    rows = []
+    for stage in by_cores[fewest]:
+        row = {"stage": stage, "cores": {}}
+        for cores, found in by_cores.items():
+            rate = statistics.median(found[stage]["per_s"])
+            alone = statistics.median(by_cores[fewest][stage]["per_s"])
+            row["cores"][cores] = {
+                "per_s": rate,
+                "efficiency": rate / alone / (cores / fewest),
+                "cpu_us": statistics.median(found[stage]["cpu_us"]),
+            }
+        rows.append(row)
+    return rows
+
+
+def training_table(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each measured model: medians, and the floor."""
+    rows = []
+    for part in parts:
+        for result in part["results"]:
+            operations_per_s, bytes_per_s = part["peaks"][result["precision"]]
+            seconds = {
+                "operations": result["operations"] / operations_per_s,
+                "bytes": result["bytes"] / bytes_per_s,
+            }
+            limit = max(seconds, key=seconds.get)
+            floor = FLAGS.batch_size / seconds[limit]
+            step = statistics.median(result["step_per_s"])
+            rows.append(
+                {
+                    **result,
+                    "backend": part["backend"],
+                    "step": step,
+                    "whole": statistics.median(result["whole_per_s"]),
+                    "floor": floor,
+                    "limit": limit,
+                    "of_floor": step / floor,
+                }
+            )
+    return rows
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    settings = content["settings"]
+    lines = [
+        f"`{content['command']}`: {machine_line(content['machine'])}; batches of "
+        f"{settings['batch_size']}, {settings['rounds']} rounds.",
+        "",
+    ]
+    if content["input"]:
+        cores = list(content["input"][0]["cores"])
+        naive_rate = _rates_of(content["input"], "naive pipeline", cores)
+        lines += [
+            "| input, examples/s | "
+            + " | ".join(f"{n} core{'s' if n != 1 else ''}" for n in cores)
+            + " | efficiency | CPU time of an example | against naive |",
+            "|---|" + "---|" * (len(cores) + 3),
+        ]
+        for row in content["input"]:
+            last = row["cores"][cores[-1]]
+            ratio = f"{last['per_s'] / naive_rate:.1f}" if naive_rate else "-"
+            cells = [
+                row["stage"],
+                *(f"{row['cores'][n]['per_s']:,.0f}" for n in cores),
+                f"{last['efficiency']:.0%}",
+                f"{last['cpu_us']:,.0f} us",
+                ratio,
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    if content["training"]:
+        lines += [
+            "| backend | encoder | task | log-mel on | numbers | step alone, examples/s | floor "
+            "| step / floor | whole, examples/s |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for x in content["training"]:
+            cells = [
+                *(x[name] for name in ("backend", "encoder", "task", "frontend", "precision")),
+                f"{x['step']:,.0f}",
+                f"{x['floor']:,.0f} ({x['limit']})",
+                f"{x['of_floor']:.0%}",
+                f"{x['whole']:,.0f}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    for part in content["devices"]:
+        for numbers, (operations, bytes_) in part["peaks"].items():
+            where = ", ".join(part["accelerators"]) or "CPU"
+            lines.append(
+                f"{part['backend']} on {where}: a matrix product of {numbers} "
+                f"{operations / 1e9:,.0f} G operations/s, a copy {bytes_ / 1e9:,.0f} GB/s."
+            )
+    return "\n".join(lines)
+
+
+def _rates_of(rows: Sequence[dict[str, Any]], stage: str, cores: Sequence[int]) -> float | None:
+    for row in rows:
+        if row["stage"] == stage:
+            return row["cores"][cores[-1]]["per_s"]
+    return None
+
+
+# The command -------------------------------------------------------------------------------------
+
+_SETTINGS = (
+    *("data", "tasks", "encoders", "frontends", "precisions", "batch_size", "rounds", "seconds"),
+    *("steps", "steps_per_execution", "crops_per_clip"),
+)
+
+
+def define_flags() -> None:
+    """Define the command's flags; not on import, as everywhere."""
+    flags.DEFINE_string(
+        "data",
+        None,
+        "As for a2v_train; by default noise. The stage of reading and the naive pipeline are for "
+        "tfds:NAME alone.",
+    )
+    flags.DEFINE_integer("clips", 512, "Of 10 s each, if the data is noise.", lower_bound=16)
+    flags.DEFINE_list("tasks", _TASKS, "Which tasks to train.")
+    flags.DEFINE_list("encoders", list(ENCODERS), "Which encoders.")
+    flags.DEFINE_list(
+        "backends", [keras.backend.backend()], "Which backends of Keras: tensorflow, jax."
+    )
+    flags.DEFINE_list("frontends", ["host"], "Where log-mel is computed: host, device.")
+    flags.DEFINE_list("precisions", ["float32"], f"Some of {', '.join(PRECISIONS)}.")
+    flags.DEFINE_list(
+        "cores",
+        sorted({str(n) for n in (1, os.cpu_count() or 1)}, key=int),
+        "Numbers of cores to measure the input pipeline on; 0: leave it out.",
+    )
+    flags.DEFINE_integer("batch_size", 256, "Examples a step.", lower_bound=1)
+    flags.DEFINE_integer("rounds", 3, "Turns of each stage and model.", lower_bound=1)
+    flags.DEFINE_float("seconds", 5.0, "That a turn of a stage lasts.", lower_bound=0.0)
+    flags.DEFINE_integer("steps", 4, "Steps in a turn of a model.", lower_bound=1)
+    flags.DEFINE_integer("steps_per_execution", 1, "As for a2v_train.", lower_bound=1)
+    flags.DEFINE_integer("crops_per_clip", 1, "As for a2v_train.", lower_bound=1)
+    flags.DEFINE_string("output", None, "JSON file to write.")
+    flags.DEFINE_enum("part", None, list(PARTS), "Measure this in this process: internal.")
+    flags.DEFINE_string("part_output", None, "Where --part leaves what it found: internal.")
+    for name, known in (
+        ("tasks", _TASKS),
+        ("encoders", list(ENCODERS)),
+        ("backends", ["tensorflow", "jax"]),
+        ("frontends", ["host", "device"]),
+        ("precisions", list(PRECISIONS)),
+    ):
+        flags.register_validator(
+            name,
+            lambda values, known=known: set(values) <= set(known),
+            f"expected some of {', '.join(known)}",
+        )
+    flags.register_validator(
+        "cores",
+        lambda values: all(x.isdigit() and int(x) <= (os.cpu_count() or 1) for x in values),
+        f"expected numbers of cores, at most {os.cpu_count()}",
+    )
+
+
+@contextlib.contextmanager
+def _data() -> Iterator[dict[str, str]]:
+    """Set --data, if it is not, to noise; gives what to put into the environment."""
+    if FLAGS.data:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as name:
+        FLAGS.data = write_noise(pathlib.Path(name), FLAGS.clips)
+        yield {"TFDS_DATA_DIR": name}
+
+
+def main(argv: list[str]) -> None:
+    """Measure, print."""
+    del argv
+    if FLAGS.part:
+        pathlib.Path(FLAGS.part_output).write_text(json.dumps(PARTS[FLAGS.part]()))
+        return
+    command = " ".join(["python benchmarks/training.py", *sys.argv[1:]])
+    by_cores, parts = {}, []
+    with _data() as environment:
+        for cores in filter(None, map(int, FLAGS.cores)):
+            print(f"input on {cores} cores", file=sys.stderr)
+            chosen = sorted(os.sched_getaffinity(0))[:cores]
+            by_cores[cores] = run_part("input", environment, chosen)
+        for backend in FLAGS.backends if FLAGS.tasks and FLAGS.encoders else []:
+            print(f"training with {backend}", file=sys.stderr)
+            parts.append(run_part("training", {**environment, "KERAS_BACKEND": backend}))
+    content = {
+        "command": command,
+        "machine": machine(),
+        "settings": {name: FLAGS[name].value for name in _SETTINGS},
+        "input": input_table(by_cores) if by_cores else [],
+        "training": training_table(parts),
+        "devices": [{k: v for k, v in part.items() if k != "results"} for part in parts],
+    }
+    print(markdown(content))
+    if FLAGS.output:
+        write(content, FLAGS.output)
+
+
+def run() -> None:
+    """Entry point."""
+    define_flags()
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,61 @@
+"""What training adds to the slices that the encoder hears."""
+
+import keras
+import numpy as np
+import pytest
+
+from a2v_tf.models.augment import QUIETER_DB, Augment
+
+SLICES = np.random.default_rng(0).normal(-3.0, 1.0, (5, 3, 8, 4)).astype(np.float32)
+
+
+def heard(mix=0.0, gain_db=0.0, slices=SLICES, *, training=True, seed=0):
+    keras.utils.set_random_seed(seed)
+    return np.asarray(Augment(mix, gain_db)(slices, training=training))
+
+
+def level_db(slices):
+    return 10 * np.log10(np.exp(2 * slices.astype(np.float64)).mean(axis=(-2, -1)))
+
+
+def test_only_while_training():
+    np.testing.assert_array_equal(heard(1.0, 6.0, training=False), SLICES)
+    np.testing.assert_array_equal(heard(0.0, 0.0), SLICES)
+
+
+def test_each_slice_has_its_own_gain():
+    change = heard(gain_db=6.0) - SLICES
+    np.testing.assert_allclose(np.ptp(change, axis=(-2, -1)), 0, atol=1e-5)
+    gains = level_db(heard(gain_db=6.0)) - level_db(SLICES)
+    assert np.abs(gains).max() <= 6.0
+    assert len(np.unique(gains.round(3))) == gains.size
+
+
+def test_what_is_mixed_in_is_another_example_quieter_by_the_stated_range():
+    added = np.exp(2 * heard(mix=1.0).astype(np.float64)) - np.exp(2 * SLICES)
+    below = level_db(SLICES) - 10 * np.log10(added.mean(axis=(-2, -1)))
+    assert (below > QUIETER_DB[0] - 0.01).all()
+    assert (below < QUIETER_DB[1] + 0.01).all()
+    shape = added / added.sum(axis=(-2, -1), keepdims=True)
+    others = np.exp(2 * SLICES) / np.exp(2 * SLICES).sum(axis=(-2, -1), keepdims=True)
+    fits = [np.abs(shape - np.roll(others, -shift, axis=0)).max() for shift in range(5)]
+    assert min(fits[1:]) < 1e-3 < fits[0]  # the same slice of the example some places further
+
+
+def test_a_fraction_is_mixed():
+    slices = np.tile(SLICES, (100, 1, 1, 1))
+    changed = (heard(mix=0.3, slices=slices) != slices).any(axis=(-2, -1))
+    assert 0.25 < changed.mean() < 0.35
+
+
+def test_a_batch_of_one_has_no_other_and_silence_stays_finite():
+    one = heard(mix=1.0, slices=SLICES[:1])
+    assert np.isfinite(one).all()
+    assert np.isfinite(heard(mix=1.0, slices=np.full_like(SLICES, np.log(1e-6)))).all()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_seed_decides(seed):
+    first, again, other = heard(0.5, 3.0, seed=seed), heard(0.5, 3.0, seed=seed), heard(0.5, 3.0)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()

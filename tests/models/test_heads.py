@@ -1,0 +1,32 @@
+"""Heads and losses that Keras does not have, against numpy."""
+
+import keras
+import numpy as np
+
+from a2v_tf.models import heads
+
+
+def partner_loss(z, clip, temperature):
+    """The loss by its definition, one slice after another."""
+    z = z / np.linalg.norm(z, axis=-1, keepdims=True)
+    losses = np.zeros(z.shape[:2])
+    for i, k in np.ndindex(losses.shape):
+        partner = z[i, k] @ z[i, 1 - k] / temperature
+        others = [z[i, k] @ z[j, m] / temperature for j, m in np.ndindex(z.shape[:2])
+                  if clip[j] != clip[i]]  # fmt: skip
+        losses[i, k] = np.log(np.exp([partner, *others]).sum()) - partner
+    return losses.mean(axis=1)
+
+
+def test_partner_loss():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(6, 2, 8)).astype(np.float32)
+    clip = np.array([0, 1, 2, 1, 4, 0])
+    scaled = heads.over_temperature(keras.ops.convert_to_tensor(z), 0.2)
+    loss = heads.partner_loss(clip[:, None], scaled)
+    np.testing.assert_allclose(loss, partner_loss(z, clip, 0.2), rtol=1e-5)
+
+
+def test_partner_loss_is_nothing_where_there_is_no_other_clip():
+    z = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
+    np.testing.assert_array_equal(heads.partner_loss(np.zeros((3, 1)), z), 0.0)

@@ -1,0 +1,146 @@
+"""Log-mel and slices in the training step: the same as on the host, for every task."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from a2v_tf import training_data
+from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, pcm_to_float
+from a2v_tf.models.encoder import EncoderConfig
+from a2v_tf.models.on_device import OnDevice, log_mel, trained_part
+from a2v_tf.tasks import multi_head
+from a2v_tf.tasks.setup import Setup
+from tests.conftest import GOLDEN
+from tests.test_training_data import Noise
+from tests.tiny_models import SLICING, STATS
+
+ALL = list(multi_head.TASKS)
+TINY = EncoderConfig(channels=(2, 4), embedding_dim=8)
+
+
+class Pcm(Noise):
+    """Of 16 bits, as the device gets it."""
+
+    def crops(self, samples, **options):
+        noise = super().crops(samples, **options)
+        return noise.map(lambda pcm, clip: (pcm_to_float(float_to_pcm(pcm)), clip))
+
+
+def batch(names, **options):
+    one_round = training_data.task_batches(
+        Pcm(), names, SLICING, **{"batch_size": 3, "seed": 5, **options}
+    )
+    return next(iter(one_round(tf.constant(2, tf.int64)).as_numpy_iterator()))
+
+
+def golden_errors() -> list[float]:
+    """Greatest difference from each golden vector."""
+    with np.load(GOLDEN / "frontend.npz") as golden:
+        names = [key.removesuffix(".pcm") for key in golden if key.endswith(".pcm")]
+        pcm = np.stack([golden[f"{name}.pcm"] for name in names]) / np.float32(32_768)
+        ours = keras.ops.convert_to_numpy(log_mel(keras.ops.convert_to_tensor(pcm)))
+        return [
+            float(np.abs(x - golden[f"{name}.log_mel"]).max())
+            for x, name in zip(ours, names, strict=True)
+        ]
+
+
+def test_golden_vectors():
+    errors = golden_errors()
+    assert len(errors) == 6
+    assert max(errors) < 2e-4  # as for tests/test_frontend.py
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+def test_golden_vectors_and_a_step_under_jax():
+    code = (
+        "from tests.models import test_on_device as t; import keras; "
+        "assert keras.backend.backend() == 'jax'; assert max(t.golden_errors()) < 2e-4; "
+        "t.check_losses(['cbow', 'triplet'])"
+    )
+    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
+
+
+def test_other_specs_work():
+    spec = FrontEnd(mel_bins=29, log_offset=1e-3)
+    assert log_mel(keras.ops.zeros([2, 1_000]), spec).shape == (2, 4, 29)
+
+
+@pytest.mark.parametrize("gain_db", [0.0, 6.0])
+def test_the_same_slices_targets_and_weights(gain_db):
+    slices, targets, weights = batch(ALL, gain_db=gain_db)
+    inputs, others, same_weights = batch(ALL, gain_db=gain_db, on_device=True)
+    assert inputs["pcm"].dtype == np.int16
+    assert inputs["slices"].shape == slices.shape[:3]
+
+    class Heard(keras.Model):
+        """Gives back what it hears."""
+
+        def call(self, x):
+            return x
+
+    cut = OnDevice(Heard(), across=True)(inputs)
+    np.testing.assert_allclose(cut["outputs"], slices, atol=1e-4)
+    assert set(cut["targets"]) == {"cbow", "skip_gram", "autoencoder"}
+    for name, target in targets.items():
+        if name in others:
+            np.testing.assert_array_equal(others[name], target)
+        else:
+            np.testing.assert_allclose(cut["targets"][name], target, atol=1e-4)
+        np.testing.assert_array_equal(same_weights[name], weights[name])
+
+
+def test_frames_are_numbered_crop_by_crop_where_no_slice_is_of_another():
+    inputs, _, _ = batch(["cbow", "temporal_gap"], on_device=True)
+    frames = FRONT_END.frames(inputs["pcm"].shape[1])
+    assert 0 <= inputs["slices"].min() < inputs["slices"].max() < frames
+    inputs, _, _ = batch(["triplet"], on_device=True)
+    assert inputs["slices"].max() >= frames
+
+
+def models(names):
+    """A model and the same fed with PCM, compiled, of equal weights."""
+    pair = []
+    for on_device in (False, True):
+        keras.utils.set_random_seed(1)
+        model = multi_head.build(names, Setup(TINY, SLICING, FRONT_END.mel_bins, STATS))
+        model.compile("sgd", **multi_head.losses(names))
+        if on_device:
+            fed = OnDevice(model, across=multi_head.cuts_across(names))
+            fed.compile(model.optimizer, **multi_head.losses(names))
+            model = fed
+        pair.append(model)
+    return pair
+
+
+def check_losses(names):
+    host, device = models(names)
+    for _ in range(2):
+        ours = host.train_on_batch(*batch(names))
+        theirs = device.train_on_batch(*batch(names, on_device=True))
+        np.testing.assert_allclose(theirs, ours, rtol=2e-4)
+    for a, b in zip(host.get_weights(), trained_part(device).get_weights(), strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-4)
+    assert device.test_on_batch(*batch(names, on_device=True)) == pytest.approx(
+        host.test_on_batch(*batch(names)), rel=2e-4
+    )
+    return device
+
+
+def test_training_is_the_same_and_so_are_checkpoints(tmp_path):
+    device = check_losses(ALL)
+    assert device.get_layer("encoder") is trained_part(device).get_layer("encoder")
+    trained_part(device).save_weights(tmp_path / "x.weights.h5")
+    host, _ = models(ALL)
+    host.optimizer.build(host.trainable_variables)
+    host.load_weights(tmp_path / "x.weights.h5")
+    for a, b in zip(host.get_weights(), device.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
