@@ -19,12 +19,16 @@ INSTALLED := $(VENV)/.installed
 CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
   sys.exit("error: $(PYTHON) is Python %d.%d: a2v_tf needs 3.10 to 3.13; try make PYTHON=python3.12" % v[:2])
 
+# What `make pretrained` keeps between its steps; RECIPE_FLAGS=--large for three times the audio.
+WORK ?= pretrained_work
+RECIPE_FLAGS ?=
+
 # The Android app: what it is built in, and whose encoder it brings.
 APK := android_demo/build
-APK_MODEL_DIR ?= $(OUT)/model
+APK_MODEL_DIR ?= pretrained
 JVM_TESTS := mvn -q -B -f android_demo/pom.xml test
 
-.PHONY: help demo test test-jvm test-tfio apk lint format clean
+.PHONY: help demo test test-jvm test-tfio pretrained apk lint format clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -34,7 +38,7 @@ $(INSTALLED): setup.py constraints.txt
 	@$(PYTHON) -c '$(CHECK_PYTHON)'
 	@echo "Installing into $(VENV) (once; some 600 MB of packages)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(TF),jax,benchmark,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(TF),jax,benchmark,recipe,dev]'
 	@# It requires PyTorch, but asks it nothing about a TensorFlow model.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps hearvalidator==2021.0.2
 	@touch $@
@@ -56,7 +60,7 @@ demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, eva
 
 test: $(INSTALLED)  ## the fast tests (under 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
-	@if command -v javac && command -v mvn && command -v aapt2; then $(JVM_TESTS); \
+	@if { command -v javac && command -v mvn && command -v aapt2; } > /dev/null; then $(JVM_TESTS); \
 	  else echo "JVM tests of android_demo left out: no JDK, Maven or aapt2"; fi
 
 test-jvm:  ## the Android app's tests on the JVM
@@ -65,7 +69,10 @@ test-jvm:  ## the Android app's tests on the JVM
 $(OUT)/model/encoder.keras: | $(INSTALLED)
 	$(TRAIN)
 
-apk: $(INSTALLED) $(APK_MODEL_DIR)/encoder.keras  ## the Android app: android_demo/build/a2v_tf.apk
+pretrained: $(INSTALLED)  ## the weights of a2v_tf/pretrained/ anew, from Debian's packages (hours)
+	PATH="$(abspath $(BIN)):$$PATH" recipes/debian_audio/run.sh $(WORK) $(RECIPE_FLAGS)
+
+apk: $(INSTALLED) $(if $(filter pretrained,$(APK_MODEL_DIR)),,$(APK_MODEL_DIR)/encoder.keras)  ## the Android app: android_demo/build/a2v_tf.apk
 	android_demo/install_packages.sh
 	mkdir -p $(APK)
 	$(BIN)/export_tflite --model_dir=$(APK_MODEL_DIR) --quantize --hop_ms=80 \
@@ -79,10 +86,10 @@ apk: $(INSTALLED) $(APK_MODEL_DIR)/encoder.keras  ## the Android app: android_de
 
 $(VENV)-tfio/.installed: setup.py
 	@$(PYTHON) -m venv $(VENV)-tfio
-	@$(VENV)-tfio/bin/python -m pip install --quiet --disable-pip-version-check -e '.[tfio,dev]'
+	@$(VENV)-tfio/bin/python -m pip install --quiet --disable-pip-version-check -e '.[tfio,beam,dev]'
 	@touch $@
 
-test-tfio: $(VENV)-tfio/.installed  ## decoding and export under TensorFlow 2.16 with tensorflow-io
+test-tfio: $(VENV)-tfio/.installed  ## decoding, Beam and export under TensorFlow 2.16 with tensorflow-io
 	$(VENV)-tfio/bin/python -m pytest -m "not slow" $(PARALLEL) tests/data tests/export tests/test_frontend.py $(PYTEST_FLAGS)
 
 lint: $(INSTALLED)  ## ruff: rules and formatting

@@ -38,6 +38,9 @@ setup(
         *find_packages(include=["a2v_tf", "a2v_tf.*"]),
         "a2v_tf.export",
     ],
+    package_data={
+        "a2v_tf.pretrained": ["*.keras", "*.json", "*.tflite", "*.npz", "*.md", "SHA256SUMS"],
+    },
     package_dir={"a2v_tf": "a2v_tf", "a2v_tf.export": "export"},
     install_requires=[
         "absl-py",
@@ -67,7 +70,9 @@ setup(
             "tensorflow-metadata<1.17",
         ],
         "inversion": ["librosa>=0.10"],  # a2v_reconstruct: log-mel back to sound
+        "beam": ["apache-beam>=2.77", "mlcroissant"],  # AudioSet on several cores or machines
         "jax": ["jax"],
+        "recipe": ["mido>=1.3", "pyopen-wakeword>=1.1"],  # recipes/debian_audio
         "microphone": ["sounddevice"],  # a2v_stream without --audio
         "benchmark": ["pymicro-wakeword>=2.5", "pyopen-wakeword>=1.1"],  # peers
         "dev": [

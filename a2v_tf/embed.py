@@ -40,7 +40,11 @@ EmbedClip = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
     flags.DEFINE_string(
-        "model", None, "Model directory of a2v_train, or a .tflite file.", required=True
+        "model",
+        None,
+        "Model directory of a2v_train, a .tflite file, or 'pretrained', a directory that comes "
+        "with this package.",
+        required=True,
     )
     flags.DEFINE_string(
         "audio",

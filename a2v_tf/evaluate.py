@@ -9,7 +9,6 @@ From Python, use `a2v_tf.evaluation.compare`; this module defines the flags.
 """
 
 import functools
-import json
 import pathlib
 import platform
 import sys
@@ -38,15 +37,18 @@ from a2v_tf.evaluation.finetune import NONE, TrainingSettings, check_depths
 from a2v_tf.evaluation.heads import HeadSettings
 from a2v_tf.evaluation.metrics import BASELINES, MULTI_HEAD, SPECTROGRAM, SUPERVISED, UNTRAINED
 from a2v_tf.evaluation.tables import table
-from a2v_tf.files import whole_file
+from a2v_tf.files import cache_dir, write_json
 from a2v_tf.model_dir import load_encoder, read_config
+from a2v_tf.pretrained import is_packaged, resolve
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
-    flags.DEFINE_string("model_dir", None, "Directory that a2v_train wrote.", required=True)
+    flags.DEFINE_string(
+        "model_dir", None, "Directory that a2v_train wrote, or 'pretrained'.", required=True
+    )
     flags.DEFINE_string(
         "downstream",
         None,
@@ -58,7 +60,9 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("output", None, "JSON file for the results.")
     flags.DEFINE_string(
-        "model", None, "TFLite window model to evaluate instead of --model_dir's Keras encoder."
+        "model",
+        None,
+        "TFLite window model to evaluate instead of --model_dir's Keras encoder; 'pretrained' too.",
     )
 
     # ---- What is measured
@@ -68,6 +72,13 @@ def define_flags() -> None:
         f"How frozen embeddings are judged, some of {', '.join(compare.PROTOCOLS)}. linear: "
         "logistic regression; sgd: the papers' linear layer, trained with Adam; two_layer: sgd "
         "with a hidden layer; knn: 10 nearest neighbours of windows; knn_clips: of whole clips.",
+    )
+    flags.DEFINE_enum(
+        "split",
+        "test",
+        ["test", "val"],
+        "Whose clips judge. val: to choose between models without looking at test clips; then "
+        "nothing is tuned on val, so the penalty of linear is fixed.",
     )
     flags.DEFINE_list(
         "finetune",
@@ -131,7 +142,7 @@ def define_flags() -> None:
         "cache_dir",
         None,
         f"Keeps embeddings for the next time, and may be deleted; default: {DIRECTORY} in "
-        "--model_dir; empty: nowhere.",
+        "--model_dir, or for 'pretrained' in the user's cache; empty: nowhere.",
     )
 
     for name, known in (("protocols", compare.PROTOCOLS), ("baselines", BASELINES)):
@@ -155,7 +166,7 @@ def main(argv: list[str]) -> None:
     output = _checked_output(FLAGS.output)
     encoder = None if FLAGS.model else load_encoder(FLAGS.model_dir)
     _check_finetune(encoder)
-    datasets = open_labelled(FLAGS.downstream)
+    datasets = open_labelled(FLAGS.downstream, needs=("train", FLAGS.split))
     compare.check_single_label(datasets)
     settings = compare.Settings(
         protocols=FLAGS.protocols,
@@ -165,6 +176,7 @@ def main(argv: list[str]) -> None:
         examples_per_class=[int(count) or None for count in FLAGS.examples_per_class],
         max_bad_fraction=FLAGS.max_bad_fraction,
         heads=HeadSettings(FLAGS.head_steps, FLAGS.head_learning_rate, FLAGS.head_hidden),
+        split=FLAGS.split,
     )
     fine_tuning = TrainingSettings(
         FLAGS.finetune_steps, FLAGS.finetune_learning_rate, FLAGS.finetune_batch_size
@@ -191,11 +203,12 @@ def main(argv: list[str]) -> None:
     normalised = metrics.normalised(rows, seed=settings.seed)
     if len(datasets) > 1:
         rows += compare.means(rows)
+    if FLAGS.split == "val":
+        print("Judged by val clips; test clips played no part. Below, test means them.")
     print(table(rows, normalised))
     if output:
         results = {"results": rows, "normalised": normalised, **_provenance(config)}
-        with whole_file(output) as partial:
-            partial.write_text(json.dumps(results, indent=2) + "\n")
+        write_json(output, results)
         print(f"wrote {output}")
 
 
@@ -232,6 +245,8 @@ def _seed(config: dict[str, Any]) -> int:
 def _cache() -> EmbeddingCache | None:
     if FLAGS.cache_dir is not None:
         return EmbeddingCache(FLAGS.cache_dir) if FLAGS.cache_dir else None
+    if is_packaged(resolve(FLAGS.model_dir)):
+        return EmbeddingCache(cache_dir() / DIRECTORY)
     try:
         return EmbeddingCache(pathlib.Path(FLAGS.model_dir) / DIRECTORY)
     except A2vError as error:  # somebody else's model

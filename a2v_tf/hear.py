@@ -53,8 +53,8 @@ def load_model(model_file_path: str = "") -> HearModel:
     """Load an encoder.
 
     Args:
-      model_file_path: model directory of `a2v_train`, or .tflite file of
-        `export_tflite --mode=window`.
+      model_file_path: model directory of `a2v_train`, .tflite file of
+        `export_tflite --mode=window`, or `pretrained`.
 
     Raises:
       A2vError: no path was given, or there is no such model at it.

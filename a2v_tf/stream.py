@@ -105,7 +105,11 @@ class Listener:
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
     flags.DEFINE_string(
-        "model", None, "Streaming .tflite file of export_tflite, any hop and state.", required=True
+        "model",
+        None,
+        "Streaming .tflite file of export_tflite, any hop and state; or 'pretrained', an encoder "
+        "that comes with this package, every 80 ms.",
+        required=True,
     )
     flags.DEFINE_string(
         "audio",

@@ -6,6 +6,7 @@ import numpy as np
 
 from a2v_tf import metadata
 from a2v_tf.errors import A2vError
+from a2v_tf.pretrained import STREAMING, resolve
 
 try:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -30,7 +31,7 @@ def make_interpreter(
     """Open a TFLite file, given by path or content.
 
     Args:
-      model: path or content.
+      model: path or content; or `pretrained`, the streaming file of that encoder.
       kernels: "xnnpack", "builtin" or "reference".
       threads: of the interpreter.
 
@@ -40,7 +41,7 @@ def make_interpreter(
     if kernels not in KERNELS:
         raise A2vError(f"unknown kernels {kernels!r}: expected one of {', '.join(KERNELS)}")
     try:
-        content = model if isinstance(model, bytes) else pathlib.Path(model).read_bytes()
+        content = model if isinstance(model, bytes) else resolve(model, STREAMING).read_bytes()
         return Interpreter(
             model_content=content,
             num_threads=threads,
@@ -78,11 +79,12 @@ class Embedder:
     """
 
     def __init__(self, model: bytes | str | pathlib.Path, kernels: str = "xnnpack") -> None:
-        """Open the file, given by path or content.
+        """Open the file, given by path or content; `pretrained` is a streaming one.
 
         Raises:
           A2vError: it is no file of `export_tflite`.
         """
+        model = model if isinstance(model, bytes) else resolve(model, STREAMING)
         self.interpreter = make_interpreter(model, kernels)
         signatures = self.interpreter.get_signature_list()
         if "embed" not in signatures:

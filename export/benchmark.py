@@ -20,6 +20,7 @@ from a2v_tf.export import benchmark_phone
 from a2v_tf.export.benchmark_models import PEERS, SAMPLE_RATE, Case
 from a2v_tf.export.benchmark_run import ROUNDS, STEPS, machine, machine_line, measure
 from a2v_tf.files import write_json
+from a2v_tf.pretrained import STREAMING, resolve
 from a2v_tf.text import align
 from a2v_tf.tflite import KERNELS
 
@@ -30,7 +31,7 @@ _SHOWN_SHARE = 0.01  # of a step: ops below it are summed up
 
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
-    flags.DEFINE_list("model", [], "Files of export_tflite.")
+    flags.DEFINE_list("model", [], "Files of export_tflite; also 'pretrained'.")
     flags.DEFINE_list(
         "peers",
         [],
@@ -106,7 +107,7 @@ def main(argv: list[str]) -> None:
         phone = benchmark_phone.find(FLAGS.benchmark_binary, FLAGS.serial)
         where, line = phone.facts(), phone.line()
         results = phone.measure(
-            FLAGS.model, threads=threads, runs=FLAGS.steps, window_hop=window_hop
+            _files(FLAGS.model), threads=threads, runs=FLAGS.steps, window_hop=window_hop
         )
     else:
         where = machine()
@@ -133,10 +134,15 @@ def _check_output() -> None:
         raise A2vError(f"--output={FLAGS.output!r}: its directory does not exist")
 
 
+def _files(models: list[str]) -> list[str]:
+    return [str(resolve(model, STREAMING)) for model in models]
+
+
 def _cases(
     models: list[str], peers: list[str], kernels: list[str], threads: list[int]
 ) -> list[Case]:
-    targets = [(path, pathlib.Path(path).stem) for path in models] + [(x, x) for x in peers]
+    targets = [(path, pathlib.Path(path).stem) for path in _files(models)]
+    targets += [(x, x) for x in peers]
     return [
         Case(name, model, kernel, count)
         for model, name in targets

@@ -19,6 +19,7 @@ from a2v_tf.files import whole_file
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 from a2v_tf.model_dir import check_hears_audio, front_end_of, read_config
 from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats
+from a2v_tf.pretrained import resolve
 
 MODES = ("streaming", "window")
 STATES = ("internal", "external")
@@ -50,7 +51,7 @@ def export_file(
     encoder is kept in the model directory and each file is a rewriting of it.
 
     Args:
-      model_dir: as `a2v_train` leaves it.
+      model_dir: as `a2v_train` leaves it, or `pretrained`.
       output: the file to write.
       quantize: make the encoder int8; the front end stays float.
       mode: "streaming" (an embedding of the last window every hop) or "window" (one per slice).
@@ -81,7 +82,7 @@ def export_file(
       A2vError: unusable directory, data or output; an encoder that cannot stream; a failed check.
         No file is left then.
     """
-    model_dir, output = pathlib.Path(model_dir), pathlib.Path(output)
+    model_dir, output = resolve(model_dir), pathlib.Path(output)
     _check_choices(mode, state, input)
     _check_output(output)
     config = read_config(model_dir)

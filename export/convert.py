@@ -23,6 +23,7 @@ from a2v_tf.export.quantize import DEFAULT, Quantization, with_ranges
 from a2v_tf.files import whole_file
 from a2v_tf.model_dir import ENCODER, load_encoder
 from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder, fold_batch_norm
+from a2v_tf.pretrained import is_packaged
 from a2v_tf.slicing import Slicing
 
 QUANTIZED_CORE = "quantized_core.tflite"  # in the model directory; every int8 export starts from it
@@ -185,7 +186,8 @@ def model_of(
     encoder = load_encoder(model_dir, for_audio=False)
     model = window_model(encoder, calibration(), how)
     fb.set_metadata(model, _KEY, key)
-    _keep(model_dir / QUANTIZED_CORE, fb.write(model))
+    if not is_packaged(model_dir):
+        _keep(model_dir / QUANTIZED_CORE, fb.write(model))
     return model
 
 

@@ -33,7 +33,9 @@ _DESCRIBED = {
 
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
-    flags.DEFINE_string("model_dir", None, "Directory that a2v_train wrote.", required=True)
+    flags.DEFINE_string(
+        "model_dir", None, "Directory that a2v_train wrote, or 'pretrained'.", required=True
+    )
     flags.DEFINE_string("output", None, "File to write, NAME.tflite.", required=True)
     flags.DEFINE_bool(
         "quantize",

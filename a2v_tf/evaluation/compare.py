@@ -40,6 +40,8 @@ class Settings:
       examples_per_class: train clips of each class; None for all. SPL section IV: all, and 1,000.
       max_bad_fraction: of a task's clips that may be unreadable.
       heads: how Adam trains heads.
+      split: whose clips judge: "test", or "val" to choose between models; then nothing is tuned on
+        val clips, and test clips play no part.
     """
 
     protocols: Sequence[str] = ("linear", "knn")
@@ -49,6 +51,7 @@ class Settings:
     examples_per_class: Sequence[int | None] = (None,)
     max_bad_fraction: float = MAX_BAD_FRACTION
     heads: HeadSettings = dataclasses.field(default_factory=HeadSettings)
+    split: str = "test"
 
 
 def frozen(
@@ -86,7 +89,7 @@ def frozen(
             settings.protocols, settings.examples_per_class
         ):
             for name, group in members.items():
-                windows = [embedded[name, i] for i in range(len(group))]
+                windows = [_judged(embedded[name, i], data, settings) for i in range(len(group))]
                 scores = _replicas(protocol, windows, per_class, settings)
                 rows.append(make_row(data, name, protocol, scores, per_class=per_class))
     return rows
@@ -116,7 +119,7 @@ def fine_tuned(
     rows = []
     depths = [depth for depth in depths if depth != NONE]
     for data in datasets if depths else ():
-        judge = {data.name: held_out(data, settings.frames, settings.max_bad_fraction)}
+        judge = {data.name: _held_out(data, settings)}
         for per_class, depth in itertools.product(settings.examples_per_class, depths):
             limited = dataclasses.replace(training, per_class=per_class)
             scores = [
@@ -170,7 +173,7 @@ def make_row(
     depth: str = NONE,
     per_class: int | None = None,
 ) -> Row:
-    """A row: the mean of replicas, with the 95 % interval that the finite test split leaves."""
+    """A row: the mean of replicas, with the 95 % interval that so many clips leave."""
     accuracy = sum(score.accuracy for score in scores) / len(scores)
     n_test = scores[0].n_test
     low, high = wilson(accuracy, n_test)
@@ -241,9 +244,7 @@ def _from_scratch(
     settings: Settings,
 ) -> list[Row]:
     headless = [protocol for protocol in settings.protocols if protocol in HEADLESS]
-    judges = {
-        data.name: held_out(data, settings.frames, settings.max_bad_fraction) for data in datasets
-    }
+    judges = {data.name: _held_out(data, settings) for data in datasets}
     rows = []
     for per_class in settings.examples_per_class:
         limited = dataclasses.replace(training, per_class=per_class)
@@ -277,10 +278,21 @@ def _headless(
     models = {data.name: keras_embedder(encoder)}
     bad = settings.max_bad_fraction
     windows = embed_task(data, models, settings.frames, max_bad_fraction=bad)[data.name]
+    windows = _judged(windows, data, settings)
     return [
         (protocol, PROTOCOLS[protocol](windows.limited(per_class, seed), seed))
         for protocol in protocols
     ]
+
+
+def _held_out(data: LabelledData, settings: Settings) -> Windows:
+    return _judged(held_out(data, settings.frames, settings.max_bad_fraction), data, settings)
+
+
+def _judged(windows: Windows, data: LabelledData, settings: Settings) -> Windows:
+    if not windows.count(settings.split):
+        raise A2vError(f"{data.name}: no readable {settings.split} clips to judge by")
+    return windows.judged_on(settings.split)
 
 
 def _seeds(settings: Settings, count: int) -> range:

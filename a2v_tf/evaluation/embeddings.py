@@ -19,6 +19,7 @@ from a2v_tf.evaluation.cache import EmbeddingCache, encoder_key, file_key
 from a2v_tf.evaluation.windows import BATCH, Windows
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.pretrained import WINDOW, resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,11 +128,12 @@ def untrained_encoder(config: Mapping[str, Any], seed: int | None = None) -> ker
 
 
 def tflite_embedder(path: pathlib.Path) -> WindowEmbedder:
-    """An exported window model, over PCM or log-mel windows.
+    """An exported window model, over PCM or log-mel windows; or `pretrained`.
 
     Raises:
       A2vError: the file is missing, is no TFLite file, or streams.
     """
+    path = resolve(path, WINDOW)
     model = tflite.Embedder(path)
     if model.streaming:
         raise A2vError(f"{path} streams: expected a window model, export_tflite --mode=window")

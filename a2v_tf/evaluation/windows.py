@@ -64,6 +64,21 @@ class Windows:
         """The same windows under another model."""
         return dataclasses.replace(self, values=values)
 
+    def judged_on(self, split: str) -> "Windows":
+        """The same windows such that everything that judges by test clips judges by `split`.
+
+        With val, its clips are called test and the true test clips are gone: to choose between
+        models without having seen these. Heads then have no val clips to be tuned on.
+        """
+        if split == "test":
+            return self
+        keep = (self.splits != "test")[self.clip]
+        splits = np.where(self.splits == "test", "unused", self.splits)
+        splits = np.where(splits == split, "test", splits)
+        return dataclasses.replace(
+            self, splits=splits, clip=self.clip[keep], values=self.values[keep]
+        )
+
     def limited(self, per_class: int | None, seed: int) -> "Windows":
         """Only `per_class` train clips of each class, chosen by `seed` (SPL section IV).
 

@@ -12,7 +12,8 @@ import numpy as np
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation import paper
 from a2v_tf.evaluation.metrics import BASELINES, SPECTROGRAM, SUPERVISED, Row
-from a2v_tf.model_dir import CONFIG, LOG, PROBES, read_config
+from a2v_tf.model_dir import CONFIG, LOG, PROBES, check_has, read_config
+from a2v_tf.pretrained import resolve
 
 _ROW_KEYS = {"task", "model", "protocol", "finetune", "examples_per_class", "accuracy"}
 _MULTI_HEAD = "MultiHead (self-supervised)"  # patent figure 5; ICLR's MultiHead learns from labels
@@ -111,7 +112,7 @@ def read(paths: Iterable[str]) -> Inputs:
       A2vError: one of them is none of these.
     """
     reader = _Reader()
-    for path in map(pathlib.Path, paths):
+    for path in map(resolve, paths):
         if path.is_dir():
             reader.add_directory(path)
         elif path.suffix == ".npz":
@@ -252,6 +253,7 @@ def read_log(model_dir: pathlib.Path) -> dict[str, np.ndarray]:
     path = model_dir / LOG
     rows = _read_csv(path)
     if not rows:
+        check_has(model_dir, LOG)
         raise A2vError(f"no {LOG} in {str(model_dir)!r}: has a2v_train finished its first round?")
     try:
         return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}

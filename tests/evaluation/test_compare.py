@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from a2v_tf.errors import A2vError
 from a2v_tf.evaluation import compare
 from a2v_tf.evaluation.compare import Settings
 from a2v_tf.evaluation.embeddings import WindowEmbedder, keras_embedder, spectrogram_embedder
@@ -157,3 +158,20 @@ def test_normalised_blocks_follow():
     assert lines[1].split() == ["task", "mine", "untrained"]
     assert lines[2].split("  ")[0] == "birds"
     assert " 0.25 [ 0.00,  0.50]" in lines[2]
+
+
+def test_val_clips_judge_and_test_clips_play_no_part():
+    """With `split="val"` nothing changes when test clips do, and as many clips as val has count."""
+
+    class OtherTests(Tones):
+        def clips(self, max_bad_fraction=0.1):
+            for clip, pcm in super().clips(max_bad_fraction):
+                yield clip, pcm[::-1] * 0.1 if clip.split == "test" else pcm
+
+    models = {"mine": keras_embedder(tiny_encoder(frames=48))}
+    settings = dataclasses.replace(COMMON, protocols=("linear", "knn", "knn_clips"), split="val")
+    rows, same = (compare.frozen(models, [data], settings) for data in (Tones(), OtherTests()))
+    assert rows == same
+    assert [row["n_test"] for row in rows if row["protocol"] != "knn"] == [2, 2]
+    with pytest.raises(A2vError, match="no readable val clips"):
+        compare.frozen(models, [Tones(val=False)], settings)

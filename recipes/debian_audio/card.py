@@ -1,0 +1,339 @@
+"""Write the model card and the checksums of `a2v_tf/pretrained/`.
+
+  python recipes/debian_audio/card.py --work=work
+
+Every number comes from a file that a step before wrote: WORK/choice.json (choose.py),
+WORK/evaluation.json (evaluate.py), WORK/corpus/hours.csv (cut.py), WORK/packages.csv (download.py),
+and the training log of the chosen encoder.
+"""
+
+import collections
+import csv
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from absl import flags
+from download import read_packages
+
+from a2v_tf import pretrained
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.evaluation.metrics import MEAN, UNTRAINED, Row
+from a2v_tf.files import whole_file
+from a2v_tf.model_dir import LOG, read_config
+
+FLAGS = flags.FLAGS
+
+LIMIT = 1_500_000  # bytes, of the folder
+HEADS = {"linear": "Linear probe", "knn_clips": "Ten nearest neighbours, no training"}
+MODELS = {
+    "int8 window": "**pretrained, int8**",
+    "int8 streaming": "pretrained, int8, streaming",
+    "float": "pretrained, float",
+    UNTRAINED: "the same network untrained, mean of 5 seeds",
+    "log_mel_statistics": "log-mel statistics: mean, deviation, deviation of changes; 192 numbers",
+    "speech_embedding": "speech_embedding (Google), all of its embeddings, every 80 ms",
+    "speech_embedding_mean": "speech_embedding, one mean a clip",
+}
+TASKS = {
+    "SPC": "20 English words, other voices (most of them synthetic)",
+    "LSP": "36 speakers, other utterances",
+    "MUS": "music, speech or noise",
+    "BSD": "a bird, or none (calls mixed over backgrounds)",
+    "NPI": "40 pitches, other instruments (rendered)",
+}
+# Of config.json, what says nothing of how the encoder learned.
+_NO_SETTINGS = {
+    *("data", "front_end", "made_with", "resume", "decoder", "max_bad_fraction"),
+    *("validation_examples", "strategy", "spectrogram_period"),
+}
+_OF_TASK = {
+    **{"heads": "multi_head", "head_weights": "multi_head", "margin": "triplet"},
+    **{"variant": "autoencoder", "noise": "autoencoder", "temperature": "contrastive"},
+}
+
+
+def define_flags() -> None:
+    """Define the command's flags."""
+    flags.DEFINE_string("work", None, "The directory of the steps before.", required=True)
+    folder = pathlib.Path(pretrained.__file__).parent
+    flags.DEFINE_string("packed", str(folder), "Folder of pack.py.")
+    flags.DEFINE_string(
+        "log", None, "Training log; default: that of the encoder which choose.py chose."
+    )
+    flags.DEFINE_string("note", "", "What else there is to say of the data.")
+    flags.DEFINE_integer("cores", 2, "Cores that training kept busy, for the energy.", 1)
+    flags.DEFINE_float("watts", 15.0, "Power of such a core, for the energy.", 0.0)
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    work, packed = pathlib.Path(FLAGS.work), pathlib.Path(FLAGS.packed)
+    choice = _read(work / "choice.json")
+    log = pathlib.Path(FLAGS.log or pathlib.Path(choice["directory"]) / LOG)
+    text = card(
+        read_config(packed),
+        choice=choice,
+        rows=_read(work / "evaluation.json")["results"],
+        hours=_hours(work / "corpus" / "hours.csv"),
+        licences={package.name: package.licence for package in read_packages(_lock(work))},
+        versions={package.name: package.version for package in read_packages(_lock(work))},
+        train_hours=train_hours(log, read_config(packed)),
+        cores=FLAGS.cores,
+        watts=FLAGS.watts,
+        note=FLAGS.note,
+    )
+    with whole_file(packed / pretrained.CARD) as partial:
+        partial.write_text(text, encoding="utf-8")
+    files = write_sums(packed)
+    total = sum(path.stat().st_size for path in files)
+    if total >= LIMIT:
+        raise A2vError(f"{packed} has {total:,} bytes: expected less than {LIMIT:,}")
+    print(f"{packed}: {total:,} bytes, card and checksums written")
+
+
+def _lock(work: pathlib.Path) -> pathlib.Path:
+    return work / "packages.csv"
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise A2vError(f"cannot read {str(path)!r}: run the steps before this one") from error
+
+
+def _hours(path: pathlib.Path) -> dict[str, dict[str, float]]:
+    """Hours of audio by part of the corpus and package."""
+    found: dict[str, dict[str, float]] = collections.defaultdict(dict)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                found[row["part"]][row["package"]] = float(row["hours"])
+    except OSError as error:
+        raise A2vError(f"cannot read {str(path)!r}: run cut.py first") from error
+    return found
+
+
+def train_hours(log: pathlib.Path, config: Mapping[str, Any]) -> float:
+    """Hours of training that a log speaks of, without validation."""
+    try:
+        speeds = pd.read_csv(log)["examples_per_s"]
+    except (OSError, KeyError, ValueError) as error:
+        raise A2vError(f"cannot read {str(log)!r}: expected {LOG} of a2v_train") from error
+    examples = config["eval_every"] * config["batch_size"]
+    return float((examples / speeds).sum() / 3600)
+
+
+def write_sums(packed: pathlib.Path) -> list[pathlib.Path]:
+    """Write SHA256SUMS, as sha256sum does; return all files that are shipped."""
+    names = [pretrained.CARD, "config.json", "encoder.keras", pretrained.GOLDEN]
+    names += ["quantized_core.tflite", pretrained.STREAMING, pretrained.WINDOW]
+    files = [packed / name for name in names]
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    with whole_file(packed / pretrained.SUMS) as partial:
+        partial.write_text("".join(lines))
+    return [*files, packed / pretrained.SUMS]
+
+
+# The text ----------------------------------------------------------------------------------------
+
+
+def card(
+    config: Mapping[str, Any],
+    *,
+    choice: Mapping[str, Any],
+    rows: Sequence[Row],
+    hours: Mapping[str, Mapping[str, float]],
+    licences: Mapping[str, str],
+    versions: Mapping[str, str],
+    train_hours: float,
+    cores: int,
+    watts: float,
+    note: str = "",
+) -> str:
+    """The model card, in Markdown.
+
+    Args:
+      config: of the packed encoder.
+      choice: of choose.py.
+      rows: of evaluate.py.
+      hours: of audio by part of the corpus and package.
+      licences: of the packages.
+      versions: of the packages.
+      train_hours: of the chosen encoder.
+      cores: that training kept busy.
+      watts: of each.
+      note: on the data.
+    """
+    unlabelled = hours["unlabelled"]
+    settings = [
+        (name, _plain(value)) for name, value in config.items() if _is_setting(name, config)
+    ]
+    scores = [
+        (
+            f"**{name}**" if name == choice["choice"] else name,
+            f"{_examples(choice['configs'][name]):,}",
+            f"{100 * score:.1f}",
+        )
+        for name, score in choice["scores"].items()
+    ]
+    note = f"\n\n{note}" if note else ""
+    energy = train_hours * cores * watts / 1000
+    made_with = config.get("made_with", {})
+    versions_line = ", ".join(f"{name} {version}" for name, version in made_with.items() if version)
+    return f"""# The pretrained encoder
+
+From 975 ms of sound to {_dimensions(config)} numbers: the encoder `{config["encoder"]}` of the
+README, trained on unlabelled recordings of speech, music and other sounds by the task
+`{config["task"]}`. It is what the model name `pretrained` means in all of a2v_tf. This card was
+written by `recipes/debian_audio/card.py`; `make pretrained` makes everything anew.
+
+| file | what |
+|---|---|
+| `streaming.tflite` | int8, from sound at 16 kHz, an embedding every 80 ms, state inside |
+| `window.tflite` | int8, from 15,600 samples |
+| `encoder.keras`, `config.json` | float, for Keras: from log-mel frames; to fine-tune, to export |
+| `quantized_core.tflite` | what every int8 export is made from |
+| `golden.npz` | embeddings of a synthetic sound, checked by the tests |
+| `SHA256SUMS` | `sha256sum -c SHA256SUMS` |
+
+## Use
+
+Meant for: telling sounds apart on a device with few labelled examples (a linear classifier or
+nearest neighbours on the embeddings), finding similar sounds, as a start for fine-tuning, for
+teaching and research. Not meant for: identifying persons, decisions about persons, alarms that
+lives depend on.
+
+## Evaluation
+
+Clips classified correctly, in %, with 95 % intervals, by the *test* clips of five development
+tasks. The encoder is frozen; a head is fitted on the embeddings of the tasks' train clips. Nothing
+was chosen by test clips. Intervals are Wilson's for a task, and joined over tasks for the mean:
+they say how far another draw of test clips might lead, not how other tasks would come out.
+
+{_evaluation(rows)}
+{_bullets(TASKS)}
+
+The tasks are made from the same packages as the training audio, though from other recordings, and
+small; some are synthetic. They rank encoders; they are no promise for other sounds.
+
+Chosen among these encoders by the *val* clips of the same tasks (mean of both heads, in %):
+
+{_table(("encoder", "examples it learned from", "val"), scores)}
+
+## Data
+
+{sum(unlabelled.values()):.1f} hours of recordings from packages of Debian, in clips of 10 s,
+without labels. No file of a val or test clip, nor another take of it, is among them. The licences
+below are those of the recordings; none of these, nor any part of them, is in this folder. The
+weights come under the licence of this project, Apache-2.0. Whether weights are a work derived from
+what they learned from is not settled everywhere; the table lets you judge for yourself.{note}
+
+{_table(("package", "version", "licence of its sounds", "hours"), _data(hours, licences, versions))}
+
+The tasks' clips, of which training saw nothing but what is in the table above:
+{_task_hours(hours)}.
+
+## Training
+
+{_table(("setting", "value"), settings)}
+
+Time: {train_hours:.1f} hours. Made with: {versions_line}.
+
+Energy, an estimate: {train_hours:.1f} hours on {cores} cores of {watts:g} W are
+{energy:.2f} kWh; the other encoders of the table above, the search for settings and
+the evaluation are not counted.
+
+## Biases and limits
+
+- Little audio: AudioSet, which the papers train on, has about 5,800 hours.
+- Speech is prompts, game dialogue and single words, many of them read by few persons; most of it is
+  in European languages. Children's voices, whispers, crowds and far microphones are rare.
+- Many sounds are designed for games, and much music is sequenced: cleaner and nearer than life.
+  There is little of streets, homes or machines as a phone in a pocket hears them.
+- What is above 7.8 kHz is not heard at all, and a stream looks back two seconds at most.
+"""
+
+
+def _is_setting(name: str, config: Mapping[str, Any]) -> bool:
+    learned = {config["task"], *(config["heads"] if config["task"] == "multi_head" else ())}
+    if name in _NO_SETTINGS or _OF_TASK.get(name, config["task"]) not in learned:
+        return False
+    return bool(config[name]) or name == "seed"
+
+
+def _examples(config: Mapping[str, Any]) -> int:
+    return config["steps"] * config["batch_size"]
+
+
+def _dimensions(config: Mapping[str, Any]) -> int:
+    from a2v_tf.models.encoder import ENCODERS
+
+    return ENCODERS[config["encoder"]].embedding_dim
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _evaluation(rows: Sequence[Row]) -> str:
+    parts = []
+    tasks = sorted(dict.fromkeys(row["task"] for row in rows), key=lambda task: task == MEAN)
+    for protocol, title in HEADS.items():
+        cells = {(r["model"], r["task"]): r for r in rows if r["protocol"] == protocol}
+        models = sorted(
+            dict.fromkeys(model for model, _ in cells),
+            key=lambda name: list(MODELS).index(name) if name in MODELS else -1,
+        )
+        lines = [
+            (MODELS.get(model, model), *(_accuracy(cells[model, task]) for task in tasks))
+            for model in models
+        ]
+        parts.append(f"{title}:\n\n{_table(('model', *tasks), lines)}\n")
+    return "\n".join(parts)
+
+
+def _accuracy(row: Row) -> str:
+    low, high = (f"{100 * row[key]:.1f}" for key in ("low", "high"))
+    return f"{100 * row['accuracy']:.1f} ({low} to {high})"
+
+
+def _data(
+    hours: Mapping[str, Mapping[str, float]],
+    licences: Mapping[str, str],
+    versions: Mapping[str, str],
+) -> Iterable[Sequence[str]]:
+    unlabelled = hours["unlabelled"]
+    for name in sorted(unlabelled, key=lambda name: -unlabelled[name]):
+        version, licence = versions.get(name, ""), licences.get(name, "those of the packages")
+        yield name, version, licence, f"{unlabelled[name]:.2f}"
+
+
+def _task_hours(hours: Mapping[str, Mapping[str, float]]) -> str:
+    parts = [(name, sum(hours[name].values())) for name in TASKS if name in hours]
+    return ", ".join(f"{name} {total:.1f} h" for name, total in parts)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _bullets(facts: Mapping[str, str]) -> str:
+    return "\n".join(f"- {name}: {text}" for name, text in facts.items())
+
+
+def run() -> None:
+    """Entry point."""
+    define_flags()
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,83 @@
+"""Choose among trained encoders by the validation clips of the labelled tasks.
+
+  python recipes/debian_audio/choose.py --models=work/cbow,work/skip_gram --corpus=work/corpus \\
+      --output=work/choice.json
+
+For each task a head is fitted on the embeddings of train clips and judged by val clips; test clips
+play no part. A model's score is the mean of its linear probe and its ten nearest neighbours, each
+the mean over tasks. The JSON has the score of each model, the name of the best, and all rows.
+"""
+
+import pathlib
+from typing import Any
+
+from absl import flags, logging
+from judging import PROTOCOLS, csv_spec, judge
+
+from a2v_tf.data.labelled import open_labelled
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.evaluation.cache import EmbeddingCache
+from a2v_tf.evaluation.compare import Settings
+from a2v_tf.evaluation.embeddings import keras_embedder
+from a2v_tf.evaluation.metrics import MEAN, Row
+from a2v_tf.evaluation.tables import table
+from a2v_tf.files import write_json
+from a2v_tf.model_dir import load_encoder, read_config
+from a2v_tf.text import align
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Define the command's flags."""
+    flags.DEFINE_list("models", None, "Model directories of a2v_train.", required=True)
+    flags.DEFINE_string("corpus", None, "Directory with the tasks' CSVs.", required=True)
+    flags.DEFINE_string("output", None, "JSON file to write.", required=True)
+    flags.DEFINE_string("cache_dir", None, "Keeps embeddings for the next time.")
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    logging.set_verbosity(logging.INFO)
+    names = [pathlib.Path(path).name for path in FLAGS.models]
+    if len(set(names)) < len(names):
+        raise A2vError(f"--models={','.join(FLAGS.models)}: two have one name; rename one")
+    configs = {name: read_config(path) for name, path in zip(names, FLAGS.models, strict=True)}
+    frames = {config["frames"] for config in configs.values()}
+    if len(frames) > 1:
+        raise A2vError(f"--models: their slices have {sorted(frames)} frames; expected one length")
+    models = {
+        name: keras_embedder(load_encoder(path))
+        for name, path in zip(names, FLAGS.models, strict=True)
+    }
+    datasets = open_labelled(csv_spec(pathlib.Path(FLAGS.corpus)), needs=("train", "val"))
+    cache = EmbeddingCache(FLAGS.cache_dir) if FLAGS.cache_dir else None
+    rows = judge(models, datasets, Settings(PROTOCOLS, frames.pop(), split="val"), cache)
+    found = scores(rows)
+    choice = max(found, key=found.get)
+    content = {"choice": choice, "directory": FLAGS.models[names.index(choice)]}
+    content |= {"split": "val", "scores": found, "results": rows, "configs": configs}
+    write_json(FLAGS.output, content)
+    print(table(rows))
+    print(align([["model", "score on val"], *([n, f"{100 * s:.1f}"] for n, s in found.items())]))
+    print(f"best on val: {choice}; wrote {FLAGS.output}")
+
+
+def scores(rows: list[Row]) -> dict[str, float]:
+    """Each model's mean over tasks and protocols, the best first."""
+    of: dict[str, list[Any]] = {}
+    for row in rows:
+        if row["task"] == MEAN:
+            of.setdefault(row["model"], []).append(row["accuracy"])
+    means = {name: sum(values) / len(values) for name, values in of.items()}
+    return dict(sorted(means.items(), key=lambda item: -item[1]))
+
+
+def run() -> None:
+    """Entry point."""
+    define_flags()
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,484 @@
+"""Cut the unpacked recordings into clips: five labelled tasks, and unlabelled audio.
+
+  python recipes/debian_audio/cut.py --work=work
+  python recipes/debian_audio/cut.py --work=work --large    # three times the unlabelled audio
+
+WORK/corpus gets TASK.csv (path,label,split) for each of these, `unlabelled/` with clips of 10 s,
+`hours.csv`, and `sources.csv`, which files each clip was cut from:
+
+  SPC  20 spoken words   synthetic voices, and ten digits by four persons; split by voice
+  LSP  36 speakers       prompts, game dialogue, words; split by utterance
+  MUS  music, speech, noise                             split by track, voice and recording
+  BSD  a bird, or none   real calls mixed over real backgrounds; split by call and background
+  NPI  40 pitches        rendered notes of two sound fonts; split by instrument
+
+No file that is val or test in any task, nor another take of it, is ever unlabelled audio. Nothing
+is random: the same packages and programs give the same clips. A clip's name says what it was made
+of, so what is there already is not made again; after a kill, start it again.
+"""
+
+import concurrent.futures
+import csv
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import soundfile
+import sounds
+import tqdm
+from absl import flags
+from download import LOCK, read_packages
+from sources import SPLITS, TABLE, Source, by_label, find_sources, shuffled, split_groups
+
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.files import whole_file
+
+FLAGS = flags.FLAGS
+
+WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"),
+)
+# espeak-ng's variants are voices; left out are its robots, whispers and effects.
+VARIANTS = (
+    *("Alex", "Alicia", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo"),
+    *("Jacky", "Lee", "Marco", "Mario", "Michael", "Mike", "Nguyen", "adam", "anika", "antonio"),
+    *("belinda", "benjamin", "boris", "caleb", "david", "ed", "edward", "f3", "grandma"),
+    *("grandpa", "gustave", "john", "klatt2", "klatt4", "linda", "marcelo", "max", "pablo"),
+    *("paul", "pedro", "quincy", "rob", "robert", "shelby", "steph", "travis", "victor", "zac"),
+)
+ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp")
+FLITE = {"kal": "train", "awb": "train", "kal16": "train", "rms": "val", "slt": "test"}
+# General MIDI's families of eight instruments, without ensembles of effects and percussion.
+FAMILIES = (
+    *("piano", "chromatic", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed"),
+    *("pipe", "synthlead"),
+)
+PITCHES, NOTES, VELOCITIES = range(40, 80), 18, (60, 90, 115)
+MIXTURES = {"train": 480, "val": 120, "test": 240}
+
+TASK_S, WORD_S, UNLABELLED_S = 5, 2, 10  # at most, of a clip
+UTTERANCES = 110  # of a speaker
+SPEECH, NOISE = 12, 450  # of MUS: utterances a voice, recordings
+PIECES = 4  # of a recording in MUS
+
+
+@dataclasses.dataclass(frozen=True)
+class Amount:
+    """How much unlabelled audio: clips a track and a sound, utterances a voice."""
+
+    track: int
+    sound: int
+    voice: int
+
+
+AMOUNTS = {False: Amount(3, 8, 90), True: Amount(16, 8, 300)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A clip that was written.
+
+    Attributes:
+      path: relative to the corpus.
+      made_of: its sources.
+      seconds: its length.
+    """
+
+    path: str
+    made_of: tuple[Source, ...]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A labelled clip."""
+
+    clip: Clip
+    label: str
+    split: str
+
+
+def define_flags() -> None:
+    """Define the command's flags."""
+    flags.DEFINE_string("work", None, "The directory of download.py.", required=True)
+    flags.DEFINE_bool("large", False, "About three times as much unlabelled audio.")
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    work = pathlib.Path(FLAGS.work)
+    packages = read_packages(work / "packages.csv")
+    wanted = [f"{package.name} {package.sha256}" for package in packages]
+    recipe = {"packages": wanted, "large": FLAGS.large, "code": _code_digest()}
+    done = work / "corpus" / "done.json"
+    if done.is_file() and json.loads(done.read_text()) == recipe:
+        print(f"{done.parent}: is cut already")
+        return
+    sounds.check_tools()
+    done.unlink(missing_ok=True)
+    cut(work, AMOUNTS[FLAGS.large])
+    done.write_text(json.dumps(recipe))
+
+
+def cut(work: pathlib.Path, amount: Amount) -> None:
+    """Make the corpus."""
+    corpus = work / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    found = find_sources(work / "unpacked", TABLE)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        cutter = Cutter(corpus, pool)
+        tasks = {
+            "SPC": spoken_words(cutter, found),
+            "LSP": speakers(cutter, found),
+            "MUS": music_speech_noise(cutter, found),
+            "BSD": birds(cutter, found),
+            "NPI": pitches(cutter, found),
+        }
+        held = held_out(tasks)
+        free = {
+            kind: [s for s in sources if s.digest not in held and s.group not in held]
+            for kind, sources in found.items()
+        }
+        unlabelled = unlabelled_audio(cutter, free, amount)
+    check_apart(tasks, unlabelled)
+    for name, examples in tasks.items():
+        rows = [(x.clip.path, x.label, x.split) for x in examples]
+        write_csv(corpus / f"{name}.csv", ("path", "label", "split"), rows)
+        counts = {split: sum(x.split == split for x in examples) for split in SPLITS}
+        print(f"{name}: {counts}, {len({x.label for x in examples})} classes")
+    clips = [*unlabelled, *(x.clip for examples in tasks.values() for x in examples)]
+    sources = [(c.path, "|".join(s.name for s in c.made_of)) for c in clips]
+    write_csv(corpus / "sources.csv", ("clip", "sources"), sources)
+    write_hours(corpus / "hours.csv", tasks, unlabelled)
+    _remove_all_but(corpus, {clip.path for clip in clips})
+    total = sum(clip.seconds for clip in unlabelled) / 3600
+    print(f"unlabelled: {len(unlabelled)} clips, {total:.1f} hours")
+
+
+# Clips -------------------------------------------------------------------------------------------
+
+
+class Cutter:
+    """Writes clips under names that say what they are made of, several at a time."""
+
+    def __init__(self, corpus: pathlib.Path, pool: concurrent.futures.Executor) -> None:
+        self._corpus, self._pool = corpus, pool
+
+    def each(self, what: str, function: Callable, items: Sequence) -> list:
+        """`[function(item) for item in items]`, on all cores, with a progress bar."""
+        done = self._pool.map(function, items)
+        return list(tqdm.tqdm(done, what, len(items), disable=None))
+
+    def make(
+        self, folder: str, made_of: Sequence[Source], key: str, make: Callable[[], np.ndarray]
+    ) -> Clip:
+        """One clip; `make` gives its PCM if it is not there yet."""
+        path = self._path(folder, made_of, key)
+        if not (self._corpus / path).is_file():
+            sounds.write(make(), self._corpus / path)
+        seconds = soundfile.info(self._corpus / path).duration
+        return Clip(path, tuple(made_of), seconds)
+
+    def is_sound(self, clip: Clip) -> bool:
+        """Whether there is anything to hear in a clip."""
+        return sounds.is_sound(soundfile.read(self._corpus / clip.path, dtype="int16")[0])
+
+    def pieces(self, folder: str, source: Source, seconds: float, most: int = 1) -> list[Clip]:
+        """Pieces of a recording that are not silent, at most so many, from all over it.
+
+        Of a recording shorter than a piece, all of it; the end is a piece if it has half a length.
+        """
+        samples = seconds * sounds.RATE
+        listing = self._corpus / self._path(
+            f".pieces/{folder}", [source], f"{seconds} {most}", ".json"
+        )
+        if not listing.is_file():
+            pcm = sounds.decode(source.path)
+            cuts = [pcm[i : i + samples] for i in range(0, len(pcm), samples)]
+            if len(cuts) > 1 and len(cuts[-1]) < samples // 2:
+                cuts.pop()
+            chosen = [i for i, cut in enumerate(cuts) if len(cut) >= 3_200 and sounds.is_sound(cut)]
+            if len(chosen) > most:
+                chosen = [chosen[i * len(chosen) // most] for i in range(most)]
+            for i in chosen:
+                self.make(
+                    folder, [source], f"{seconds} {i}", functools.partial(cuts.__getitem__, i)
+                )
+            listing.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(listing) as partial:
+                partial.write_text(json.dumps(chosen))
+        return [
+            self.make(folder, [source], f"{seconds} {i}", functools.partial(_lost, source))
+            for i in json.loads(listing.read_text())
+        ]
+
+    def _path(self, folder: str, made_of: Sequence[Source], key: str, suffix: str = ".wav") -> str:
+        content = " ".join((key, *(source.digest for source in made_of)))
+        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+        return f"{folder}/{digest}{suffix}"
+
+
+def _lost(source: Source) -> np.ndarray:
+    raise A2vError(f"a clip of {source.name} was removed: remove the corpus and cut again")
+
+
+# Labelled tasks ----------------------------------------------------------------------------------
+
+
+def spoken_words(cutter: Cutter, found: dict[str, list[Source]]) -> list[Example]:
+    """SPC: words by synthetic voices, each voice in one split, and digits by persons."""
+    voices = []
+    for i, variant in enumerate(VARIANTS):
+        name, speed = f"{ACCENTS[i % len(ACCENTS)]}+{variant}", 130 + 15 * (i % 7)
+        split = ("train", "train", "test", "train", "train", "val", "train", "test", "train")[i % 9]
+        voices.append((("espeak-ng", name, str(speed)), split))
+    voices += [(("flite", name), split) for name, split in FLITE.items()]
+    jobs = [(voice, word, split) for voice, split in voices for word in WORDS]
+
+    def say(job: tuple) -> Example:
+        voice, word, split = job
+        make = functools.partial(lambda: sounds.speak(voice, word)[: WORD_S * sounds.RATE])
+        return Example(cutter.make("SPC", [], " ".join((*voice, word)), make), word, split)
+
+    examples = cutter.each("SPC: words", say, jobs)
+    for split in SPLITS:
+        for digit in found[f"digit {split}"]:
+            clips = cutter.pieces("SPC", digit, WORD_S)
+            examples += [Example(clip, WORDS[int(digit.label)], split) for clip in clips]
+    return examples
+
+
+def speakers(cutter: Cutter, found: dict[str, list[Source]]) -> list[Example]:
+    """LSP: who speaks, among those who are told apart; split by utterance."""
+    jobs = []
+    for name, utterances in by_label(found["speaker"]).items():
+        chosen = shuffled(utterances, "LSP")[:UTTERANCES]
+        first, second = len(chosen) * 7 // 10, len(chosen) * 8 // 10
+        parts = (chosen[:first], chosen[first:second], chosen[second:])
+        jobs += [(s, name, split) for split, part in zip(SPLITS, parts, strict=True) for s in part]
+    return _examples(cutter, "LSP", jobs)
+
+
+def music_speech_noise(cutter: Cutter, found: dict[str, list[Source]]) -> list[Example]:
+    """MUS: split by track or song, by voice, and by recording."""
+    jobs = []
+    tracks = _some_groups(found["music"], 1 / 3)
+    noise = shuffled(found["sound"], "MUS")[:NOISE]
+    for label, sources in (("music", tracks), ("noise", noise)):
+        for split, part in split_groups(sources).items():
+            jobs += [(source, label, split) for source in part]
+    voices = by_label([*found["speaker"], *found["speech"]])
+    for i, name in enumerate(sorted(voices, key=lambda n: hashlib.sha256(n.encode()).digest())):
+        split = ("train", "test", "train", "val", "train")[i % 5]
+        jobs += [(s, "speech", split) for s in shuffled(voices[name], "MUS")[:SPEECH]]
+    return _examples(cutter, "MUS", jobs)
+
+
+def birds(cutter: Cutter, found: dict[str, list[Source]]) -> list[Example]:
+    """BSD: mixtures with birds among the events, or other events."""
+    kinds = ("bird", "event", "background")
+    parts = {kind: split_groups(found[kind]) for kind in kinds}
+    needed = {s.digest: s for kind in kinds for s in found[kind]}
+    pcm_of = cutter.each("BSD: sounds", lambda s: sounds.decode(s.path), list(needed.values()))
+    decoded = dict(zip(needed, pcm_of, strict=True))
+    examples = []
+    for split, count in MIXTURES.items():
+        usable = {
+            kind: [s for s in parts[kind][split] if sounds.is_sound(decoded[s.digest])]
+            for kind in kinds
+        }
+        for i in tqdm.trange(count, desc=f"BSD: mixtures, {split}", disable=None):
+            rng = np.random.default_rng([SPLITS.index(split), i])
+            label = ("bird", "none")[i % 2]
+            events = usable["bird" if label == "bird" else "event"]
+            chosen = [usable["background"][rng.integers(len(usable["background"]))]]
+            chosen += [events[rng.integers(len(events))] for _ in range(rng.integers(2, 5))]
+            pcm = [decoded[source.digest] for source in chosen]
+            make = functools.partial(sounds.mix, pcm[0], pcm[1:], TASK_S, rng)
+            examples.append(Example(cutter.make("BSD", chosen, f"{split} {i}", make), label, split))
+    return examples
+
+
+def pitches(cutter: Cutter, found: dict[str, list[Source]]) -> list[Example]:
+    """NPI: notes; of each family's eight instruments one is val and two are test."""
+    jobs = []
+    splits = ("train",) * 5 + ("val",) + ("test",) * 2
+    for number, font in enumerate(found["soundfont"]):
+        for family in range(len(FAMILIES)):
+            places = np.random.default_rng([number, family]).permutation(8)
+            for program, place in enumerate(places, 8 * family):
+                jobs.append((font, number, program, splits[place]))
+
+    def play(job: tuple) -> list[Example]:
+        font, number, program, split = job
+        rng = np.random.default_rng([number, program])
+        notes = [(int(p), int(rng.choice(VELOCITIES))) for p in rng.choice(PITCHES, NOTES, False)]
+        played = functools.cache(lambda: sounds.play(font.path, program, notes))
+        examples = []
+        for i, (pitch, velocity) in enumerate(notes):
+            make = functools.partial(lambda i: played()[i], i)
+            clip = cutter.make("NPI", [font], f"{program} {pitch} {velocity}", make)
+            if cutter.is_sound(clip):  # some instruments have no such note
+                examples.append(Example(clip, str(pitch), split))
+        return examples
+
+    return [x for part in cutter.each("NPI: instruments", play, jobs) for x in part]
+
+
+def _examples(cutter: Cutter, task: str, jobs: Sequence[tuple]) -> list[Example]:
+    """Pieces of recordings, each with its recording's label and split."""
+
+    def cut_one(job: tuple) -> list[Example]:
+        source, label, split = job
+        most = 1 if source.kind in ("speaker", "speech") else PIECES
+        clips = cutter.pieces(task, source, TASK_S, most)
+        return [Example(clip, label, split) for clip in clips]
+
+    return [x for part in cutter.each(f"{task}: recordings", cut_one, jobs) for x in part]
+
+
+def _some_groups(sources: Iterable[Source], fraction: float) -> list[Source]:
+    """The sources of a fraction of the groups, which their names decide."""
+    limit = int(fraction * 2**32)
+    return [s for s in sources if int(hashlib.sha256(s.group.encode()).hexdigest()[:8], 16) < limit]
+
+
+# Unlabelled audio --------------------------------------------------------------------------------
+
+
+def held_out(tasks: dict[str, list[Example]]) -> set[str]:
+    """Digests of all sources of val and test clips; and their groups, but for speech.
+
+    Takes of speech are other utterances, and LSP's speakers are in all splits anyhow.
+    """
+    held = set()
+    for examples in tasks.values():
+        for example in examples:
+            if example.split != "train":
+                for source in example.clip.made_of:
+                    held.add(source.digest)
+                    if source.kind not in ("speaker", "speech"):
+                        held.add(source.group)
+    return held
+
+
+def unlabelled_audio(cutter: Cutter, free: dict[str, list[Source]], amount: Amount) -> list[Clip]:
+    """Clips of 10 s: pieces of what is long; what is short, and speech, one after another."""
+    jobs = [(source, amount.track) for source in free["music"]]
+    jobs += [(source, amount.sound) for kind in ("sound", "extra") for source in free[kind]]
+    jobs = [job for job in jobs if job[0].size > 60_000]  # else it can hardly last 10 s
+
+    def long(job: tuple) -> list[Clip]:
+        source, most = job
+        clips = cutter.pieces("unlabelled", source, UNLABELLED_S, most)
+        return [clip for clip in clips if clip.seconds == UNLABELLED_S]
+
+    pieces = cutter.each("unlabelled: music and sounds", long, jobs)
+    used = {clip.made_of[0].digest for part in pieces for clip in part}
+    pools = {
+        name: shuffled(sources, "unlabelled")[: amount.voice]
+        for name, sources in by_label([*free["speaker"], *free["speech"]]).items()
+    }
+    pools |= {
+        kind: [s for s in shuffled(free[kind], "unlabelled") if s.digest not in used]
+        for kind in ("sound", "extra")
+    }
+    joined = cutter.each(
+        "unlabelled: speech and short sounds",
+        functools.partial(_joined, cutter),
+        list(pools.values()),
+    )
+    return list({c.path: c for part in (*pieces, *joined) for c in part}.values())
+
+
+def _joined(cutter: Cutter, sources: Sequence[Source]) -> list[Clip]:
+    """Recordings one after another, cut every 10 s; of each no more than 20 s."""
+    clips, waiting, made_of = [], np.zeros(0, np.int16), []
+    samples = UNLABELLED_S * sounds.RATE
+    for source in sources:
+        waiting = np.concatenate([waiting, sounds.decode(source.path)[: 2 * samples]])
+        made_of.append(source)
+        while len(waiting) >= samples:
+            if sounds.is_sound(waiting[:samples]):
+                make = functools.partial(np.copy, waiting[:samples])
+                clips.append(cutter.make("unlabelled", made_of, f"joined {len(waiting)}", make))
+            waiting = waiting[samples:]
+            made_of = [source] if len(waiting) else []
+    return clips
+
+
+# What is written ---------------------------------------------------------------------------------
+
+
+def check_apart(tasks: dict[str, list[Example]], unlabelled: Sequence[Clip]) -> None:
+    """Check what this corpus promises.
+
+    Raises:
+      A2vError: a clip has a source that it may not have; that would be a bug.
+    """
+    held = held_out(tasks)
+    for clip in unlabelled:
+        for source in clip.made_of:
+            if source.digest in held:
+                raise A2vError(f"{clip.path} has {source.name}, which is held out: this is a bug")
+    for name, examples in tasks.items():
+        split_of: dict[str, str] = {}
+        for example in examples:
+            for source in example.clip.made_of if name != "NPI" else ():
+                if split_of.setdefault(source.digest, example.split) != example.split:
+                    raise A2vError(f"{name}: {source.name} is in two splits: this is a bug")
+
+
+def write_hours(
+    path: pathlib.Path, tasks: dict[str, list[Example]], unlabelled: Sequence[Clip]
+) -> None:
+    """Write how much of each package is where; a clip of several counts for each in equal parts."""
+    hours: dict[tuple[str, str], float] = {}
+    parts = [("unlabelled", clip) for clip in unlabelled]
+    parts += [(f"{name}", x.clip) for name, examples in tasks.items() for x in examples]
+    for part, clip in parts:
+        packages = [source.name.split("/")[0] for source in clip.made_of] or ["(synthetic)"]
+        for package in packages:
+            key = part, package
+            hours[key] = hours.get(key, 0.0) + clip.seconds / 3600 / len(packages)
+    rows = [(part, package, f"{value:.4f}") for (part, package), value in sorted(hours.items())]
+    write_csv(path, ("part", "package", "hours"), rows)
+
+
+def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """Write a table, whole or not at all."""
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _remove_all_but(corpus: pathlib.Path, kept: set[str]) -> None:
+    """Remove clips of an earlier cut, and the notes that say which pieces there are."""
+    for path in corpus.rglob("*.wav"):
+        if str(path.relative_to(corpus)) not in kept:
+            path.unlink()
+    shutil.rmtree(corpus / ".pieces", ignore_errors=True)
+
+
+def _code_digest() -> str:
+    folder = pathlib.Path(__file__).parent
+    files = ("cut.py", "sources.py", "sounds.py", "files.csv", LOCK.name)
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in files)).hexdigest()
+
+
+def run() -> None:
+    """Entry point."""
+    define_flags()
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,309 @@
+"""Download the recipe's Debian packages and unpack their recordings.
+
+  python recipes/debian_audio/download.py --work=work
+
+Debian's own package tool does it, from a release of Debian that is always the same, whatever this
+machine runs, and as a normal user: apt-get gets lists and settings of its own under WORK/apt.
+`packages.csv` says which versions, and the SHA-256 of each file, the shipped weights were trained
+with; where Debian has moved on, the newer version is taken and a warning says so. Whatever is there
+already is neither downloaded nor unpacked again. About 3.3 GB.
+
+WORK/debs has the packages, WORK/unpacked their recordings, WORK/licences each one's copyright file,
+and WORK/packages.csv what was really used.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import logging
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import urllib.parse
+import zipfile
+from collections.abc import Iterator
+
+import tqdm
+from absl import flags
+
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.files import whole_file
+
+FLAGS = flags.FLAGS
+
+LOCK = pathlib.Path(__file__).with_name("packages.csv")
+WANTED = re.compile(r"\.(ogg|opus|wav|flac|g722|gsm|au|sf2)$")
+_COPYRIGHT = re.compile(r"/usr/share/doc/[^/]+/copyright$")
+_ARCHIVE = re.compile(r"/public\.zip$")  # 0 A.D. keeps its files in one
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """A Debian package.
+
+    Attributes:
+      name: of the package.
+      version: Debian's.
+      sha256: of the .deb.
+      licence: of its recordings, in short.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    licence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Offer:
+    """What the archive has of a package: the name of the file, its size in bytes and SHA-256."""
+
+    file: str
+    size: int
+    sha256: str
+
+    @property
+    def version(self) -> str:
+        """The package's version: file names have it, escaped."""
+        return urllib.parse.unquote(self.file.split("_")[1])
+
+
+def define_flags() -> None:
+    """Define the command's flags."""
+    flags.DEFINE_string("work", None, "Directory for all that the recipe makes.", required=True)
+    flags.DEFINE_string("mirror", "http://deb.debian.org/debian", "Debian's archive.")
+    flags.DEFINE_string("release", "bookworm", "Release of Debian.")
+    flags.DEFINE_string("packages", str(LOCK), "The list of packages and their versions.")
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    work = pathlib.Path(FLAGS.work).absolute()
+    wanted = read_packages(pathlib.Path(FLAGS.packages))
+    (work / "debs").mkdir(parents=True, exist_ok=True)
+    used = download(wanted, work, FLAGS.mirror, FLAGS.release)
+    unpack_all(used, work)
+    write_packages(used, work / "packages.csv")
+    print(f"{work}/unpacked: the recordings of {len(used)} packages")
+
+
+def read_packages(path: pathlib.Path) -> list[Package]:
+    """Read a list of packages.
+
+    Raises:
+      A2vError: there is none.
+    """
+    if not path.is_file():
+        raise A2vError(f"no {str(path)!r}: run download.py first")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        return [Package(r["package"], r["version"], r["sha256"], r["licence"]) for r in rows]
+
+
+def write_packages(packages: list[Package], path: pathlib.Path) -> None:
+    """Write a list of packages."""
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("package", "version", "sha256", "licence"))
+        writer.writerows(dataclasses.astuple(package) for package in packages)
+
+
+# Download ----------------------------------------------------------------------------------------
+
+
+def download(wanted: list[Package], work: pathlib.Path, mirror: str, release: str) -> list[Package]:
+    """Download what is not there yet, and say which versions there are now.
+
+    Raises:
+      A2vError: a tool is missing, the archive cannot be reached, or has no such package.
+    """
+    _need("apt-get", "dpkg-deb")
+    debs = work / "debs"
+    missing = [package for package in wanted if not _is_there(debs / file_of(package), package)]
+    used = {package.name: package for package in wanted}
+    if not missing:
+        return wanted
+    apt = _apt(work / "apt", mirror, release)
+    offers = _offers(apt, [package.name for package in missing])
+    for package in tqdm.tqdm(missing, desc="download", unit="package", disable=None):
+        offer = offers.get(package.name)
+        if offer is None:
+            raise A2vError(f"{mirror} {release} has no package {package.name!r}")
+        now = dataclasses.replace(package, version=offer.version, sha256=offer.sha256)
+        if now != package:
+            logging.warning(
+                "%s: Debian has moved on from %s to %s; the weights will differ a little",
+                *(package.name, package.version, now.version),
+            )
+        if not _is_there(debs / offer.file, now):
+            _fetch(apt, package.name, debs, offer)
+        used[package.name] = now
+    return list(used.values())
+
+
+def file_of(package: Package) -> str:
+    """The name that apt-get gives a package's file, but for its architecture."""
+    return f"{package.name}_{package.version.replace(':', '%3a')}_*.deb"
+
+
+def find_deb(debs: pathlib.Path, package: Package) -> pathlib.Path | None:
+    """A package's file, if it is there."""
+    return next(iter(sorted(debs.glob(file_of(package)))), None)
+
+
+def _is_there(pattern: pathlib.Path, package: Package) -> bool:
+    found = find_deb(pattern.parent, package)
+    return found is not None and sha256_of(found) == package.sha256
+
+
+def sha256_of(path: pathlib.Path) -> str:
+    """Digest of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _need(*tools: str) -> None:
+    for tool in tools:
+        if not shutil.which(tool):
+            raise A2vError(f"{tool} is not here: this needs Debian or Ubuntu, or a container of it")
+
+
+def _apt(folder: pathlib.Path, mirror: str, release: str) -> list[str]:
+    """apt-get with lists of its own, which are fetched once."""
+    for part in ("state/lists/partial", "cache/archives/partial"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    remote = not mirror.startswith("file:")
+    if remote and not pathlib.Path(_KEYRING).is_file():
+        raise A2vError(f"no {_KEYRING}: apt-get install debian-archive-keyring")
+    options = f"signed-by={_KEYRING}" if remote else "trusted=yes"
+    source = f"deb [{options}] {mirror} {release} {'main' if remote else ''}\n"
+    (folder / "sources.list").write_text(source)
+    settings = {
+        "Dir::State": folder / "state",
+        "Dir::State::status": "/dev/null",  # nothing is installed
+        "Dir::Cache": folder / "cache",
+        "Dir::Etc::sourcelist": folder / "sources.list",
+        "Dir::Etc::sourceparts": "-",
+        "APT::Architecture": "amd64",
+        "APT::Architectures": "amd64",
+        "APT::Sandbox::User": "",
+        "Acquire::Languages": "none",
+        "Acquire::Retries": "3",
+    }
+    apt = ["apt-get", "-q", *(x for k, v in settings.items() for x in ("-o", f"{k}={v}"))]
+    done = folder / "updated"
+    if not done.is_file() or done.read_text() != source:
+        _run([*apt, "update"], "apt-get update")
+        done.write_text(source)
+    return apt
+
+
+def _offers(apt: list[str], names: list[str]) -> dict[str, Offer]:
+    """What the archive has of the packages."""
+    lines = _run([*apt, "--print-uris", "download", *names], "apt-get download").splitlines()
+    found = re.findall(r"^'.*' (\S+) (\d+) SHA256:([0-9a-f]{64})", "\n".join(lines), re.MULTILINE)
+    offers = [Offer(file, int(size), sha256) for file, size, sha256 in found]
+    return {offer.file.split("_")[0]: offer for offer in offers}
+
+
+def _fetch(apt: list[str], name: str, debs: pathlib.Path, offer: Offer) -> None:
+    """Download one package; its file is there whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=debs, prefix=".partial") as partial:
+        _run([*apt, "download", name], f"apt-get download {name}", cwd=partial)
+        got = pathlib.Path(partial) / offer.file
+        if not got.is_file() or sha256_of(got) != offer.sha256:
+            raise A2vError(f"apt-get download {name} left no {offer.file} of the right content")
+        os.replace(got, debs / offer.file)
+
+
+def _run(command: list[str], what: str, cwd: str | None = None) -> str:
+    environment = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("E:")]
+        raise A2vError(f"{what} failed: {(errors or [done.stderr.strip() or 'no message'])[0]}")
+    return done.stdout
+
+
+# Unpack ------------------------------------------------------------------------------------------
+
+
+def unpack_all(packages: list[Package], work: pathlib.Path) -> None:
+    """Unpack each package's recordings to WORK/unpacked/PACKAGE, and gather the licences."""
+    licences = work / "licences"
+    licences.mkdir(exist_ok=True)
+    for package in tqdm.tqdm(packages, desc="unpack", unit="package", disable=None):
+        target = work / "unpacked" / package.name
+        stamp = target / ".sha256"
+        if not (stamp.is_file() and stamp.read_text() == package.sha256):
+            partial = target.with_name(f".{package.name}.partial")
+            for old in (partial, target):
+                shutil.rmtree(old, ignore_errors=True)
+            partial.mkdir(parents=True)
+            unpack(find_deb(work / "debs", package), partial)
+            (partial / ".sha256").write_text(package.sha256)
+            os.replace(partial, target)
+        for copyright_ in target.glob("usr/share/doc/*/copyright"):
+            shutil.copyfile(copyright_, licences / f"{package.name}.txt")
+
+
+def unpack(deb: pathlib.Path, target: pathlib.Path) -> None:
+    """Unpack a package's recordings and copyright file, and nothing else.
+
+    Raises:
+      A2vError: it is no Debian package.
+    """
+    pipe = subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        with pipe, tarfile.open(fileobj=pipe.stdout, mode="r|") as archive:
+            for member in archive:
+                path = "/" + member.name.removeprefix("./")
+                if not member.isfile():
+                    continue
+                if _ARCHIVE.search(path):
+                    _unpack_zip(archive.extractfile(member), target)
+                elif WANTED.search(path) or _COPYRIGHT.search(path):
+                    _write(archive.extractfile(member), target, path)
+    except tarfile.TarError as error:
+        raise A2vError(f"cannot unpack {deb}: {error}") from error
+    if pipe.returncode:
+        raise A2vError(f"cannot unpack {deb}: dpkg-deb failed")
+
+
+def _unpack_zip(stream: Iterator[bytes], target: pathlib.Path) -> None:
+    with tempfile.TemporaryFile(dir=target) as file:
+        shutil.copyfileobj(stream, file)
+        with zipfile.ZipFile(file) as archive:
+            for name in archive.namelist():
+                if WANTED.search(name):
+                    with archive.open(name) as member:
+                        _write(member, target, f"/{name}")
+
+
+def _write(stream: Iterator[bytes], target: pathlib.Path, path: str) -> None:
+    output = (target / path.lstrip("/")).resolve()
+    if not output.is_relative_to(target.resolve()):
+        raise A2vError(f"a package has the path {path!r}, which leaves its folder")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("wb") as file:
+        shutil.copyfileobj(stream, file)
+
+
+def run() -> None:
+    """Entry point."""
+    define_flags()
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,172 @@
+"""What choose.py and evaluate.py judge: models by name, and their rows on the labelled tasks."""
+
+import dataclasses
+import functools
+import importlib.metadata
+import importlib.resources
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from a2v_tf.audio import SLICE_SAMPLES
+from a2v_tf.data.labelled import LabelledData
+from a2v_tf.errors import A2vError
+from a2v_tf.evaluation import compare
+from a2v_tf.evaluation.cache import EmbeddingCache, file_key
+from a2v_tf.evaluation.embeddings import WindowEmbedder
+from a2v_tf.evaluation.metrics import Row
+from a2v_tf.evaluation.windows import Windows
+from a2v_tf.tflite import Embedder, make_interpreter
+
+PROTOCOLS = ("linear", "knn_clips")
+TASKS = ("SPC", "LSP", "MUS", "BSD", "NPI")
+
+# speech_embedding (Google, 2020) looks at 76 mel frames, 8 frames (80 ms) further each time.
+_FRAMES, _STEP = 76, 8
+_PACKAGE = "pyopen-wakeword"
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipEmbedder:
+    """Anything that places its own windows over a clip.
+
+    Attributes:
+      embed: from PCM float32 `[samples]`, at least one slice long, to embeddings `[n, d]`, n > 0.
+      key: says what `embed` computes, for the cache.
+    """
+
+    embed: Callable[[np.ndarray], np.ndarray]
+    key: str
+
+
+# Models ------------------------------------------------------------------------------------------
+
+
+def log_mel_statistics() -> WindowEmbedder:
+    """Of each mel bin: mean, deviation, and deviation of its change from frame to frame: 192."""
+
+    def embed(batch: np.ndarray) -> np.ndarray:
+        changes = np.diff(batch, axis=1)
+        return np.concatenate([batch.mean(1), batch.std(1), changes.std(1)], axis=1)
+
+    return WindowEmbedder(embed, key="log-mel statistics: mean, deviation, deviation of changes")
+
+
+def streaming_file(path: pathlib.Path) -> ClipEmbedder:
+    """A streaming .tflite file, from its reset on: an embedding about every half slice.
+
+    The first is the one that has heard a whole slice. More of them would make a shorter hop look
+    better or worse for reasons that are the heads'.
+    """
+    model = Embedder(path)
+    first = -(-SLICE_SAMPLES // model.hop) - 1
+    every = max(1, SLICE_SAMPLES // 2 // model.hop)
+
+    def embed(pcm: np.ndarray) -> np.ndarray:
+        model.reset()
+        pcm = np.pad(pcm, (0, max(0, (first + 1) * model.hop - len(pcm))))
+        return np.stack(model.stream(pcm)[first::every])
+
+    return ClipEmbedder(embed, f"{file_key(path)} from {first} every {every}")
+
+
+def speech_embedding(*, mean: bool) -> ClipEmbedder:
+    """Google's speech_embedding, as openWakeWord uses it: 96 numbers every 80 ms.
+
+    Args:
+      mean: one embedding a clip, the mean, in place of all of them.
+
+    Raises:
+      A2vError: its package is not installed.
+    """
+    try:
+        folder = pathlib.Path(str(importlib.resources.files("pyopen_wakeword"))) / "models"
+    except ImportError as error:
+        raise A2vError(f"{_PACKAGE} is not installed: pip install {_PACKAGE}") from error
+    mel = make_interpreter(folder / "melspectrogram.tflite")
+    net = make_interpreter(folder / "embedding_model.tflite")
+    version = importlib.metadata.version(_PACKAGE)
+
+    def embed(pcm: np.ndarray) -> np.ndarray:
+        frames = _run(mel, (np.clip(pcm, -1, 1) * 32767)[np.newaxis])  # the values of int16
+        frames = frames.reshape(-1, 32) / 10 + 2  # as openWakeWord scales them
+        cut = np.lib.stride_tricks.sliding_window_view(frames, _FRAMES, axis=0)[::_STEP]
+        embeddings = _run(net, cut.transpose(0, 2, 1)[..., np.newaxis]).reshape(len(cut), -1)
+        return embeddings.mean(0, keepdims=True) if mean else embeddings
+
+    return ClipEmbedder(embed, f"speech_embedding of {_PACKAGE} {version}, mean={mean}")
+
+
+def _run(interpreter: Any, values: np.ndarray) -> np.ndarray:
+    detail = interpreter.get_input_details()[0]
+    if tuple(detail["shape"]) != values.shape:
+        interpreter.resize_tensor_input(detail["index"], values.shape)
+        interpreter.allocate_tensors()
+    interpreter.set_tensor(detail["index"], values.astype(np.float32))
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+# Judging -----------------------------------------------------------------------------------------
+
+
+def judge(
+    models: Mapping[str, WindowEmbedder | ClipEmbedder | Sequence[WindowEmbedder]],
+    datasets: Sequence[LabelledData],
+    settings: compare.Settings,
+    cache: EmbeddingCache | None = None,
+) -> list[Row]:
+    """Frozen heads on every model: the rows of `compare.frozen`, and their means over tasks.
+
+    Args:
+      models: by name; several under one name are its seeds.
+      datasets: the tasks.
+      settings: protocols, and whose clips judge.
+      cache: keeps embeddings for the next time.
+
+    Raises:
+      A2vError: a task cannot be used.
+    """
+    of_clips = {name: m for name, m in models.items() if isinstance(m, ClipEmbedder)}
+    of_windows = {name: m for name, m in models.items() if name not in of_clips}
+    rows = compare.frozen(of_windows, datasets, settings, cache) if of_windows else []
+    for name, model in of_clips.items():
+        for data in datasets:
+            windows = _embed_clips(data, name, model, cache).judged_on(settings.split)
+            for protocol in settings.protocols:
+                score = compare.PROTOCOLS[protocol](windows, settings.seed)
+                rows.append(compare.make_row(data, name, protocol, [score]))
+    order = list(models)
+    rows.sort(key=lambda row: order.index(row["model"]))
+    return rows + compare.means(rows)
+
+
+def _embed_clips(
+    data: LabelledData, name: str, model: ClipEmbedder, cache: EmbeddingCache | None
+) -> Windows:
+    contents = {"data": data.fingerprint(), "classes": data.classes, "clip_model": model.key}
+    if cache and (found := cache.load(data.name, contents)):
+        return found
+    clips, parts = [], []
+    for clip, pcm in tqdm.tqdm(data.clips(), desc=f"{data.name} {name}", disable=None, leave=False):
+        clips.append(clip)
+        parts.append(model.embed(np.pad(pcm, (0, max(0, SLICE_SAMPLES - len(pcm))))))
+    windows = Windows(
+        data.classes,
+        labels=np.array([data.classes.index(clip.label) for clip in clips]),
+        splits=np.array([clip.split for clip in clips]),
+        clip=np.repeat(np.arange(len(clips)), [len(part) for part in parts]),
+        values=np.concatenate(parts),
+    )
+    if cache:
+        cache.save(data.name, contents, windows)
+    return windows
+
+
+@functools.cache
+def csv_spec(corpus: pathlib.Path) -> str:
+    """The labelled tasks of a corpus of `cut.py`, as `open_labelled` takes them."""
+    return ",".join(f"csv:{corpus / task}.csv" for task in TASKS)

@@ -1,0 +1,141 @@
+"""Pack a trained encoder as `a2v_tf/pretrained/`.
+
+  python recipes/debian_audio/pack.py --model_dir=work/models/cbow --work=work
+  python recipes/debian_audio/pack.py --choice=work/choice.json --work=work
+
+The folder then has `config.json` and `encoder.keras`, as a model directory without checkpoints;
+`streaming.tflite` (int8, an embedding every 80 ms, state inside) and `window.tflite` (int8); the
+quantised encoder that both come from, so that `export_tflite --model_dir=pretrained --quantize`
+makes every other form with the same weights and scales; and `golden.npz`, what they all make of a
+sound that was synthesised for this. `card.py` completes it with the model card and the checksums.
+"""
+
+import json
+import pathlib
+import shutil
+import tempfile
+import zipfile
+
+import numpy as np
+from absl import flags
+
+from a2v_tf import pretrained
+from a2v_tf.audio import SLICE_SAMPLES, windows
+from a2v_tf.errors import A2vError, run_app
+from a2v_tf.export import build, convert
+from a2v_tf.export.check import probe_signal
+from a2v_tf.export.quantize import Quantization
+from a2v_tf.files import write_json
+from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
+from a2v_tf.model_dir import CONFIG, ENCODER, load_encoder, read_config
+from a2v_tf.tflite import Embedder
+
+FLAGS = flags.FLAGS
+
+DATA = "debian_audio"  # what config.json calls the data: this recipe
+HOP_MS = 80.0
+NAME, LICENSE = "a2v_tf pretrained", "Apache-2.0"
+_OF_THIS_MACHINE = ("model_dir", "validation_data", "probe")
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def define_flags() -> None:
+    """Define the command's flags."""
+    flags.DEFINE_string("model_dir", None, "Model directory of a2v_train.")
+    flags.DEFINE_string("choice", None, "JSON of choose.py, which names that directory.")
+    flags.DEFINE_string("work", None, "The directory of cut.py, to calibrate on.", required=True)
+    folder = pathlib.Path(pretrained.__file__).parent
+    flags.DEFINE_string("output", str(folder), "Folder to fill.")
+    flags.mark_flags_as_mutual_exclusive(["model_dir", "choice"], required=True)
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    model_dir = pathlib.Path(FLAGS.model_dir or _chosen(pathlib.Path(FLAGS.choice)))
+    output, calibration = pathlib.Path(FLAGS.output), pathlib.Path(FLAGS.work) / "corpus/unlabelled"
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        stage = pathlib.Path(folder)
+        pack(model_dir, str(calibration), stage)
+        for path in sorted(stage.iterdir()):
+            shutil.copyfile(path, output / path.name)
+            print(f"{path.stat().st_size:>9,} bytes  {output / path.name}")
+
+
+def _chosen(choice: pathlib.Path) -> str:
+    try:
+        return json.loads(choice.read_text())["directory"]
+    except (OSError, ValueError, KeyError) as error:
+        raise A2vError(f"--choice={str(choice)!r}: expected the JSON of choose.py") from error
+
+
+def pack(model_dir: pathlib.Path, calibration: str, stage: pathlib.Path) -> None:
+    """Fill an empty folder.
+
+    Args:
+      model_dir: as `a2v_train` leaves it.
+      calibration: audio that sets the int8 ranges, as in `a2v_train --data`.
+      stage: the folder.
+    """
+    config = read_config(model_dir)
+    config = {k: v for k, v in config.items() if k not in _OF_THIS_MACHINE} | {"data": DATA}
+    write_json(stage / CONFIG, config)
+    _compress(model_dir / ENCODER, stage / ENCODER)
+
+    # ---- One quantised encoder for all files: that of an export from this folder
+    settings = {"data": DATA, "slices": build.CALIBRATION_SLICES, "seed": 0}
+    how = Quantization(loudest=build.silent_and_loudest(FRONT_END))
+
+    def draw() -> np.ndarray:
+        count = build.CALIBRATION_SLICES
+        return build.draw_slices(calibration, config["frames"], count, 0, config)
+
+    convert.model_of(stage, draw, settings, how)
+    described = {"name": NAME, "license": LICENSE}
+    form = {"quantize": True, "described": described}
+    build.export_file(stage, stage / pretrained.STREAMING, hop_ms=HOP_MS, **form)
+    build.export_file(stage, stage / pretrained.WINDOW, mode="window", **form)
+    np.savez_compressed(stage / pretrained.GOLDEN, **golden(stage))
+
+
+def golden(directory: pathlib.Path) -> dict[str, np.ndarray]:
+    """What the files of a folder make of two seconds of a synthetic sound.
+
+    Returns:
+      `pcm` int16 `[samples]`; the embeddings `float` `[n, d]` and `window` `[n, d]` of its windows,
+      half a slice apart, and `streaming` `[hops, d]`; int8 files run on the reference kernels.
+    """
+    pcm = np.round(32_767 * probe_signal(2 * SLICE_SAMPLES)).astype(np.int16)
+    wave = pcm_to_float(pcm).numpy()
+    cut = windows(wave, SLICE_SAMPLES // 2)
+    encoder = load_encoder(directory)
+    window = Embedder(directory / pretrained.WINDOW, "reference")
+    stream = Embedder(directory / pretrained.STREAMING, "reference")
+    return {
+        "pcm": pcm,
+        "float": np.asarray(encoder(log_mel(cut), training=False)),
+        "window": np.stack([window.embed(x) for x in cut]),
+        "streaming": np.stack(stream.stream(wave)),
+    }
+
+
+def _compress(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copy a .keras file, which is a ZIP archive that nothing in is compressed of."""
+    try:
+        with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+            for entry in old.infolist():
+                content = old.read(entry)
+                name = zipfile.ZipInfo(entry.filename, _NO_DATE)
+                new.writestr(name, content, zipfile.ZIP_DEFLATED, compresslevel=9)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise A2vError(f"cannot read {source}: {error}") from error
+
+
+def run() -> None:
+    """Entry point."""
+    define_flags()
+    run_app(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,151 @@
+"""Decoding, speaking, playing and mixing: everything as PCM, int16 `[samples]`, 16 kHz, mono."""
+
+import pathlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+import soundfile
+
+from a2v_tf.data import decode as files
+from a2v_tf.errors import A2vError
+from a2v_tf.files import whole_file
+
+RATE = 16_000
+_OF_LIBSNDFILE = (".ogg", ".wav", ".flac")
+TOOLS = ("ffmpeg", "espeak-ng", "flite", "fluidsynth")
+
+# Notes of one instrument: each sounds for 1.4 s, and there are 2.5 s from one to the next.
+_NOTE_S, _SLOT_S, NOTE_CLIP_S = 1.4, 2.5, 2.0
+_TICKS = 480  # a beat, at 120 beats a minute: 960 a second
+
+
+def check_tools() -> None:
+    """Say at once which programs are missing.
+
+    Raises:
+      A2vError: some are.
+    """
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        names = " ".join(missing)
+        raise A2vError(f"{names} not found: apt-get install --no-install-recommends {names}")
+
+
+def decode(path: pathlib.Path) -> np.ndarray:
+    """Decode any recording of the packages; what cannot be read is empty.
+
+    libsndfile reads most of them; ffmpeg the telephone's formats.
+    """
+    if path.suffix in _OF_LIBSNDFILE:
+        try:
+            wave = files.read(path, files.probe(path))
+        except files.DecodeError:
+            return np.zeros(0, np.int16)
+        return np.clip(np.round(32_768 * wave), -32_768, 32_767).astype(np.int16)
+    headerless = ["-f", "mulaw", "-ar", "8000"] if path.suffix == ".au" else []  # of saytime
+    command = ["ffmpeg", "-v", "error", "-nostdin", *headerless, "-i", str(path), "-vn"]
+    command += ["-ac", "1", "-ar", str(RATE), "-f", "s16le", "-"]
+    run = subprocess.run(command, capture_output=True)
+    return np.frombuffer(run.stdout[: len(run.stdout) // 2 * 2], "<i2")
+
+
+def is_sound(pcm: np.ndarray) -> bool:
+    """Whether there is anything to hear: a peak above -40 dB, and on the whole above -60 dB."""
+    if not len(pcm):
+        return False
+    wave = pcm.astype(np.float32) / 32_768
+    return bool(np.abs(wave).max() > 0.01 and np.sqrt(np.mean(wave**2)) > 0.001)
+
+
+def write(pcm: np.ndarray, path: pathlib.Path) -> None:
+    """Write a clip; it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        soundfile.write(partial, pcm.astype(np.int16), RATE, subtype="PCM_16")
+
+
+def speak(voice: Sequence[str], word: str) -> np.ndarray:
+    """Say a word by a synthetic voice.
+
+    Args:
+      voice: ("espeak-ng", voice, words a minute) or ("flite", voice).
+      word: what to say.
+
+    Raises:
+      A2vError: the program has no such voice.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "word.wav"
+        if voice[0] == "espeak-ng":
+            command = ["espeak-ng", "-v", voice[1], "-s", voice[2], "-w", str(path), word]
+        else:
+            command = ["flite", "-voice", voice[1], "-t", word, "-o", str(path)]
+        run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if run.returncode or not path.is_file():
+            raise A2vError(f"{' '.join(command)} failed: {run.stderr.strip()[:200]}")
+        return decode(path)
+
+
+def play(soundfont: pathlib.Path, program: int, notes: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Play single notes by an instrument of a sound font: int16 `[notes, samples]`, 2 s each.
+
+    Args:
+      soundfont: an .sf2 file.
+      program: General MIDI's number of the instrument, from 0.
+      notes: pitch and velocity of each, as in MIDI.
+
+    Raises:
+      A2vError: mido is not installed, or fluidsynth fails.
+    """
+    try:
+        import mido
+    except ImportError as error:
+        raise A2vError("mido is not installed: pip install mido") from error
+    track = mido.MidiTrack([mido.Message("program_change", program=program)])
+    sounding, silent = (round(2 * _TICKS * s) for s in (_NOTE_S, _SLOT_S - _NOTE_S))
+    for pitch, velocity in notes:
+        track.append(mido.Message("note_on", note=pitch, velocity=velocity))
+        track.append(mido.Message("note_off", note=pitch, time=sounding))
+        # What is left of it would sound into the next.
+        track.append(mido.Message("control_change", control=120, value=0, time=silent))
+    track.append(mido.MetaMessage("end_of_track", time=2 * _TICKS))
+    with tempfile.TemporaryDirectory() as folder:
+        midi, wave = pathlib.Path(folder) / "notes.mid", pathlib.Path(folder) / "notes.wav"
+        mido.MidiFile(ticks_per_beat=_TICKS, tracks=[track]).save(midi)
+        command = ["fluidsynth", "-q", "-n", "-i", "-R", "0", "-C", "0", "-g", "0.7"]
+        command += ["-r", "44100", "-F", str(wave), str(soundfont), str(midi)]
+        run = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        pcm = decode(wave)
+    needed = round((len(notes) * _SLOT_S) * RATE)
+    if run.returncode or len(pcm) < needed:
+        raise A2vError(f"fluidsynth failed on {soundfont}: {run.stderr.strip()[:200]}")
+    slots = pcm[:needed].reshape(len(notes), -1)
+    return slots[:, : round(NOTE_CLIP_S * RATE)]
+
+
+def mix(
+    background: np.ndarray, events: Sequence[np.ndarray], seconds: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Lay events over a part of a background, each at a place and a level drawn at random.
+
+    The background's peak is at -32 to -14 dB and each event's at -18 to -4 dB; of an event
+    no more than 3 s are heard.
+    """
+    samples = round(seconds * RATE)
+    background = np.tile(background, -(-samples // len(background)))
+    start = rng.integers(len(background) - samples + 1)
+    mixed = _at_peak(background[start : start + samples], rng.uniform(-32, -14))
+    for event in events:
+        event = _at_peak(event[: 3 * RATE], rng.uniform(-18, -4))
+        at = rng.integers(max(1, samples - len(event)))
+        part = event[: samples - at]
+        mixed[at : at + len(part)] += part
+    return np.clip(np.round(mixed), -32_768, 32_767).astype(np.int16)
+
+
+def _at_peak(pcm: np.ndarray, decibels: float) -> np.ndarray:
+    wave = pcm.astype(np.float64)
+    return wave * (32_767 * 10 ** (decibels / 20) / max(200.0, np.abs(wave).max()))

@@ -1,0 +1,157 @@
+"""What the recipe judges, chooses and writes, on tones."""
+
+import hashlib
+import json
+import re
+
+import numpy as np
+import pytest
+
+from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.compare import Settings
+from a2v_tf.evaluation.embeddings import keras_embedder
+from tests.evaluation.conftest import Tones, tiny_encoder
+
+SETTINGS = Settings(("linear", "knn_clips"))
+
+
+@pytest.fixture
+def judging(script):
+    return script("judging")
+
+
+def test_statistics_are_of_each_bin(judging):
+    batch = np.random.default_rng(0).normal(size=(3, 96, 64)).astype(np.float32)
+    values = judging.log_mel_statistics().embed(batch)
+    assert values.shape == (3, 192)
+    np.testing.assert_allclose(values[1, 5], batch[1, :, 5].mean(), rtol=1e-5)
+    np.testing.assert_allclose(values[1, 64 + 5], batch[1, :, 5].std(), rtol=1e-5)
+    np.testing.assert_allclose(values[1, 128 + 5], np.diff(batch[1, :, 5]).std(), rtol=1e-5)
+
+
+def test_speech_embedding_is_that_of_openwakeword(judging):
+    """76 frames of 10 ms for the first embedding, 8 more for each that follows."""
+    pytest.importorskip("pyopen_wakeword")
+    embed = judging.speech_embedding(mean=False).embed
+    rng = np.random.default_rng(0)
+    sound = (0.1 * rng.standard_normal(32_000)).astype(np.float32)
+    embeddings = embed(sound)
+    frames = 1 + (32_000 - 512) // 160
+    assert embeddings.shape == (1 + (frames - 76) // 8, 96)
+    assert np.ptp(embeddings, axis=0).max() > 1
+    later = embed(sound[1_280:])  # a hop later in the same sound
+    np.testing.assert_allclose(later, embeddings[1 : 1 + len(later)], atol=0.05)
+    mean = judging.speech_embedding(mean=True).embed(sound)
+    np.testing.assert_allclose(mean, embeddings.mean(0, keepdims=True), atol=1e-5)
+
+
+def test_streaming_file_is_heard_every_half_slice(judging):
+    from a2v_tf import pretrained
+    from a2v_tf.tflite import Embedder
+
+    path = pretrained.resolve("pretrained", pretrained.STREAMING)
+    sound = np.random.default_rng(0).uniform(-0.3, 0.3, 40_000).astype(np.float32)
+    embeddings = judging.streaming_file(path).embed(sound)
+    np.testing.assert_array_equal(embeddings, np.stack(Embedder(path).stream(sound)[12::6]))
+    assert len(judging.streaming_file(path).embed(sound[:100])) == 1
+
+
+def test_rows_of_clips_and_of_windows(judging):
+    """An embedder of clips is judged as one of windows is: here they do the same."""
+    from a2v_tf.audio import windows
+    from a2v_tf.frontend import log_mel
+
+    model = keras_embedder(tiny_encoder())
+    clips = judging.ClipEmbedder(lambda pcm: model.embed(log_mel(windows(pcm, 7_800)).numpy()), "x")
+    rows = judging.judge({"clips": clips, "windows": model}, [Tones(), Tones("more")], SETTINGS)
+    of = {name: [row for row in rows if row["model"] == name] for name in ("clips", "windows")}
+    assert len(of["clips"]) == 6  # two tasks and their mean, two heads
+    for mine, theirs in zip(*of.values(), strict=True):
+        assert {**mine, "model": ""} == {**theirs, "model": ""}
+
+
+def test_val_clips_choose(script):
+    choose = script("choose")
+    rows = [
+        {"model": model, "task": task, "accuracy": accuracy}
+        for model, accuracy in (("a", 0.4), ("b", 0.6))
+        for task, accuracy in (("mean", accuracy), ("mean", accuracy + 0.2), ("SPC", 1 - accuracy))
+    ]
+    assert choose.scores(rows) == pytest.approx({"b": 0.7, "a": 0.5})
+    assert next(iter(choose.scores(rows))) == "b"
+
+
+# The model card ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def card(script):
+    return script("card")
+
+
+def row(model, protocol, task, accuracy):
+    low, high = accuracy - 0.05, accuracy + 0.04
+    return {**locals()}
+
+
+FACTS = {
+    "choice": {
+        "choice": "cbow",
+        "scores": {"cbow": 0.777, "triplet": 0.611},
+        "configs": {name: {"steps": 1_000, "batch_size": 64} for name in ("cbow", "triplet")},
+    },
+    "rows": [
+        row(model, protocol, task, 0.1 * i + 0.123)
+        for i, model in enumerate(("untrained", "float", "int8 window", "speech_embedding"))
+        for protocol in ("linear", "knn_clips")
+        for task in ("SPC", "mean")
+    ],
+    "hours": {"unlabelled": {"bells": 3.25, "horns": 1.5}, "SPC": {"(synthetic)": 0.4}},
+    "licences": {"bells": "GPL", "horns": "CC0"},
+    "versions": {"bells": "1:2.0-1", "horns": "0.1"},
+    "train_hours": 12.0,
+    "cores": 2,
+    "watts": 15.0,
+}
+CONFIG = {
+    **{"encoder": "small", "task": "cbow", "steps": 20_000, "batch_size": 64, "eval_every": 500},
+    **{"seed": 0, "margin": 0.1, "heads": ["cbow"], "made_with": {"keras": "3.15"}},
+}
+
+
+def test_card_has_the_numbers_and_no_others(card):
+    text = card.card(CONFIG, **FACTS)
+    assert "| **pretrained, int8** | 32.3 (27.3 to 36.3) | 32.3 (27.3 to 36.3) |" in text
+    assert "| **cbow** | 64,000 | 77.7 |" in text
+    assert "| bells | 1:2.0-1 | GPL | 3.25 |" in text
+    assert "4.8 hours of recordings" in text
+    assert "0.36 kWh" in text
+    assert "| steps | 20,000 |" in text
+    assert "margin" not in text  # of another task
+    assert not re.search(r"\bnan\b|None|\{|\}", text)
+
+
+def test_train_hours_are_those_of_the_log(card, tmp_path):
+    log = tmp_path / "train_log.csv"
+    log.write_text("epoch,examples_per_s\n0,100\n1,200\n")
+    assert card.train_hours(log, CONFIG) == pytest.approx(500 * 64 * (1 / 100 + 1 / 200) / 3600)
+    with pytest.raises(A2vError, match=r"expected train_log\.csv"):
+        card.train_hours(tmp_path / "none.csv", CONFIG)
+
+
+def test_checksums_of_what_is_shipped(card, tmp_path):
+    names = ["card.md", "config.json", "encoder.keras", "golden.npz", "quantized_core.tflite"]
+    names += ["streaming.tflite", "window.tflite"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    card.write_sums(tmp_path)
+    lines = [line.split("  ") for line in (tmp_path / "SHA256SUMS").read_text().splitlines()]
+    assert [name for _, name in lines] == names
+    assert all(digest == hashlib.sha256(name.encode()).hexdigest() for digest, name in lines)
+
+
+def test_steps_that_are_missing_are_named(card, tmp_path):
+    with pytest.raises(A2vError, match=r"run the steps before"):
+        card._read(tmp_path / "choice.json")
+    (tmp_path / "choice.json").write_text(json.dumps({"choice": "cbow"}))
+    assert card._read(tmp_path / "choice.json") == {"choice": "cbow"}

@@ -1,0 +1,227 @@
+"""The encoder that comes with the package: its files, what they compute, and its name."""
+
+import hashlib
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from a2v_tf import hear, pretrained
+from a2v_tf.audio import windows
+from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.embeddings import tflite_embedder
+from a2v_tf.export import convert
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.build import export_file
+from a2v_tf.frontend import log_mel, pcm_to_float
+from a2v_tf.model_dir import load_encoder, load_model, read_config
+from a2v_tf.tflite import Embedder
+from tests.conftest import run_here
+from tests.evaluation.conftest import write_task
+
+DIRECTORY = pretrained.resolve("pretrained")
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(DIRECTORY / "golden.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def wave(golden):
+    return pcm_to_float(golden["pcm"]).numpy()
+
+
+@pytest.fixture(scope="module")
+def cut(wave):
+    return windows(wave, 7_800)
+
+
+@pytest.fixture(scope="module")
+def sound(wave, tmp_path_factory):
+    path = tmp_path_factory.mktemp("sound") / "sound.wav"
+    soundfile.write(path, wave, 16_000, subtype="FLOAT")
+    return path
+
+
+def run(name, *options, fails=False):
+    """A command in this process."""
+    done = run_here(name, [name, *map(str, options)])
+    assert (done.returncode != 0) == fails, done.stdout[-2000:] + done.stderr[-2000:]
+    return done
+
+
+# The files ---------------------------------------------------------------------------------------
+
+
+def test_checksums():
+    sums = (DIRECTORY / "SHA256SUMS").read_text().splitlines()
+    listed = dict(reversed(line.split("  ")) for line in sums)
+    shipped = {path.name for path in DIRECTORY.iterdir() if path.is_file()}
+    assert shipped == {*listed, "SHA256SUMS", "__init__.py"}
+    for name, digest in listed.items():
+        assert hashlib.sha256((DIRECTORY / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_all_of_it_is_small():
+    assert sum(p.stat().st_size for p in DIRECTORY.iterdir() if p.is_file()) < 1_500_000
+
+
+def test_nothing_names_the_machine_that_made_it():
+    config = json.loads((DIRECTORY / "config.json").read_text())
+    assert config["data"] == "debian_audio"
+    for path in DIRECTORY.iterdir():
+        if path.is_file() and path.name != "__init__.py":
+            assert not re.search(rb"(/home|/root|/tmp|/work|/Users)/", path.read_bytes()), path
+
+
+def test_card_speaks_of_this_encoder():
+    card = (DIRECTORY / "card.md").read_text()
+    config = read_config("pretrained")
+    assert f"`{config['task']}`" in card
+    assert f"| steps | {config['steps']:,} |" in card
+    assert "licence" in card
+
+
+# What they compute -------------------------------------------------------------------------------
+
+
+def test_float_embeddings_do_not_change(golden, cut):
+    found = np.asarray(load_encoder("pretrained")(log_mel(cut), training=False))
+    np.testing.assert_allclose(found, golden["float"], rtol=0, atol=1e-3 * np.abs(found).max())
+
+
+def test_int8_window_embeddings_do_not_change(golden, cut):
+    embedder = Embedder(DIRECTORY / "window.tflite", "reference")
+    np.testing.assert_array_equal([embedder.embed(x) for x in cut], golden["window"])
+
+
+def test_int8_streaming_embeddings_do_not_change(golden, wave):
+    embedder = Embedder("pretrained", "reference")
+    assert (embedder.streaming, embedder.hop, embedder.embedding_dim) == (True, 1_280, 128)
+    np.testing.assert_array_equal(embedder.stream(wave), golden["streaming"])
+
+
+def test_int8_is_close_to_float(golden):
+    int8, exact = golden["window"], golden["float"]
+    cosines = (int8 * exact).sum(1) / np.linalg.norm(int8, axis=1) / np.linalg.norm(exact, axis=1)
+    assert cosines.min() > 0.99
+
+
+# Its name ----------------------------------------------------------------------------------------
+
+
+def test_other_names_are_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pretrained").mkdir()
+    assert str(pretrained.resolve("./pretrained/x")) == "pretrained/x"
+    assert not pretrained.is_packaged("pretrained")
+    assert pretrained.is_packaged(pretrained.resolve("pretrained"))
+
+
+def test_a_file_that_was_not_installed():
+    with pytest.raises(A2vError, match=r"no pretrained window2\.tflite: expected "):
+        pretrained.resolve("pretrained", "window2.tflite")
+
+
+def test_python(golden, cut):
+    assert hear.load_model("pretrained").scene_embedding_size == 128
+    embedder = tflite_embedder("pretrained")
+    assert embedder.takes == "pcm"
+    assert embedder.embed(cut).shape == golden["window"].shape
+    with pytest.raises(A2vError, match=r"the pretrained encoder comes without model\.keras"):
+        load_model("pretrained")
+
+
+def test_a2v_embed(golden, sound, tmp_path):
+    output = tmp_path / "embeddings.npz"
+    run(
+        "a2v_embed",
+        "--model=pretrained",
+        f"--audio={sound}",
+        "--hop_ms=487.5",
+        f"--output={output}",
+    )
+    with np.load(output) as arrays:
+        found = arrays["embeddings"]
+    np.testing.assert_allclose(found, golden["float"], atol=1e-3 * np.abs(found).max())
+    run("a2v_embed", "--model=pretrained", f"--audio={sound}", "--stream", f"--output={output}")
+
+
+def test_a2v_stream(golden, sound):
+    done = run("a2v_stream", "--model=pretrained", f"--audio={sound}", "--format=jsonl")
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert len(lines) == len(golden["streaming"])
+
+
+def test_a2v_evaluate(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    csv, output = write_task(tmp_path), tmp_path / "results.json"
+    options = (
+        f"--downstream=csv:{csv}",
+        "--protocols=linear",
+        "--baselines=",
+        f"--output={output}",
+    )
+    for model in ("--model_dir=pretrained",), ("--model_dir=pretrained", "--model=pretrained"):
+        run("a2v_evaluate", *model, *options)
+        (row,) = json.loads(output.read_text())["results"]
+        assert (row["model"], row["n_test"]) == ("pretrained", 4)
+    run("a2v_evaluate", "--model_dir=pretrained", "--split=val", *options)
+    (row,) = json.loads(output.read_text())["results"]
+    assert row["n_test"] == 2  # val clips
+    assert list((tmp_path / "cache/a2v_tf/embeddings").iterdir())
+
+
+def test_a2v_report(tmp_path):
+    output = tmp_path / "report.html"
+    done = run("a2v_report", "pretrained", f"--output={output}")
+    assert "the pretrained encoder comes without train_log.csv" in done.stderr
+    assert "pretrained" in output.read_text()
+
+
+@pytest.mark.parametrize("hop_ms", [320, 20])
+def test_every_export_has_the_same_weights(hop_ms, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in DIRECTORY.iterdir()}
+    made = export_file("pretrained", tmp_path / "x.tflite", quantize=True, hop_ms=hop_ms)
+    shipped = Embedder("pretrained").facts["weights_and_scales"]
+    assert made["weights_and_scales"] == shipped
+    assert made["exactness"]["bit_exact"]
+    after = {path: path.stat().st_mtime_ns for path in DIRECTORY.iterdir()}
+    assert {p: t for p, t in after.items() if p.is_file()} == {
+        p: t for p, t in before.items() if p.is_file()
+    }
+
+
+def test_own_calibration_is_not_kept(monkeypatch):
+    """Another quantised encoder must not take the place of the one that is shipped."""
+    before = (DIRECTORY / "quantized_core.tflite").read_bytes()
+    monkeypatch.setattr(convert, "window_model", lambda *_: fb.read(before))
+    slices = np.zeros((1, 96, 64), np.float32)
+    convert.model_of(DIRECTORY, lambda: slices, {"slices_sha256": "of others"})
+    assert (DIRECTORY / "quantized_core.tflite").read_bytes() == before
+
+
+def test_a2v_benchmark(monkeypatch):
+    from a2v_tf.export import benchmark
+
+    monkeypatch.setattr(sys, "argv", ["a2v_benchmark"])
+    (case,) = benchmark._cases(["pretrained"], [], ["xnnpack"], [1])
+    assert case.model == str(DIRECTORY / "streaming.tflite")
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("a2v_reconstruct", ["--audio=x.wav", "--at=0", "--output=x"], "comes without model.keras"),
+        ("a2v_train", ["--data=demo"], "expected another"),
+    ],
+)
+def test_what_it_does_not_have(command, options, message):
+    done = run(command, "--model_dir=pretrained", *options, fails=True)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
