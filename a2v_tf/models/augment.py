@@ -40,10 +40,17 @@ class Augment(layers.Layer):
 
     def _with_another(self, slices: keras.KerasTensor) -> keras.KerasTensor:
         ops = keras.ops
-        batch = ops.shape(slices)[0]
-        # All take the example so many places further: crops of a batch are in random order.
-        shift = keras.random.randint((), 1, ops.maximum(batch, 2), seed=self.seed_generator)
-        others = ops.take(slices, (ops.arange(batch) + shift) % batch, axis=0)
+        batch, count = ops.shape(slices)[0], slices.shape[1]
+        # From the example so many places further: crops of a batch are in random order. Each of an
+        # example's slices from another one, or their common background would give a pair away.
+        shifts = keras.random.randint((count,), 1, ops.maximum(batch, 2), seed=self.seed_generator)
+        others = ops.stack(
+            [
+                ops.take(slices[:, i], (ops.arange(batch) + shifts[i]) % batch, axis=0)
+                for i in range(count)
+            ],
+            axis=1,
+        )
         below = self._uniform(slices, *QUIETER_DB) * _DB
         others = others + _level(slices) - _level(others) - below
         mixed = 0.5 * ops.logaddexp(2.0 * slices, 2.0 * others)
