@@ -59,7 +59,7 @@ def copy_model_dir(model_dir: pathlib.Path | str, directory: pathlib.Path) -> No
     read_config(model_dir)
     directory.mkdir(parents=True)
     for name in (CONFIG, ENCODER):
-        source = pathlib.Path(model_dir) / name
+        source = resolve(model_dir) / name
         try:
             shutil.copy(source, directory / name)
         except OSError as error:

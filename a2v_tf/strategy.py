@@ -182,9 +182,8 @@ def check_settings(strategy: Strategy, settings: dict[str, Any]) -> None:
             f"--strategy={settings['strategy']}"
         )
     names = multi_head.task_names(settings)
-    across = settings["frontend"] == "device" and multi_head.cuts_across(names)
-    whole = across or multi_head.loss_needs_whole_batch(names)
-    if whole and isinstance(strategy, _Mirrored) and strategy.devices > 1:
+    alone = isinstance(strategy, _Mirrored) and strategy.devices > 1
+    if alone and multi_head.loss_needs_whole_batch(names):
         raise A2vError(
             f"--strategy=mirrored: under TensorFlow a device sees its part of the batch alone, and "
             f"--task={settings['task']} needs all of it; expected KERAS_BACKEND=jax"

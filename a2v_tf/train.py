@@ -455,7 +455,7 @@ def _task_data(
             gain_db=gain_db,
             share=strategy.share,
             crops_per_clip=crops_per_clip,
-            on_device=on_device,
+            raw=on_device,
         )
 
     source = validation_source = open_("data", settings["data"])

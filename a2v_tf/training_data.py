@@ -91,12 +91,12 @@ def task_batches(
     gain_db: float = 0.0,
     share: Share = EVERYTHING,
     crops_per_clip: int = 1,
-    on_device: bool = False,
+    raw: bool = False,
 ) -> Round:
     """What the tasks train on: `(slices, targets, weights)` of `multi_head.examples`.
 
-    For a device that computes log-mel itself, `(inputs, targets, weights)` of `OnDevice`: the same
-    slices, as the numbers of their frames.
+    With `raw`, for a device that computes log-mel itself, `(inputs, targets, weights)` of
+    `OnDevice`: the same slices, as the numbers of their frames.
 
     With a `share`, a worker reads only its rows of each batch of `batch_size`; all rows, to cut its
     own out late, where a task compares the crops of a batch.
@@ -105,9 +105,9 @@ def task_batches(
       A function from a round's number to its endless batches, which depend on the seed and that
       number alone.
     """
-
-    late = share if multi_head.needs_whole_batch(names) else EVERYTHING
-    early = EVERYTHING if multi_head.needs_whole_batch(names) else share
+    early, late = share, EVERYTHING
+    if multi_head.needs_whole_batch(names):
+        early, late = late, early
 
     def one_round(index: int | tf.Tensor) -> tf.data.Dataset:
         crops = log_mel_crops(
@@ -119,29 +119,30 @@ def task_batches(
             gain_db=gain_db,
             share=early,
             crops_per_clip=crops_per_clip,
-            raw=on_device,
+            raw=raw,
         )
         key = sampling.split(sampling.key(seed, index), 2)[1]
 
         def cut(step: tf.Tensor, crop: tuple[tf.Tensor, tf.Tensor]) -> tuple:
-            step_key = sampling.fold_in(key, step)
-            if on_device:
-                cut_from = Crops(_frame_numbers(*crop), crop[1], slicing, step_key, early)
-                numbered = _numbered(crop[0], *multi_head.examples(names, cut_from))
-                return tf.nest.map_structure(late.rows, numbered)
-            cut_from = Crops(*crop, slicing, step_key, early)
-            return tf.nest.map_structure(late.rows, multi_head.examples(names, cut_from))
+            values, clip = crop
+            frames = _frame_numbers(values["pcm"], multi_head.cuts_across(names)) if raw else values
+            cut_from = Crops(frames, clip, slicing, sampling.fold_in(key, step), early)
+            examples = multi_head.examples(names, cut_from)
+            if raw:
+                examples = _numbered(values, *examples)
+            return tf.nest.map_structure(late.rows, examples)
 
         return crops.enumerate().map(cut, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def _frame_numbers(crop: dict[str, tf.Tensor], clip: tf.Tensor) -> tf.Tensor:
-        """In place of log-mel, each frame's number in its crop, or in the batch, `[B, T, 1]`."""
-        frames = FRONT_END.frames(crop["pcm"].shape[1])
-        rows = tf.range(tf.shape(clip)[0]) * (frames if multi_head.cuts_across(names) else 0)
-        numbers = rows[:, None, None] + tf.range(frames)[:, None]
-        return tf.ensure_shape(numbers, [clip.shape[0], frames, 1])
-
     return one_round
+
+
+def _frame_numbers(pcm: tf.Tensor, of_batch: bool) -> tf.Tensor:
+    """In place of log-mel, each frame's number in its crop, or in the batch, `[B, T, 1]`."""
+    frames = FRONT_END.frames(pcm.shape[1])
+    rows = tf.range(tf.shape(pcm)[0]) * (frames if of_batch else 0)
+    numbers = rows[:, None, None] + tf.range(frames)[:, None]
+    return tf.ensure_shape(numbers, [pcm.shape[0], frames, 1])
 
 
 def _numbered(crop: dict[str, tf.Tensor], slices: tf.Tensor, targets: dict, weights: dict) -> tuple:

@@ -116,9 +116,7 @@ def stages(
     crops = source.crops(FRONT_END.samples(frames), seed=0, round_index=0, **several)
 
     def batches(on_device: bool) -> tf.data.Dataset:
-        one_round = training_data.task_batches(
-            source, ["cbow"], slicing, on_device=on_device, **options
-        )
+        one_round = training_data.task_batches(source, ["cbow"], slicing, raw=on_device, **options)
         return one_round(0).prefetch(tf.data.AUTOTUNE)
 
     found = {
@@ -267,7 +265,7 @@ def time_training(
         batch_size=FLAGS.batch_size,
         seed=0,
         crops_per_clip=FLAGS.crops_per_clip,
-        on_device=on_device,
+        raw=on_device,
     )
     batches = one_round(0).prefetch(tf.data.AUTOTUNE)
     same = tf.data.Dataset.from_tensors(next(iter(batches))).repeat()

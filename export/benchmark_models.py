@@ -158,8 +158,15 @@ def _samples(shape: tuple[int, ...], streaming: bool) -> int | None:
 
 # Peers -------------------------------------------------------------------------------------------
 
+OPEN_WAKE_WORD = "pyopen_wakeword", "pyopen-wakeword"  # as a package, as a distribution
 
-def _package_file(package: str, distribution: str, name: str) -> str:
+
+def packaged_model(package: str, distribution: str, name: str) -> str:
+    """The path of a model that a package from PyPI brings.
+
+    Raises:
+      A2vError: it is not installed, or does not have it.
+    """
     try:
         path = pathlib.Path(str(importlib.resources.files(package) / "models" / name))
     except ImportError as error:
@@ -172,7 +179,8 @@ def _package_file(package: str, distribution: str, name: str) -> str:
     return str(path)
 
 
-def _version(distribution: str) -> str:
+def package_version(distribution: str) -> str:
+    """A package's name and its installed version."""
     return f"{distribution} {importlib.metadata.version(distribution)}"
 
 
@@ -183,9 +191,8 @@ def _open_wake_word(case: Case, hop: int) -> Stepper:
     first windows reach back to), and one embedding of the last 76 frames: `melspectrogram.tflite`,
     then Google's speech_embedding, `embedding_model.tflite`.
     """
-    name = "pyopen_wakeword", "pyopen-wakeword"
-    mel_path = _package_file(*name, "melspectrogram.tflite")
-    embedding_path = _package_file(*name, "embedding_model.tflite")
+    mel_path = packaged_model(*OPEN_WAKE_WORD, "melspectrogram.tflite")
+    embedding_path = packaged_model(*OPEN_WAKE_WORD, "embedding_model.tflite")
     mel = make_interpreter(mel_path, case.kernels, case.threads)
     mel_in = mel.get_input_details()[0]["index"]
     mel.resize_tensor_input(mel_in, [1, hop + 480])
@@ -211,7 +218,7 @@ def _open_wake_word(case: Case, hop: int) -> Stepper:
         return model.get_tensor(model_out)
 
     return Stepper(
-        form=f"float, pcm, {_version(name[1])}",
+        form=f"float, pcm, {package_version(OPEN_WAKE_WORD[1])}",
         streaming=True,
         samples=hop,
         parts=(Part(mel_path, (1, hop + 480)), Part(embedding_path)),
@@ -225,7 +232,7 @@ def _micro_wake_word(case: Case, front_end: bool) -> Stepper:
 
     Either by itself, or from PCM through its package's front end, which is a C++ library.
     """
-    path = _package_file("pymicro_wakeword", "pymicro-wakeword", "okay_nabu.tflite")
+    path = packaged_model("pymicro_wakeword", "pymicro-wakeword", "okay_nabu.tflite")
     model = make_interpreter(path, case.kernels, case.threads)
     model.allocate_tensors()
     detail, output = model.get_input_details()[0], model.get_output_details()[0]["index"]
@@ -239,7 +246,7 @@ def _micro_wake_word(case: Case, front_end: bool) -> Stepper:
         return model.get_tensor(output)
 
     shared = {"streaming": True, "samples": FRAME_HOP * stride, "parts": (Part(path),)}
-    version = _version("pymicro-wakeword")
+    version = package_version("pymicro-wakeword")
     if not front_end:
         inputs = [np.abs(features) for features in _noise(tuple(detail["shape"]), 8)]
         return Stepper(f"int8, features, {version}", inputs=inputs, step=step, **shared)

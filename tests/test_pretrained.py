@@ -17,7 +17,7 @@ from a2v_tf.export import convert
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.build import export_file
 from a2v_tf.frontend import log_mel, pcm_to_float
-from a2v_tf.model_dir import load_encoder, load_model, read_config
+from a2v_tf.model_dir import copy_model_dir, load_encoder, load_model, read_config
 from a2v_tf.tflite import Embedder
 from tests.conftest import run_here
 from tests.evaluation.conftest import write_task
@@ -69,6 +69,12 @@ def test_checksums():
 
 def test_all_of_it_is_small():
     assert sum(p.stat().st_size for p in DIRECTORY.iterdir() if p.is_file()) < 1_500_000
+
+
+def test_it_can_be_copied_by_name(tmp_path):
+    copy_model_dir("pretrained", tmp_path / "copy")
+    for name in ("config.json", "encoder.keras"):
+        assert (tmp_path / "copy" / name).read_bytes() == (DIRECTORY / name).read_bytes()
 
 
 def test_nothing_names_the_machine_that_made_it():

@@ -213,3 +213,14 @@ def _reason(error: Exception, path: pathlib.Path) -> str:
     """The library's message on one line, without the path that the log line has already."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return " ".join(text.replace(str(path), "").split())
+
+
+def to_int16(pcm: np.ndarray) -> np.ndarray:
+    """Convert float32 `[samples]` in [-1, 1] to int16; 16-bit PCM comes back as it was.
+
+    Raises:
+      DecodeError: if it has samples that are not finite.
+    """
+    if not np.isfinite(pcm).all():
+        raise DecodeError("has NaN or infinite samples")
+    return np.clip(np.round(pcm * 32_768.0), -32_768, 32_767).astype(np.int16)

@@ -217,23 +217,31 @@ class TfdsSource:
             is_usable = tf.nn.l2_loss(pcm) > 0
         else:
             is_usable, pcm = sampling.is_usable(pcm), tf.clip_by_value(pcm, -1.0, 1.0)
-        usable = tf.cond(
-            is_end | is_usable,
-            lambda: ~is_end,
-            lambda: sampling.call(self._reject, [shard, record, pcm], tf.bool, []),
-        )
+        usable = self._usable(is_usable, is_end, shard, record, pcm)
         return (tf.ensure_shape(pcm, [samples]), _clip_number(shard, record)), usable
 
     def _finish_log_mel(
         self, crop: tf.Tensor, shard: tf.Tensor, record: tf.Tensor, is_end: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
         """Make (log-mel `[frames, F]`, clip) and say whether it is usable: not silent."""
-        usable = tf.cond(
-            is_end | (tf.reduce_max(crop) > np.log(FRONT_END.log_offset) + 1e-6),
-            lambda: ~is_end,
-            lambda: sampling.call(self._reject, [shard, record, tf.zeros([1])], tf.bool, []),
-        )
+        is_usable = tf.reduce_max(crop) > np.log(FRONT_END.log_offset) + 1e-6
+        usable = self._usable(is_usable, is_end, shard, record, tf.zeros([1]))
         return (crop, _clip_number(shard, record)), usable
+
+    def _usable(
+        self,
+        is_usable: tf.Tensor,
+        is_end: tf.Tensor,
+        shard: tf.Tensor,
+        record: tf.Tensor,
+        pcm: tf.Tensor,
+    ) -> tf.Tensor:
+        """Log a crop that is not usable; the mark of an epoch's end is not, but is no crop."""
+        return tf.cond(
+            is_end | is_usable,
+            lambda: ~is_end,
+            lambda: sampling.call(self._reject, [shard, record, pcm], tf.bool, []),
+        )
 
     def _visit(
         self, shard: int, record: int, ordinal: int, length: int, samples: int

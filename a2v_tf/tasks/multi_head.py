@@ -33,7 +33,6 @@ TASKS = {
     for module in (cbow, skip_gram, temporal_gap, autoencoder, triplet, arrow_of_time, contrastive)
 }
 DEFAULT = ("cbow", "skip_gram", "temporal_gap")  # the decoders that the patent names
-_WHOLE_BATCH = {"triplet", "contrastive"}  # compare the crops of a batch with each other
 
 
 def task_names(config: Mapping[str, Any]) -> list[str]:
@@ -53,7 +52,7 @@ def crop_frames(names: Sequence[str], slicing: Slicing) -> int:
 
 def needs_whole_batch(names: Sequence[str]) -> bool:
     """Whether an example depends on the other examples of its batch."""
-    return not _WHOLE_BATCH.isdisjoint(names)
+    return cuts_across(names) or loss_needs_whole_batch(names)
 
 
 def cuts_across(names: Sequence[str]) -> bool:

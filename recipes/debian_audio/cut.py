@@ -18,7 +18,6 @@ of, so what is there already is not made again; after a kill, start it again.
 """
 
 import concurrent.futures
-import csv
 import dataclasses
 import functools
 import hashlib
@@ -33,11 +32,11 @@ import soundfile
 import sounds
 import tqdm
 from absl import flags
-from download import LOCK, read_packages
+from download import LOCK, read_packages, write_csv
 from sources import SPLITS, TABLE, Source, by_label, find_sources, shuffled, split_groups
 
 from a2v_tf.errors import A2vError, run_app
-from a2v_tf.files import whole_file
+from a2v_tf.files import write_json
 
 FLAGS = flags.FLAGS
 
@@ -124,7 +123,7 @@ def main(argv: list[str]) -> None:
     sounds.check_tools()
     done.unlink(missing_ok=True)
     cut(work, AMOUNTS[FLAGS.large])
-    done.write_text(json.dumps(recipe))
+    write_json(done, recipe)
 
 
 def cut(work: pathlib.Path, amount: Amount) -> None:
@@ -212,8 +211,7 @@ class Cutter:
                     folder, [source], f"{seconds} {i}", functools.partial(cuts.__getitem__, i)
                 )
             listing.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(listing) as partial:
-                partial.write_text(json.dumps(chosen))
+            write_json(listing, chosen)
         return [
             self.make(folder, [source], f"{seconds} {i}", functools.partial(_lost, source))
             for i in json.loads(listing.read_text())
@@ -450,14 +448,6 @@ def write_hours(
             hours[key] = hours.get(key, 0.0) + clip.seconds / 3600 / len(packages)
     rows = [(part, package, f"{value:.4f}") for (part, package), value in sorted(hours.items())]
     write_csv(path, ("part", "package", "hours"), rows)
-
-
-def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
-    """Write a table, whole or not at all."""
-    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
 
 
 def _remove_all_but(corpus: pathlib.Path, kept: set[str]) -> None:

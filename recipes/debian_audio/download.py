@@ -25,7 +25,7 @@ import tarfile
 import tempfile
 import urllib.parse
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import tqdm
 from absl import flags
@@ -107,10 +107,16 @@ def read_packages(path: pathlib.Path) -> list[Package]:
 
 def write_packages(packages: list[Package], path: pathlib.Path) -> None:
     """Write a list of packages."""
+    rows = [dataclasses.astuple(package) for package in packages]
+    write_csv(path, ("package", "version", "sha256", "licence"), rows)
+
+
+def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """Write a table, whole or not at all."""
     with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("package", "version", "sha256", "licence"))
-        writer.writerows(dataclasses.astuple(package) for package in packages)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 # Download ----------------------------------------------------------------------------------------

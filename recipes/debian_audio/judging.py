@@ -1,9 +1,6 @@
 """What choose.py and evaluate.py judge: models by name, and their rows on the labelled tasks."""
 
 import dataclasses
-import functools
-import importlib.metadata
-import importlib.resources
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,12 +10,12 @@ import tqdm
 
 from a2v_tf.audio import SLICE_SAMPLES
 from a2v_tf.data.labelled import LabelledData
-from a2v_tf.errors import A2vError
 from a2v_tf.evaluation import compare
 from a2v_tf.evaluation.cache import EmbeddingCache, file_key
 from a2v_tf.evaluation.embeddings import WindowEmbedder
 from a2v_tf.evaluation.metrics import Row
 from a2v_tf.evaluation.windows import Windows
+from a2v_tf.export.benchmark_models import OPEN_WAKE_WORD, package_version, packaged_model
 from a2v_tf.tflite import Embedder, make_interpreter
 
 PROTOCOLS = ("linear", "knn_clips")
@@ -26,7 +23,6 @@ TASKS = ("SPC", "LSP", "MUS", "BSD", "NPI")
 
 # speech_embedding (Google, 2020) looks at 76 mel frames, 8 frames (80 ms) further each time.
 _FRAMES, _STEP = 76, 8
-_PACKAGE = "pyopen-wakeword"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,13 +78,9 @@ def speech_embedding(*, mean: bool) -> ClipEmbedder:
     Raises:
       A2vError: its package is not installed.
     """
-    try:
-        folder = pathlib.Path(str(importlib.resources.files("pyopen_wakeword"))) / "models"
-    except ImportError as error:
-        raise A2vError(f"{_PACKAGE} is not installed: pip install {_PACKAGE}") from error
-    mel = make_interpreter(folder / "melspectrogram.tflite")
-    net = make_interpreter(folder / "embedding_model.tflite")
-    version = importlib.metadata.version(_PACKAGE)
+    mel = make_interpreter(packaged_model(*OPEN_WAKE_WORD, "melspectrogram.tflite"))
+    net = make_interpreter(packaged_model(*OPEN_WAKE_WORD, "embedding_model.tflite"))
+    version = package_version(OPEN_WAKE_WORD[1])
 
     def embed(pcm: np.ndarray) -> np.ndarray:
         frames = _run(mel, (np.clip(pcm, -1, 1) * 32767)[np.newaxis])  # the values of int16
@@ -97,7 +89,7 @@ def speech_embedding(*, mean: bool) -> ClipEmbedder:
         embeddings = _run(net, cut.transpose(0, 2, 1)[..., np.newaxis]).reshape(len(cut), -1)
         return embeddings.mean(0, keepdims=True) if mean else embeddings
 
-    return ClipEmbedder(embed, f"speech_embedding of {_PACKAGE} {version}, mean={mean}")
+    return ClipEmbedder(embed, f"speech_embedding of {version}, mean={mean}")
 
 
 def _run(interpreter: Any, values: np.ndarray) -> np.ndarray:
@@ -166,7 +158,6 @@ def _embed_clips(
     return windows
 
 
-@functools.cache
 def csv_spec(corpus: pathlib.Path) -> str:
     """The labelled tasks of a corpus of `cut.py`, as `open_labelled` takes them."""
     return ",".join(f"csv:{corpus / task}.csv" for task in TASKS)

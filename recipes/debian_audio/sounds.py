@@ -41,10 +41,9 @@ def decode(path: pathlib.Path) -> np.ndarray:
     """
     if path.suffix in _OF_LIBSNDFILE:
         try:
-            wave = files.read(path, files.probe(path))
+            return files.to_int16(files.read(path, files.probe(path)))
         except files.DecodeError:
             return np.zeros(0, np.int16)
-        return np.clip(np.round(32_768 * wave), -32_768, 32_767).astype(np.int16)
     headerless = ["-f", "mulaw", "-ar", "8000"] if path.suffix == ".au" else []  # of saytime
     command = ["ffmpeg", "-v", "error", "-nostdin", *headerless, "-i", str(path), "-vn"]
     command += ["-ac", "1", "-ar", str(RATE), "-f", "s16le", "-"]

@@ -77,7 +77,7 @@ def test_other_specs_work():
 @pytest.mark.parametrize("gain_db", [0.0, 6.0])
 def test_the_same_slices_targets_and_weights(gain_db):
     slices, targets, weights = batch(ALL, gain_db=gain_db)
-    inputs, others, same_weights = batch(ALL, gain_db=gain_db, on_device=True)
+    inputs, others, same_weights = batch(ALL, gain_db=gain_db, raw=True)
     assert inputs["pcm"].dtype == np.int16
     assert inputs["slices"].shape == slices.shape[:3]
 
@@ -99,10 +99,10 @@ def test_the_same_slices_targets_and_weights(gain_db):
 
 
 def test_frames_are_numbered_crop_by_crop_where_no_slice_is_of_another():
-    inputs, _, _ = batch(["cbow", "temporal_gap"], on_device=True)
+    inputs, _, _ = batch(["cbow", "temporal_gap"], raw=True)
     frames = FRONT_END.frames(inputs["pcm"].shape[1])
     assert 0 <= inputs["slices"].min() < inputs["slices"].max() < frames
-    inputs, _, _ = batch(["triplet"], on_device=True)
+    inputs, _, _ = batch(["triplet"], raw=True)
     assert inputs["slices"].max() >= frames
 
 
@@ -125,11 +125,11 @@ def check_losses(names):
     host, device = models(names)
     for _ in range(2):
         ours = host.train_on_batch(*batch(names))
-        theirs = device.train_on_batch(*batch(names, on_device=True))
+        theirs = device.train_on_batch(*batch(names, raw=True))
         np.testing.assert_allclose(theirs, ours, rtol=2e-4)
     for a, b in zip(host.get_weights(), trained_part(device).get_weights(), strict=True):
         np.testing.assert_allclose(b, a, atol=1e-4)
-    assert device.test_on_batch(*batch(names, on_device=True)) == pytest.approx(
+    assert device.test_on_batch(*batch(names, raw=True)) == pytest.approx(
         host.test_on_batch(*batch(names)), rel=2e-4
     )
     return device

@@ -156,7 +156,8 @@ def _load(clip: ClipFile) -> np.ndarray | str:
     if clip.path is None:
         return NOT_FOUND
     try:
-        return to_int16(decode.read(clip.path, decode.probe(clip.path), clip.start, clip.samples))
+        pcm = decode.read(clip.path, decode.probe(clip.path), clip.start, clip.samples)
+        return decode.to_int16(pcm)
     except decode.DecodeError as error:
         logging.warning("skipped %s: %s", clip.path, error)
         return str(error)
@@ -206,17 +207,6 @@ def count_unused(folder: epath.PathLike, split: str) -> collections.Counter[str]
 
 def _list_of_unused(folder: epath.PathLike, split: str) -> epath.Path:
     return epath.Path(folder) / f"not_used_{split}.csv"
-
-
-def to_int16(pcm: np.ndarray) -> np.ndarray:
-    """Convert float32 `[samples]` in [-1, 1] to int16; 16-bit PCM comes back as it was.
-
-    Raises:
-      DecodeError: if it has samples that are not finite.
-    """
-    if not np.isfinite(pcm).all():
-        raise decode.DecodeError("has NaN or infinite samples")
-    return np.clip(np.round(pcm * 32_768.0), -32_768, 32_767).astype(np.int16)
 
 
 def list_files(folders: Iterable[os.PathLike]) -> list[pathlib.Path]:

@@ -296,7 +296,7 @@ def load_segment(path: str, segment: Segment | Clip) -> np.ndarray:
     rate = FRONT_END.sample_rate
     duration = segment.end - segment.start
     if header.samples <= (duration + _SLACK_SECONDS) * rate:
-        return base.to_int16(decode.read(path, header))
+        return decode.to_int16(decode.read(path, header))
     stem = os.path.splitext(os.path.basename(path))[0]
     whole_video = stem in (segment.ytid, f"Y{segment.ytid}")
     start = round(segment.start * rate) if whole_video else 0
@@ -306,4 +306,4 @@ def load_segment(path: str, segment: Segment | Clip) -> np.ndarray:
             f"{base.TOO_SHORT}lasts {header.samples / rate:.2f} s, but its segment starts at "
             f"{segment.start:g} s"
         )
-    return base.to_int16(decode.read(path, header, start, samples))
+    return decode.to_int16(decode.read(path, header, start, samples))
