@@ -61,7 +61,7 @@ _FLAGS_OF_TASKS = {
     "variant": {"autoencoder"},
     "noise": {"autoencoder"},
     "margin": {"triplet"},
-    "temperature": {"contrastive"},
+    "temperature": {"contrastive", "transposition"},
     "heads": {"multi_head"},
     "head_weights": {"multi_head"},
     "validation_data": set(multi_head.TASKS),
@@ -172,7 +172,12 @@ def define_flags() -> None:
         "clip is to be further away.",
         lower_bound=1e-6,
     )
-    flags.DEFINE_float("temperature", 0.1, "Of contrastive: divides the cosines.", lower_bound=1e-3)
+    flags.DEFINE_float(
+        "temperature",
+        0.1,
+        "Of contrastive and transposition: divides the cosines.",
+        lower_bound=1e-3,
+    )
     flags.DEFINE_list("heads", list(multi_head.DEFAULT), "Tasks that --task=multi_head learns.")
     flags.DEFINE_list(
         "head_weights", None, "Factors of the losses of --heads in their sum. Default: 1 each."

@@ -96,8 +96,8 @@ def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path)
     flags = [
         f"--data={recordings}",
         "--task=multi_head",
-        "--heads=autoencoder,temporal_gap,contrastive",
-        "--head_weights=1,2,0.5",
+        "--heads=autoencoder,temporal_gap,contrastive,transposition",
+        "--head_weights=1,2,0.5,1",
         "--variant=variational",
         "--mix=0.5",
         "--slice_gain_db=6",

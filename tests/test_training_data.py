@@ -10,7 +10,7 @@ from a2v_tf.slicing import Slicing
 from a2v_tf.tasks import multi_head
 
 SLICING = Slicing(frames=8, context=1, gap=2)
-SIZES = {"surrounding": 2, "middle": 1, "pair": 2, "other": 1, "maybe_backwards": 1}
+SIZES = {"surrounding": 2, "middle": 1, "copies": 2, "pair": 2, "other": 1, "maybe_backwards": 1}
 
 
 class Noise:
@@ -83,7 +83,8 @@ def test_a_round_is_the_same_wherever_one_starts(name, gain_db):
         (["cbow", "skip_gram"], 3),
         (["skip_gram", "autoencoder"], 1),
         (["temporal_gap", "triplet"], 3),
-        (list(multi_head.TASKS), 7),
+        (["contrastive", "transposition"], 5),
+        (list(multi_head.TASKS), 9),
     ],
 )
 def test_tasks_share_the_slices_that_they_have_in_common(names, slices):
@@ -129,6 +130,13 @@ def test_contrastive_crops_of_one_clip_have_one_target():
     np.testing.assert_array_equal(y["contrastive"][:, 0], [0, 1, 2, 0, 1, 2, 0, 1])
     ((gap_x, _, _),) = batches(1, ["temporal_gap"], batch_size=8)
     np.testing.assert_array_equal(x, gap_x)  # the same pairs
+
+
+def test_transposition_hears_the_middle_slice_three_times():
+    ((x, y, _),) = batches(1, ["transposition"], batch_size=8)
+    ((middle, _, _),) = batches(1, ["autoencoder"], batch_size=8)
+    np.testing.assert_array_equal(x, np.tile(middle, (1, 3, 1, 1)))  # the model moves the last
+    np.testing.assert_array_equal(y["transposition"][:, 0], [0, 1, 2, 0, 1, 2, 0, 1])
 
 
 def test_labelled_batches_are_shared_equally_and_weigh_their_own_data_set_only():

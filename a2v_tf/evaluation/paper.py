@@ -40,6 +40,7 @@ MODELS = MappingProxyType(
         "temporal_gap": "TemporalGap",
         "triplet": "TripletLoss",
         "contrastive": "Contrastive",
+        "transposition": "Transposition",
         "multihead": "MultiHead",
         "supervised": "Supervised",
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
-from a2v_tf.models.augment import Augment
+from a2v_tf.models.augment import Augment, Transpose
 from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder
 
 # From embeddings `[batch, S, d]` to what is compared with the task's targets.
@@ -23,6 +23,7 @@ def build_model(
     heads: Mapping[str, tuple[Sequence[int], Head]],
     *,
     noise: float = 0.0,
+    transposed: Sequence[int] = (),
     mix: float = 0.0,
     slice_gain_db: float = 0.0,
 ) -> keras.Model:
@@ -37,6 +38,7 @@ def build_model(
       heads: for each task which of the S slices its head gets, and the head.
       noise: standard deviation of Gaussian noise that is added to what the encoder hears while
         training, in standard deviations of the log-mel values, at most 1.
+      transposed: which of the S slices are heard some bins higher or lower.
       mix: the fraction of slices that are heard with another sound behind them while training.
       slice_gain_db: how much louder or softer each slice is heard while training, at most.
 
@@ -47,8 +49,10 @@ def build_model(
     x = keras.Input((slices, frames, bins), name="slices")
     encoder = build_encoder(config, frames, bins, stats)
     heard = x
+    if transposed:
+        heard = Transpose(transposed, name="transpose")(heard)
     if mix or slice_gain_db:
-        heard = Augment(mix, slice_gain_db, dtype="float32", name="augment")(x)
+        heard = Augment(mix, slice_gain_db, dtype="float32", name="augment")(heard)
     flat = keras.ops.reshape(heard, (-1, frames, bins))
     if noise:
         unit_noise = keras.layers.GaussianNoise(noise, dtype="float32", name="noise")(

@@ -1,10 +1,13 @@
-"""Make what the encoder hears harder while training: other sounds behind it, other levels."""
+"""What is done to slices before the encoder hears them: other sounds, other levels, other bins."""
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 from keras import layers
 
 QUIETER_DB = 5.0, 25.0  # how much quieter than the slice the sound behind it is: uniform
+MOST_BINS = 3  # that a transposed slice is moved
 _DB = np.log(10.0) / 20.0  # a decibel in log-mel, whose values are natural logarithms of moduli
 
 
@@ -64,6 +67,44 @@ class Augment(layers.Layer):
     def get_config(self) -> dict:
         """What saving needs to make the layer again."""
         return {**super().get_config(), "mix": self.mix, "gain_db": self.gain_db}
+
+
+@keras.saving.register_keras_serializable("a2v_tf")
+class Transpose(layers.Layer):
+    """Move some of the log-mel slices up or down by a few mel bins, and repeat the outermost bin.
+
+    While training, by 1 to `MOST_BINS` either way, drawn for each example; else up by 2.
+
+    Args:
+      places: which of the slices.
+
+    Inputs and outputs are log-mel slices `[batch, S, N, F]`.
+    """
+
+    def __init__(self, places: Sequence[int], **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.places = list(places)
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, slices: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        """Move them."""
+        ops = keras.ops
+        batch, bins = ops.shape(slices)[0], slices.shape[-1]
+        up = 2 * ops.ones((batch,), "int32")
+        if training:
+            drawn = keras.random.randint((batch,), 0, 2 * MOST_BINS, seed=self.seed_generator)
+            up = drawn - MOST_BINS + ops.cast(drawn >= MOST_BINS, "int32")  # never 0
+        source = ops.clip(ops.arange(bins) - up[:, None], 0, bins - 1)
+        # A matrix product: a gather of single numbers is slow on every device.
+        move = ops.one_hot(source, bins, axis=1, dtype=slices.dtype)  # [batch, from, to]
+        each = [slices[:, i] for i in range(slices.shape[1])]
+        for i in self.places:
+            each[i] = ops.matmul(each[i], move)
+        return ops.stack(each, axis=1)
+
+    def get_config(self) -> dict:
+        """What saving needs to make the layer again."""
+        return {**super().get_config(), "places": self.places}
 
 
 def _level(slices: keras.KerasTensor) -> keras.KerasTensor:

@@ -50,7 +50,7 @@ def triplet_margin(z: keras.KerasTensor, margin: float) -> keras.KerasTensor:
 
 
 def over_temperature(z: keras.KerasTensor, temperature: float) -> keras.KerasTensor:
-    """Embeddings `[batch, 2, d]` scaled so that their dot products are cosines over temperature."""
+    """Embeddings `[batch, S, d]` scaled so that their dot products are cosines over temperature."""
     return layers.UnitNormalization()(z) / temperature**0.5
 
 
@@ -61,20 +61,26 @@ def partner_loss(clip: keras.KerasTensor, z: keras.KerasTensor) -> keras.KerasTe
     Args:
       clip: `[batch, 1]`, equal for crops of the same clip. Slices of other crops of the same clip
         are left out of the choice.
-      z: `[batch, 2, d]`, the two slices of each crop, scaled by `over_temperature`.
+      z: `[batch, S, d]`, scaled by `over_temperature`: the two slices of each crop, then decoys,
+        among which the two must choose too.
 
     Returns:
       The mean over the two slices, `[batch]`.
     """
     ops = keras.ops
+    count = z.shape[1]
+    pair = ops.reshape(z[:, :2], (-1, z.shape[-1]))
     z = ops.reshape(z, (-1, z.shape[-1]))
-    clip = ops.repeat(ops.reshape(clip, (-1,)), 2)
-    place = ops.arange(ops.shape(z)[0])
-    crop = place // 2  # the two slices of a crop stand side by side
-    same_crop = crop[:, None] == crop[None, :]
-    is_partner = ops.logical_and(same_crop, place[:, None] != place[None, :])
-    is_choice = ops.logical_or(is_partner, clip[:, None] != clip[None, :])
-    scores = ops.matmul(z, ops.transpose(z))
+    scores = ops.matmul(pair, ops.transpose(z))  # [2 batch, S batch]
+    here, there = ops.arange(ops.shape(pair)[0]), ops.arange(ops.shape(z)[0])
+    crop, other_crop = here // 2, there // count
+    slot, other_slot = here % 2, there % count
+    clip = ops.reshape(clip, (-1,))
+    other_clip = ops.take(clip, crop)[:, None] != ops.take(clip, other_crop)[None, :]
+    same_crop = crop[:, None] == other_crop[None, :]
+    is_partner = ops.logical_and(same_crop, 1 - slot[:, None] == other_slot[None, :])
+    is_decoy = ops.logical_and(same_crop, other_slot[None, :] >= 2)
+    is_choice = ops.logical_or(ops.logical_or(is_partner, is_decoy), other_clip)
     of_all = ops.logsumexp(ops.where(is_choice, scores, -1e9), axis=1)
     of_partner = ops.sum(ops.where(is_partner, scores, 0.0), axis=1)
     return ops.mean(ops.reshape(of_all - of_partner, (-1, 2)), axis=1)

@@ -234,10 +234,39 @@ def _finds_partner(z: np.ndarray, clip: np.ndarray) -> np.ndarray:
     return clip[(z[:, 0] @ z[:, 1].T).argmax(axis=1)] == clip
 
 
+@mpl.rc_context(STYLE)
+def _transpositions(task: TrainedTask, source: Source, seed: int, label: str) -> Picture:
+    """How alike a slice and itself some bins higher are, beside slices of other clips."""
+    outputs = [(task.run(x)[0], x.clip.numpy()) for x in _crops(task, source, seed, JUDGED)]
+    z = [z / np.linalg.norm(z, axis=-1, keepdims=True) for z, _ in outputs]
+    moved = np.concatenate([(z[:, 0] * z[:, 2]).sum(axis=-1) for z in z])
+    others = np.concatenate(
+        [
+            (z[:, 0] @ z[:, 0].T)[clip[:, None] != clip]
+            for z, (_, clip) in zip(z, outputs, strict=True)
+        ]
+    )
+    figure = Figure((5.2, 2.8), layout="constrained")
+    axis = figure.subplots()
+    bins = np.linspace(-1, 1, 41)
+    for i, (cosines, name) in enumerate(((moved, "itself, 2 bins up"), (others, "another clip"))):
+        weights = np.full(len(cosines), 1 / len(cosines))
+        axis.hist(cosines, bins, weights=weights, alpha=0.6, label=name, color=COLOURS[i])
+    axis.set(xlabel="cosine with a slice's embedding", ylabel="fraction")
+    axis.legend(fontsize=8)
+    caption = (
+        f"{label}: how alike are a slice and itself two mel bins higher? The median cosine of "
+        f"{len(moved)} slices is {np.median(moved):.2f}; with slices of other clips it is "
+        f"{np.median(others):.2f}."
+    )
+    return picture(figure, caption)
+
+
 _DRAW: dict[str, Callable[[TrainedTask, Source, int, str], Picture]] = {
     **dict.fromkeys(RECONSTRUCTING, _reconstructions),
     "temporal_gap": _gaps,
     "arrow_of_time": _arrows,
     "triplet": _triplets,
     "contrastive": _similarities,
+    "transposition": _transpositions,
 }

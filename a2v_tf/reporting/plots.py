@@ -223,6 +223,7 @@ _UNITS = {
     "arrow_of_time": "cross-entropy",
     "supervised": "cross-entropy",
     "contrastive": "cross-entropy",
+    "transposition": "cross-entropy",
     "triplet": "triplet loss / margin",
 }
 

@@ -36,6 +36,10 @@ class Crops:
         """X_(0), `[batch, 1, N, F]`."""
         return slicing.middle_slice(self.log_mel, self.slicing)[:, None]
 
+    def copies(self) -> tf.Tensor:
+        """The middle slice twice more, `[batch, 2, N, F]`; the model moves the second's bins."""
+        return tf.repeat(self.middle(), 2, axis=1)
+
     def pair(self) -> tf.Tensor:
         """Two slices at random of each crop, `[batch, 2, N, F]`."""
         return self._pair[0]

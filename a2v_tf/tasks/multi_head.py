@@ -23,6 +23,7 @@ from a2v_tf.tasks import (
     contrastive,
     skip_gram,
     temporal_gap,
+    transposition,
     triplet,
 )
 from a2v_tf.tasks.crops import Crops
@@ -30,7 +31,10 @@ from a2v_tf.tasks.setup import Setup
 
 TASKS = {
     module.__name__.rpartition(".")[2]: module
-    for module in (cbow, skip_gram, temporal_gap, autoencoder, triplet, arrow_of_time, contrastive)
+    for module in (
+        *(cbow, skip_gram, temporal_gap, autoencoder, triplet, arrow_of_time),
+        *(contrastive, transposition),
+    )
 }
 DEFAULT = ("cbow", "skip_gram", "temporal_gap")  # the decoders that the patent names
 
@@ -62,7 +66,7 @@ def cuts_across(names: Sequence[str]) -> bool:
 
 def loss_needs_whole_batch(names: Sequence[str]) -> bool:
     """Whether the loss of an example depends on the other examples of its batch."""
-    return "contrastive" in names
+    return not {"contrastive", "transposition"}.isdisjoint(names)
 
 
 def examples(
@@ -86,7 +90,7 @@ def build(names: Sequence[str], setup: Setup) -> keras.Model:
     Returns:
       A model from log-mel slices `[batch, S, N, F]` to a dict of the tasks' outputs.
     """
-    counts = {"surrounding": 2 * setup.slicing.context, "pair": 2}
+    counts = {"surrounding": 2 * setup.slicing.context, "pair": 2, "copies": 2}
     places: dict[str, list[int]] = {}
     total = 0
     for kind in _kinds(names):
@@ -115,6 +119,7 @@ def build(names: Sequence[str], setup: Setup) -> keras.Model:
         setup.stats,
         heads,
         noise=setup.noise if denoising else 0.0,
+        transposed=places["copies"][1:] if "copies" in places else (),
         mix=setup.mix,
         slice_gain_db=setup.slice_gain_db,
     )

@@ -135,6 +135,7 @@ from a2v_tf.models.audio2vec import build_model
 from a2v_tf.models.encoder import EncoderConfig, InputStats
 assert keras.backend.backend() == "jax"
 assert "tensorflow" not in sys.modules
+keras.utils.set_random_seed(0)
 small, stats = EncoderConfig((4, 8), 16), InputStats()
 def variational(z):
     z = heads.Variational(0.01)(z, keras.layers.Dense(16)(z))
@@ -143,8 +144,8 @@ model = build_model(small, 3, 32, 64, stats, {
     "decode": ([0, 2], variational),
     "gap": ([0, 1], lambda z: heads.probability(z, "gap")),
     "triplet": (range(3), lambda z: heads.triplet_margin(z, 0.1)),
-    "partner": ([0, 2], lambda z: heads.over_temperature(z, 0.1)),
-}, noise=0.1, mix=0.5, slice_gain_db=6.0)
+    "partner": (range(3), lambda z: heads.over_temperature(z, 0.1)),
+}, noise=0.1, transposed=[2], mix=0.5, slice_gain_db=6.0)
 model.compile(keras.optimizers.Adam(1e-3), {
     "decode": "mean_squared_error", "gap": "binary_crossentropy", "triplet": "hinge",
     "partner": heads.partner_loss})

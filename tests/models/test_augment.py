@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from a2v_tf.models.augment import QUIETER_DB, Augment
+from a2v_tf.models.augment import MOST_BINS, QUIETER_DB, Augment, Transpose
 
 SLICES = np.random.default_rng(0).normal(-3.0, 1.0, (5, 3, 8, 4)).astype(np.float32)
 
@@ -65,3 +65,30 @@ def test_the_seed_decides(seed):
     first, again, other = heard(0.5, 3.0, seed=seed), heard(0.5, 3.0, seed=seed), heard(0.5, 3.0)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def moved_by(slices, up):
+    """Slices `[..., F]`, `up` bins higher, the outermost bin repeated."""
+    last = slices.shape[-1] - 1
+    return slices[..., np.clip(np.arange(last + 1) - up, 0, last)]
+
+
+def test_transposed_slices_are_moved_and_no_other():
+    heard = np.asarray(Transpose([1])(SLICES))
+    np.testing.assert_array_equal(heard[:, [0, 2]], SLICES[:, [0, 2]])
+    np.testing.assert_array_equal(heard[:, 1], moved_by(SLICES[:, 1], 2))
+
+
+def test_while_training_every_shift_but_none_is_drawn():
+    slices = np.tile(SLICES, (40, 1, 1, 1))
+    keras.utils.set_random_seed(0)
+    heard = np.asarray(Transpose([0, 2])(slices, training=True))
+    drawn = [
+        [up for up in range(-3, 4) if (row[0] == moved_by(x[0], up)).all()]
+        for row, x in zip(heard, slices, strict=True)
+    ]
+    assert all(len(fits) == 1 for fits in drawn)
+    assert {up for (up,) in drawn} == {*range(-MOST_BINS, 0), *range(1, MOST_BINS + 1)}
+    for (up,), row, x in zip(drawn, heard, slices, strict=True):
+        np.testing.assert_array_equal(row[2], moved_by(x[2], up))
+        np.testing.assert_array_equal(row[1], x[1])
