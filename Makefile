@@ -19,7 +19,7 @@ INSTALLED := $(VENV)/.installed
 CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
   sys.exit("error: $(PYTHON) is Python %d.%d: a2v_tf needs 3.10 to 3.13; try make PYTHON=python3.12" % v[:2])
 
-# What `make pretrained` keeps between its steps; RECIPE_FLAGS=--large for three times the audio.
+# What `make pretrained` keeps between its steps; RECIPE_FLAGS=--large for twice the audio.
 WORK ?= pretrained_work
 RECIPE_FLAGS ?=
 

@@ -56,12 +56,13 @@ _FREE_ON_RESUME = {
 }
 
 # Which tasks a flag is for, where it is not for all; multi_head takes those of its --heads.
-_FLAGS_OF_TASKS = {
+FLAGS_OF_TASKS = {
     "max_frames": {"temporal_gap", "triplet", "contrastive"},
     "variant": {"autoencoder"},
     "noise": {"autoencoder"},
     "margin": {"triplet"},
     "temperature": {"contrastive", "transposition"},
+    "decorrelation": {"contrastive", "transposition"},
     "heads": {"multi_head"},
     "head_weights": {"multi_head"},
     "validation_data": set(multi_head.TASKS),
@@ -178,6 +179,13 @@ def define_flags() -> None:
         "Of contrastive and transposition: divides the cosines.",
         lower_bound=1e-3,
     )
+    flags.DEFINE_float(
+        "decorrelation",
+        0.0,
+        "Of contrastive and transposition: the weight, in the loss of each, of the squared "
+        "correlations between the embedding's dimensions.",
+        lower_bound=0.0,
+    )
     flags.DEFINE_list("heads", list(multi_head.DEFAULT), "Tasks that --task=multi_head learns.")
     flags.DEFINE_list(
         "head_weights", None, "Factors of the losses of --heads in their sum. Default: 1 each."
@@ -292,7 +300,7 @@ def main(argv: list[str]) -> None:
 
 def _check_flags_of_task(settings: dict[str, Any]) -> None:
     learned = {settings["task"], *task_names(settings)}
-    for name, tasks in _FLAGS_OF_TASKS.items():
+    for name, tasks in FLAGS_OF_TASKS.items():
         if FLAGS[name].present and not tasks & learned:
             raise A2vError(
                 f"--{name}={FLAGS[name].value}: for {', '.join(sorted(tasks))}, not for "
@@ -568,8 +576,8 @@ def _slicing(settings: dict[str, Any]) -> Slicing:
 
 
 def _setup(settings: dict[str, Any], slicing: Slicing, bins: int, stats: InputStats) -> Setup:
-    names = ("variant", "noise", "margin", "temperature", "mix", "slice_gain_db")
-    choices = {name: settings[name] for name in names}
+    names = ("variant", "noise", "margin", "temperature", "decorrelation", "mix")
+    choices = {name: settings[name] for name in (*names, "slice_gain_db")}
     return Setup(ENCODERS[settings["encoder"]], slicing, bins, stats, **choices)
 
 

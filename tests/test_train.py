@@ -99,6 +99,7 @@ def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path)
         "--heads=autoencoder,temporal_gap,contrastive,transposition",
         "--head_weights=1,2,0.5,1",
         "--variant=variational",
+        "--decorrelation=0.1",
         "--mix=0.5",
         "--slice_gain_db=6",
         f"--probe=csv:{labels}",

@@ -49,8 +49,15 @@ def triplet_margin(z: keras.KerasTensor, margin: float) -> keras.KerasTensor:
     return (to_negative - to_positive) / margin
 
 
-def over_temperature(z: keras.KerasTensor, temperature: float) -> keras.KerasTensor:
-    """Embeddings `[batch, S, d]` scaled so that their dot products are cosines over temperature."""
+def over_temperature(
+    z: keras.KerasTensor, temperature: float, decorrelation: float = 0.0
+) -> keras.KerasTensor:
+    """Embeddings `[batch, S, d]` scaled so that their dot products are cosines over temperature.
+
+    With a `decorrelation`, the loss grows with what their dimensions have in common.
+    """
+    if decorrelation:
+        z = Decorrelate(decorrelation)(z)
     return layers.UnitNormalization()(z) / temperature**0.5
 
 
@@ -84,6 +91,41 @@ def partner_loss(clip: keras.KerasTensor, z: keras.KerasTensor) -> keras.KerasTe
     of_all = ops.logsumexp(ops.where(is_choice, scores, -1e9), axis=1)
     of_partner = ops.sum(ops.where(is_partner, scores, 0.0), axis=1)
     return ops.mean(ops.reshape(of_all - of_partner, (-1, 2)), axis=1)
+
+
+@keras.saving.register_keras_serializable("a2v_tf")
+class Decorrelate(layers.Layer):
+    """Passes embeddings on, and adds to the loss how much their dimensions say the same.
+
+    That is the mean over the d dimensions of the sum of squared correlations with the others, over
+    the first two slices of a batch: about (d - 1) / (2 batch) where there is nothing in common
+    (the redundancy of Barlow Twins, Zbontar et al., ICML 2021, within one batch of embeddings).
+
+    Args:
+      weight: of it in the training loss.
+
+    Inputs and outputs are embeddings `[batch, S, d]`.
+    """
+
+    def __init__(self, weight: float, **kwargs):
+        super().__init__(**kwargs)
+        self.weight = weight
+
+    def call(self, z: keras.KerasTensor) -> keras.KerasTensor:
+        """Add to the loss."""
+        ops = keras.ops
+        rows = ops.reshape(z[:, :2], (-1, z.shape[-1]))
+        rows = rows - ops.mean(rows, axis=0)
+        rows = rows / (ops.std(rows, axis=0) + 1e-4)
+        count = ops.cast(ops.shape(rows)[0], rows.dtype)
+        correlations = ops.matmul(ops.transpose(rows), rows) / count
+        others = ops.sum(ops.square(correlations)) - ops.sum(ops.square(ops.diag(correlations)))
+        self.add_loss(self.weight * others / z.shape[-1])
+        return z
+
+    def get_config(self) -> dict:
+        """What saving needs to make the layer again."""
+        return {**super().get_config(), "weight": self.weight}
 
 
 @keras.saving.register_keras_serializable("a2v_tf")

@@ -32,4 +32,4 @@ def targets(crops: Crops) -> tf.Tensor:
 
 def head(z: keras.KerasTensor, setup: Setup) -> keras.KerasTensor:
     """Scale `[batch, 3, d]` so that dot products are cosines over the temperature."""
-    return heads.over_temperature(z, setup.temperature)
+    return heads.over_temperature(z, setup.temperature, setup.decorrelation)

@@ -24,6 +24,7 @@ from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.metrics import MEAN, UNTRAINED, Row
 from a2v_tf.files import whole_file
 from a2v_tf.model_dir import LOG, read_config
+from a2v_tf.train import FLAGS_OF_TASKS
 
 FLAGS = flags.FLAGS
 
@@ -49,10 +50,6 @@ TASKS = {
 _NO_SETTINGS = {
     *("data", "front_end", "made_with", "resume", "decoder", "max_bad_fraction"),
     *("validation_examples", "strategy", "spectrogram_period"),
-}
-_OF_TASK = {
-    **{"heads": "multi_head", "head_weights": "multi_head", "margin": "triplet"},
-    **{"variant": "autoencoder", "noise": "autoencoder", "temperature": "contrastive"},
 }
 
 
@@ -261,7 +258,7 @@ the evaluation are not counted.
 
 def _is_setting(name: str, config: Mapping[str, Any]) -> bool:
     learned = {config["task"], *(config["heads"] if config["task"] == "multi_head" else ())}
-    if name in _NO_SETTINGS or _OF_TASK.get(name, config["task"]) not in learned:
+    if name in _NO_SETTINGS or learned.isdisjoint(FLAGS_OF_TASKS.get(name, learned)):
         return False
     return bool(config[name]) or name == "seed"
 

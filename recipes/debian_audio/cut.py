@@ -1,7 +1,7 @@
 """Cut the unpacked recordings into clips: five labelled tasks, and unlabelled audio.
 
   python recipes/debian_audio/cut.py --work=work
-  python recipes/debian_audio/cut.py --work=work --large    # three times the unlabelled audio
+  python recipes/debian_audio/cut.py --work=work --large    # twice the unlabelled audio
 
 WORK/corpus gets TASK.csv (path,label,split) for each of these, `unlabelled/` with clips of 10 s,
 `hours.csv`, and `sources.csv`, which files each clip was cut from:
@@ -77,7 +77,7 @@ class Amount:
     voice: int
 
 
-AMOUNTS = {False: Amount(3, 8, 90), True: Amount(16, 8, 300)}
+AMOUNTS = {False: Amount(3, 8, 90), True: Amount(6, 8, 300)}  # as much music as speech
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Example:
 def define_flags() -> None:
     """Define the command's flags."""
     flags.DEFINE_string("work", None, "The directory of download.py.", required=True)
-    flags.DEFINE_bool("large", False, "About three times as much unlabelled audio.")
+    flags.DEFINE_bool("large", False, "About twice as much unlabelled audio.")
 
 
 def main(argv: list[str]) -> None:

@@ -34,3 +34,15 @@ def test_partner_loss(slices):
 def test_partner_loss_is_nothing_where_there_is_no_other_clip():
     z = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
     np.testing.assert_array_equal(heads.partner_loss(np.zeros((3, 1)), z), 0.0)
+
+
+def test_decorrelate_adds_the_squared_correlations_of_the_dimensions():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(50, 3, 4)).astype(np.float32)
+    z[..., 3] = 2 * z[..., 1] + z[..., 2]
+    layer = heads.Decorrelate(0.5)
+    np.testing.assert_array_equal(layer(z), z)
+    correlations = np.corrcoef(z[:, :2].reshape(-1, 4), rowvar=False)
+    want = 0.5 * (np.square(correlations).sum() - 4) / 4
+    np.testing.assert_allclose(layer.losses[0], want, rtol=1e-3)
+    np.testing.assert_allclose(heads.Decorrelate(1.0)(np.ones((2, 2, 4), np.float32)), 1)

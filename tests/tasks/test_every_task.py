@@ -45,6 +45,7 @@ def settings(**changes: Any) -> dict[str, Any]:
         "noise": 0.5,
         "margin": 0.1,
         "temperature": 0.1,
+        "decorrelation": 0.0,
         "mix": 0.0,
         "slice_gain_db": 0.0,
         "heads": list(multi_head.DEFAULT),
