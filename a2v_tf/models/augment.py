@@ -95,7 +95,7 @@ class Transpose(layers.Layer):
             drawn = keras.random.randint((batch,), 0, 2 * MOST_BINS, seed=self.seed_generator)
             up = drawn - MOST_BINS + ops.cast(drawn >= MOST_BINS, "int32")  # never 0
         source = ops.clip(ops.arange(bins) - up[:, None], 0, bins - 1)
-        # A matrix product: a gather of single numbers is slow on every device.
+        # As a matrix product, which every device is made for.
         move = ops.one_hot(source, bins, axis=1, dtype=slices.dtype)  # [batch, from, to]
         each = [slices[:, i] for i in range(slices.shape[1])]
         for i in self.places:

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from a2v_tf.models import audio2vec
+from a2v_tf.models.heads import partner_loss
 from a2v_tf.models.precision import precision
 from a2v_tf.slicing import Slicing
 from a2v_tf.tasks import (
@@ -66,7 +67,7 @@ def cuts_across(names: Sequence[str]) -> bool:
 
 def loss_needs_whole_batch(names: Sequence[str]) -> bool:
     """Whether the loss of an example depends on the other examples of its batch."""
-    return not {"contrastive", "transposition"}.isdisjoint(names)
+    return any(TASKS[name].LOSS is partner_loss for name in names)
 
 
 def examples(
