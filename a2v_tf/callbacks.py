@@ -10,8 +10,6 @@ import tensorflow as tf
 
 from a2v_tf.checkpoints import best_validation_loss, save_checkpoint, save_model
 from a2v_tf.model_dir import ENCODER, LAST_ENCODER, LOG, MODEL
-from a2v_tf.models.augment import Augment
-from a2v_tf.models.heads import Variational
 from a2v_tf.models.on_device import OnDevice, trained_part
 
 
@@ -73,7 +71,7 @@ class SeedNoise(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         for i, layer in enumerate(trained_part(self.model).layers):
-            if isinstance(layer, keras.layers.GaussianNoise | Variational | Augment):
+            if hasattr(layer, "seed_generator"):
                 seed = np.random.SeedSequence([self._seed, epoch, i]).generate_state(2)
                 layer.seed_generator.state.assign(seed)
 
