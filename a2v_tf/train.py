@@ -576,8 +576,8 @@ def _slicing(settings: dict[str, Any]) -> Slicing:
 
 
 def _setup(settings: dict[str, Any], slicing: Slicing, bins: int, stats: InputStats) -> Setup:
-    names = ("variant", "noise", "margin", "temperature", "decorrelation", "mix")
-    choices = {name: settings[name] for name in (*names, "slice_gain_db")}
+    names = ("variant", "noise", "margin", "temperature", "decorrelation", "mix", "slice_gain_db")
+    choices = {name: settings[name] for name in names}
     return Setup(ENCODERS[settings["encoder"]], slicing, bins, stats, **choices)
 
 

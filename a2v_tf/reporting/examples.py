@@ -238,14 +238,9 @@ def _finds_partner(z: np.ndarray, clip: np.ndarray) -> np.ndarray:
 def _transpositions(task: TrainedTask, source: Source, seed: int, label: str) -> Picture:
     """How alike a slice and itself some bins higher are, beside slices of other clips."""
     outputs = [(task.run(x)[0], x.clip.numpy()) for x in _crops(task, source, seed, JUDGED)]
-    z = [z / np.linalg.norm(z, axis=-1, keepdims=True) for z, _ in outputs]
-    moved = np.concatenate([(z[:, 0] * z[:, 2]).sum(axis=-1) for z in z])
-    others = np.concatenate(
-        [
-            (z[:, 0] @ z[:, 0].T)[clip[:, None] != clip]
-            for z, (_, clip) in zip(z, outputs, strict=True)
-        ]
-    )
+    found = [(z / np.linalg.norm(z, axis=-1, keepdims=True), clip) for z, clip in outputs]
+    moved = np.concatenate([(z[:, 0] * z[:, 2]).sum(axis=-1) for z, _ in found])
+    others = np.concatenate([(z[:, 0] @ z[:, 0].T)[clip[:, None] != clip] for z, clip in found])
     figure = Figure((5.2, 2.8), layout="constrained")
     axis = figure.subplots()
     bins = np.linspace(-1, 1, 41)

@@ -31,5 +31,5 @@ def targets(crops: Crops) -> tf.Tensor:
 
 
 def head(z: keras.KerasTensor, setup: Setup) -> keras.KerasTensor:
-    """Scale `[batch, 2, d]` so that dot products are cosines over the temperature."""
+    """Scale `[batch, 2, d]`, more with decoys, so that dot products are cosines / temperature."""
     return heads.over_temperature(z, setup.temperature, setup.decorrelation)

@@ -7,16 +7,11 @@ moved one and all slices of other clips in the batch. Without `--mix` or `--slic
 change each of the three by itself, the first two are equal and little is left to learn.
 """
 
-import keras
-import tensorflow as tf
-
-from a2v_tf.models import heads
 from a2v_tf.slicing import Slicing
-from a2v_tf.tasks.crops import Crops
-from a2v_tf.tasks.setup import Setup
+from a2v_tf.tasks import contrastive
 
-LEARNING_RATE = 1e-3
-LOSS = heads.partner_loss
+LEARNING_RATE = contrastive.LEARNING_RATE
+LOSS = contrastive.LOSS
 SLICES = ("middle", "copies")
 
 
@@ -25,11 +20,5 @@ def crop_frames(slicing: Slicing) -> int:
     return slicing.frames
 
 
-def targets(crops: Crops) -> tf.Tensor:
-    """The first crop of the batch that is of the same clip: int32 `[batch, 1]`."""
-    return crops.first_of_clip()
-
-
-def head(z: keras.KerasTensor, setup: Setup) -> keras.KerasTensor:
-    """Scale `[batch, 3, d]` so that dot products are cosines over the temperature."""
-    return heads.over_temperature(z, setup.temperature, setup.decorrelation)
+targets = contrastive.targets
+head = contrastive.head

@@ -84,7 +84,7 @@ def test_while_training_every_shift_but_none_is_drawn():
     keras.utils.set_random_seed(0)
     heard = np.asarray(Transpose([0, 2])(slices, training=True))
     drawn = [
-        [up for up in range(-3, 4) if (row[0] == moved_by(x[0], up)).all()]
+        [up for up in range(-MOST_BINS, MOST_BINS + 1) if (row[0] == moved_by(x[0], up)).all()]
         for row, x in zip(heard, slices, strict=True)
     ]
     assert all(len(fits) == 1 for fits in drawn)
