@@ -139,7 +139,8 @@ def open_strategy(name: str) -> Iterator[Strategy]:
     """Join the other processes, if any, and train within this context.
 
     With multi_worker, what is raised within ends the process at once: leaving it to Python would
-    wait for the other workers, who wait for this one. They then end likewise.
+    wait for the other workers, who wait for this one. They then end likewise; if it is the chief
+    who is lost, JAX may be the first to notice, and ends the process with a message of its own.
 
     Args:
       name: one of `STRATEGIES`.

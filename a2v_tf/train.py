@@ -393,8 +393,8 @@ def _train(settings: dict[str, Any], model_dir: pathlib.Path, strategy: Strategy
                 steps_per_execution=settings["steps_per_execution"],
                 **data.compile_options,
             )
+            model.optimizer.build(model.trainable_variables)  # else the step is traced twice
             if checkpoint:
-                model.optimizer.build(model.trainable_variables)
                 checkpoint.restore(model)
         if checkpoint:
             if strategy.is_chief:

@@ -2,7 +2,7 @@
 
   python benchmarks/training.py > training.md
   python benchmarks/training.py --tasks=cbow --encoders=small --cores=1,2 --output=training.json
-  python benchmarks/training.py --backends=tensorflow,jax --frontends=host,device \
+  python benchmarks/training.py --backends=tensorflow,jax --frontends=host,device \\
       --precisions=float32,bfloat16 --steps_per_execution=10
 
 Two tables. Input: examples per second that tf.data gives at the end of each stage, on so many cores

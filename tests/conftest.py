@@ -43,6 +43,17 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
     return request.config.getoption("--update")
 
 
+@pytest.fixture(scope="module")
+def quick_jax(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let processes with JAX compile less thoroughly, and each program once for all of them."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("JAX_PLATFORMS", "cpu")
+        environment.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        environment.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        environment.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        yield
+
+
 def command(name: str) -> str:
     """Path of an installed console script."""
     return str(pathlib.Path(sys.executable).parent / name)

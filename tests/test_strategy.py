@@ -29,6 +29,7 @@ from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder
 from a2v_tf.slicing import Slicing
 from tests.conftest import command, run_command
 
+pytestmark = pytest.mark.usefixtures("quick_jax")
 jax_only = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is missing")
 
 SLICING = Slicing(frames=8, context=1, gap=2, max_frames=20)
@@ -207,7 +208,7 @@ def test_files_hold_batch_norm_that_every_backend_loads(tmp_path):
 
 
 def start(recordings, model_dir, *flags, worker=None, port=None, driver=None, env=()):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", **dict(env)}
+    environment = {**os.environ, **dict(env)}
     if worker is not None:
         addresses = [f"localhost:{port}", f"localhost:{port + 1}"]
         task = {"type": "worker", "index": worker}
@@ -304,7 +305,8 @@ def test_a_worker_is_killed_and_the_run_goes_on(recordings, one_worker, tmp_path
     survivor = 1 - victim
     assert processes[survivor].wait(timeout=PATIENCE) != 0
     said = output(model_dir, survivor)
-    assert "error: lost another worker" in said
+    # JAX itself ends a process if it sees that the chief is gone before anyone asks the chief.
+    assert "error: lost another worker" in said or "another task died" in said
     assert "Traceback" not in said
     assert len(log_rows(model_dir)) < 6
 

@@ -40,13 +40,18 @@ def recordings(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def straight_run(recordings, tmp_path_factory):
-    """A run of three rounds without interruption."""
+def straight(recordings, tmp_path_factory):
+    """A run of three rounds without interruption: its model directory, and what it printed."""
     model_dir = tmp_path_factory.mktemp("straight")
-    run_command(
+    run = run_command(
         "a2v_train", f"--data={recordings}", f"--model_dir={model_dir}", "--steps=6", *QUICK
     )
-    return model_dir
+    return model_dir, run.stdout
+
+
+@pytest.fixture(scope="module")
+def straight_run(straight):
+    return straight[0]
 
 
 def log_rows(model_dir):
@@ -121,9 +126,9 @@ def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+@pytest.mark.usefixtures("quick_jax")
 def test_the_command_under_jax(recordings, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     flags = ["--task=autoencoder", f"--data={recordings}", *QUICK]
     run_command("a2v_train", *flags, f"--model_dir={tmp_path}", "--steps=2")
     (row,) = log_rows(tmp_path)
@@ -134,6 +139,7 @@ def test_the_command_under_jax(recordings, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_jax")
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_log_mel_on_the_device_gives_the_same_run(
     backend, recordings, straight_run, tmp_path, monkeypatch
@@ -141,7 +147,6 @@ def test_log_mel_on_the_device_gives_the_same_run(
     """Also where a run begun on the host goes on there, and with several steps at once."""
     if backend == "jax":
         pytest.importorskip("jax")
-        monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("KERAS_BACKEND", backend)
     flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
     run_command("a2v_train", *flags, "--steps=2")
@@ -175,13 +180,11 @@ def test_bfloat16_leaves_float32_models(recordings, straight_run, tmp_path):
     np.testing.assert_allclose(losses, expected, rtol=0.1)
 
 
-def test_shows_loss_and_speed(recordings, tmp_path):
-    run = run_command(
-        "a2v_train", f"--data={recordings}", f"--model_dir={tmp_path}", "--steps=2", *QUICK
-    )
-    assert "4 files" in run.stdout
-    assert "loss:" in run.stdout
-    assert "examples_per_s:" in run.stdout
+def test_shows_loss_and_speed(straight):
+    _, printed = straight
+    assert "4 files" in printed
+    assert "loss:" in printed
+    assert "examples_per_s:" in printed
 
 
 def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):

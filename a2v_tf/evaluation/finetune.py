@@ -122,6 +122,7 @@ def fine_tune(
     classifier = build_classifier(copy, heads)
     losses = supervised.losses(datasets)["loss"]
     classifier.compile(keras.optimizers.Adam(settings.learning_rate), losses)
+    classifier.optimizer.build(classifier.trainable_variables)  # else the step is traced twice
     rounds = min(ROUNDS, steps)
     one_round = training_data.labelled_batches(
         datasets,

@@ -124,6 +124,7 @@ def _adam_head(windows: Windows, seed: int, settings: HeadSettings, hidden: int 
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=math.gcd(settings.steps, STEPS_A_CALL),
     )
+    head.optimizer.build(head.trainable_variables)  # else the step is traced twice
     head.fit(_random_batches(train, labels, settings.steps, seed), shuffle=False, verbose=0)
 
     def probabilities(values: np.ndarray) -> np.ndarray:

@@ -125,6 +125,7 @@ def test_models_import_no_tensorflow():
         assert not re.search(r"^\s*(import|from) tensorflow", path.read_text(), re.MULTILINE), path
 
 
+@pytest.mark.usefixtures("quick_jax")
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_trains_a_step_under_jax():
     """Every kind of head."""
@@ -160,7 +161,7 @@ assert losses[-1] < losses[0], losses
 assert any((a != b).any() for a, b in zip(after, before))
 print("trained under", keras.backend.backend())
 """
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
     run = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True
     )

@@ -57,6 +57,7 @@ def test_golden_vectors():
     assert max(errors) < 2e-4  # as for tests/test_frontend.py
 
 
+@pytest.mark.usefixtures("quick_jax")
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_golden_vectors_and_a_step_under_jax():
     code = (
@@ -64,7 +65,7 @@ def test_golden_vectors_and_a_step_under_jax():
         "assert keras.backend.backend() == 'jax'; assert max(t.golden_errors()) < 2e-4; "
         "t.check_losses(['cbow', 'triplet'])"
     )
-    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    env = {**os.environ, "KERAS_BACKEND": "jax"}
     run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
 
