@@ -43,7 +43,10 @@ def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:
     """
     path = resolve(model_dir) / CONFIG
     if not path.is_file():
-        raise A2vError(f"no {CONFIG} in {str(model_dir)!r}: expected a directory made by a2v_train")
+        raise A2vError(
+            f"no {CONFIG} in {str(model_dir)!r}: expected a directory made by a2v_train, or "
+            "pretrained"
+        )
     try:
         return json.loads(path.read_text())
     except ValueError as error:
