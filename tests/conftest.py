@@ -60,14 +60,15 @@ def command(name: str) -> str:
 
 
 def run_command(
-    name: str, *options: object, fails: bool = False
+    name: str, *options: object, fails: bool = False, here: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """Run a console script as a user does, and check that it passes, or that it fails.
 
-    What is to fail runs in this process: a new one takes seconds to import TensorFlow.
+    What is to fail runs in this process, and so does what another test runs in one of its own
+    (`here`): a new one takes seconds to import TensorFlow.
     """
     arguments = [command(name), *map(str, options)]
-    if fails:
+    if fails or here:
         run = run_here(name, arguments)
     else:
         run = subprocess.run(arguments, capture_output=True, text=True, env=dict(os.environ))

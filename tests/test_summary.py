@@ -44,14 +44,14 @@ def test_large_has_sixteen_times_the_weights_where_both_ends_grow():
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("flags", "words", "here"),
     [
-        (["--encoder=small"], ["125,408", "18,704,384", "18.7M", "320 ms"]),
-        (["--encoder=vgg6", "--frames=40", "--bins=29"], ["40 x 29", "2,359,296", "80 ms"]),
+        (["--encoder=small"], ["125,408", "18,704,384", "18.7M", "320 ms"], False),
+        (["--encoder=vgg6", "--frames=40", "--bins=29"], ["40 x 29", "2,359,296", "80 ms"], True),
     ],
 )
-def test_command(flags, words):
-    run = run_command("a2v_summary", *flags)
+def test_command(flags, words, here):
+    run = run_command("a2v_summary", *flags, here=here)
     assert all(word in run.stdout for word in words), run.stdout
     assert ("ICLR Table 1" in run.stdout) == (flags == ["--encoder=small"])
 

@@ -340,7 +340,10 @@ def trained(corpus, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
         flags = [f"--data=spectrogram:{corpus}", f"--model_dir={model_dir}", *QUICK]
-        runs = [run_command("a2v_train", *flags, f"--steps={steps}").stdout for steps in (2, 4)]
+        runs = [
+            run_command("a2v_train", *flags, f"--steps={steps}", here=True).stdout
+            for steps in (2, 4)
+        ]
     return model_dir, runs
 
 
