@@ -372,7 +372,9 @@ def _train(settings: dict[str, Any], model_dir: pathlib.Path, strategy: Strategy
         for source in data.sources:
             stack.enter_context(one_line_errors(source))
         stats = strategy.from_chief(
-            lambda: dataclasses.asdict(_input_stats(model_dir, checkpoint, data, settings))
+            lambda: dataclasses.asdict(
+                _input_stats(model_dir, checkpoint, data, settings, is_over=first_round >= rounds)
+            )
         )
         batches = training_data.training_batches(
             data.train, steps_per_round=settings["eval_every"], first_round=first_round
@@ -655,8 +657,13 @@ def _input_stats(
     checkpoint: Checkpoint | None,
     data: _Data,
     settings: dict[str, Any],
+    *,
+    is_over: bool,
 ) -> InputStats:
-    """The statistics of the training data; writes them and the settings to `config.json`."""
+    """The statistics of the training data; writes them and the settings to `config.json`.
+
+    If the run `is_over`, the file stays: it says which version made the weights.
+    """
     if checkpoint:
         config = read_config(model_dir)
         stats = InputStats(config["input_mean"], config["input_variance"])
@@ -674,7 +681,8 @@ def _input_stats(
         "input_variance": stats.variance,
         "front_end": vars(data.front_end),
     }
-    write_config(model_dir, config)
+    if not is_over:
+        write_config(model_dir, config)
     return stats
 
 

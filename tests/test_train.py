@@ -187,6 +187,19 @@ def test_shows_loss_and_speed(straight):
     assert "examples_per_s:" in printed
 
 
+def test_a_finished_run_is_left_as_it_is(recordings, straight_run):
+    """What it says of the versions that made it included."""
+
+    def written():
+        return {p: p.stat().st_mtime_ns for p in straight_run.rglob("*") if p.is_file()}
+
+    before = written()
+    flags = [f"--data={recordings}", f"--model_dir={straight_run}", *QUICK]
+    run = run_command("a2v_train", *flags, "--steps=6", here=True)
+    assert "already trained for 6 steps" in run.stdout
+    assert written() == before
+
+
 def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):
     flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
     process = subprocess.Popen(
