@@ -11,8 +11,11 @@ TRAIN_FLAGS ?=
 # Processes that tests run in. A file's tests share what is costly to make, so they stay together.
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
-# The longest first, so that no process is left with one of them at the end.
-TESTS := tests/test_train.py tests/tasks tests/test_evaluate.py tests/test_stream.py tests
+# The longest first, so that no process is left with one of them at the end. (pytest forgets the order
+# of what it is also given as part of a folder.)
+LONGEST := tests/test_train.py tests/tasks tests/test_evaluate.py tests/test_stream.py
+FOLDERS := $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
+TESTS := $(LONGEST) $(filter-out $(LONGEST),$(FOLDERS) $(wildcard tests/test_*.py))
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

@@ -398,13 +398,13 @@ def _train(settings: dict[str, Any], model_dir: pathlib.Path, strategy: Strategy
             model.optimizer.build(model.trainable_variables)  # else the step is traced twice
             if checkpoint:
                 checkpoint.restore(model)
+        if first_round >= rounds:
+            print(f"{model_dir} is already trained for {settings['steps']} steps.")
+            return model
         if checkpoint:
             if strategy.is_chief:
                 trim_log(model_dir / LOG, first_round)
             print(f"Resuming {model_dir} after step {first_round * settings['eval_every']}.")
-        if first_round >= rounds:
-            print(f"{model_dir} is already trained for {settings['steps']} steps.")
-            return model
 
         # ---- Training
         with strategy.scope():
