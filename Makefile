@@ -61,7 +61,7 @@ demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, eva
 	  $(OUT)/embeddings.npz $(if $(filter demo,$(DATA)),--labels=demo) --output=$(OUT)/report.html
 	@echo "Open $(OUT)/report.html"
 
-test: $(INSTALLED)  ## the fast tests (under 8 minutes on 2 cores)
+test: $(INSTALLED)  ## the fast tests (8 to 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
 	@if { command -v javac && command -v mvn && command -v aapt2; } > /dev/null; then $(JVM_TESTS); \
 	  else echo "JVM tests of android_demo left out: no JDK, Maven or aapt2"; fi
