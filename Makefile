@@ -13,7 +13,7 @@ JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # The longest first, so that no process is left with one of them at the end. (pytest forgets the order
 # of what it is also given as part of a folder.)
-LONGEST := tests/test_train.py tests/tasks tests/test_evaluate.py tests/test_stream.py
+LONGEST := tests/commands tests/tasks
 FOLDERS := $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
 TESTS := $(LONGEST) $(filter-out $(LONGEST),$(FOLDERS) $(wildcard tests/test_*.py))
 

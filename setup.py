@@ -13,15 +13,15 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "a2v_tf/__init__.py").read_
 TENSORFLOW = ">=2.16,<2.22"
 
 COMMANDS = {
-    "a2v_train": "a2v_tf.train:run",
-    "a2v_embed": "a2v_tf.embed:run",
-    "a2v_report": "a2v_tf.report:run",
-    "a2v_evaluate": "a2v_tf.evaluate:run",
-    "a2v_summary": "a2v_tf.summary:run",
-    "a2v_reconstruct": "a2v_tf.reconstruct:run",
-    "a2v_gap": "a2v_tf.gap:run",
-    "a2v_stream": "a2v_tf.stream:run",
-    "a2v_benchmark": "a2v_tf.export.benchmark:run",
+    "a2v_train": "a2v_tf.commands.train:run",
+    "a2v_embed": "a2v_tf.commands.embed:run",
+    "a2v_report": "a2v_tf.commands.report:run",
+    "a2v_evaluate": "a2v_tf.commands.evaluate:run",
+    "a2v_summary": "a2v_tf.commands.summary:run",
+    "a2v_reconstruct": "a2v_tf.commands.reconstruct:run",
+    "a2v_gap": "a2v_tf.commands.gap:run",
+    "a2v_stream": "a2v_tf.commands.stream:run",
+    "a2v_benchmark": "a2v_tf.export.benchmark.command:run",
     "export_tflite": "a2v_tf.export.export_tflite:run",
 }
 
@@ -37,6 +37,7 @@ setup(
     packages=[
         *find_packages(include=["a2v_tf", "a2v_tf.*"]),
         "a2v_tf.export",
+        "a2v_tf.export.benchmark",
     ],
     package_data={
         "a2v_tf.pretrained": ["*.keras", "*.json", "*.tflite", "*.npz", "*.md", "SHA256SUMS"],

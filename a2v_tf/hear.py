@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.model_dir import load_encoder
-from a2v_tf.tflite import Embedder
+from a2v_tf.runtime.embedder import Embedder
+from a2v_tf.training.model_dir import load_encoder
 
 HOP_MS = 50
 _HOP_FRAMES = HOP_MS * FRONT_END.sample_rate // 1000 // FRONT_END.hop_length

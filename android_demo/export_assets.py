@@ -21,12 +21,12 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from a2v_tf.audio import read_audio
+from a2v_tf.audio.read import read_audio
+from a2v_tf.commands.embed import audio_files, embed_files, open_model
 from a2v_tf.data import demo
-from a2v_tf.embed import audio_files, embed_files, open_model
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.frontend import pcm_to_float
-from a2v_tf.tflite import Embedder
+from a2v_tf.runtime.embedder import Embedder
 
 FLAGS = flags.FLAGS
 

@@ -23,12 +23,12 @@ from absl import flags
 
 from a2v_tf.errors import run_app
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.export.benchmark_run import machine, machine_line
+from a2v_tf.export.benchmark.measure import machine, machine_line
 from a2v_tf.export.check import probe_signal
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.frontend import FRONT_END, log_mel, window_and_mel
+from a2v_tf.runtime.embedder import KERNELS, Interpreter, make_interpreter
 from a2v_tf.text import align
-from a2v_tf.tflite import KERNELS, Interpreter, make_interpreter
 
 FLAGS = flags.FLAGS
 

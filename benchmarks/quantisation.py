@@ -20,12 +20,12 @@ from a2v_tf.errors import run_app
 from a2v_tf.evaluation.embeddings import embed_task, keras_embedder, tflite_embedder
 from a2v_tf.evaluation.heads import linear
 from a2v_tf.evaluation.neighbours import knn_clips
-from a2v_tf.export.benchmark_run import machine, machine_line
+from a2v_tf.export.benchmark.measure import machine, machine_line
 from a2v_tf.export.build import export_file
 from a2v_tf.export.quantize import RANGES
 from a2v_tf.files import write_json
-from a2v_tf.model_dir import copy_model_dir, load_encoder, read_config
 from a2v_tf.text import align
+from a2v_tf.training.model_dir import copy_model_dir, load_encoder, read_config
 
 FLAGS = flags.FLAGS
 GAINS_DB = (-40, -20, 0, 20)  # beyond full scale, samples are cut off as a microphone does

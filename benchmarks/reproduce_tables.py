@@ -34,11 +34,11 @@ from typing import Any
 
 from absl import flags
 
-from a2v_tf.checkpoints import latest_checkpoint
 from a2v_tf.data import demo
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.paper import DATASETS
-from a2v_tf.model_dir import CONFIG, MODEL
+from a2v_tf.training.checkpoints import latest_checkpoint
+from a2v_tf.training.model_dir import CONFIG, MODEL
 
 FLAGS = flags.FLAGS
 

@@ -30,15 +30,15 @@ import numpy as np
 from absl import flags
 
 from a2v_tf.errors import run_app
-from a2v_tf.export.benchmark import write
-from a2v_tf.export.benchmark_models import Case
-from a2v_tf.export.benchmark_run import STEPS, machine, machine_line, measure
+from a2v_tf.export.benchmark.command import write
+from a2v_tf.export.benchmark.measure import STEPS, machine, machine_line, measure
+from a2v_tf.export.benchmark.models import Case
 from a2v_tf.export.build import export_file
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.model_dir import ENCODER, copy_model_dir, read_config, write_config
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.runtime.embedder import KERNELS
 from a2v_tf.slicing import Slicing
-from a2v_tf.tflite import KERNELS
+from a2v_tf.training.model_dir import ENCODER, copy_model_dir, read_config, write_config
 
 FLAGS = flags.FLAGS
 

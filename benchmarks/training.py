@@ -43,12 +43,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import flags
 
-from a2v_tf import training_data
 from a2v_tf.data.sources import Source, open_source
 from a2v_tf.data.tfds_source import TfdsSource
 from a2v_tf.errors import A2vError, run_app
-from a2v_tf.export.benchmark import write
-from a2v_tf.export.benchmark_run import machine, machine_line
+from a2v_tf.export.benchmark.command import write
+from a2v_tf.export.benchmark.measure import machine, machine_line
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
 from a2v_tf.models.encoder import ENCODERS, InputStats
 from a2v_tf.models.on_device import OnDevice
@@ -56,6 +55,7 @@ from a2v_tf.models.precision import PRECISIONS, precision
 from a2v_tf.slicing import Slicing, context_slices
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup
+from a2v_tf.training.batches import log_mel_crops, task_batches
 
 FLAGS = flags.FLAGS
 
@@ -116,12 +116,12 @@ def stages(
     crops = source.crops(FRONT_END.samples(frames), seed=0, round_index=0, **several)
 
     def batches(on_device: bool) -> tf.data.Dataset:
-        one_round = training_data.task_batches(source, ["cbow"], slicing, raw=on_device, **options)
+        one_round = task_batches(source, ["cbow"], slicing, raw=on_device, **options)
         return one_round(0).prefetch(tf.data.AUTOTUNE)
 
     found = {
         "crop": crops.batch(batch_size),
-        "log-mel": training_data.log_mel_crops(source, frames, round_index=0, **options),
+        "log-mel": log_mel_crops(source, frames, round_index=0, **options),
         "slices: all, for --frontend=host": batches(False),
         "raw crops: all, for --frontend=device": batches(True),
     }
@@ -258,7 +258,7 @@ def time_training(
     trainer.compile(
         "adam", steps_per_execution=FLAGS.steps_per_execution, **multi_head.losses(names)
     )
-    one_round = training_data.task_batches(
+    one_round = task_batches(
         source,
         names,
         slicing,

@@ -17,9 +17,9 @@ from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.files import whole_file
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
-from a2v_tf.model_dir import check_hears_audio, front_end_of, read_config
 from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats
 from a2v_tf.pretrained import resolve
+from a2v_tf.training.model_dir import check_hears_audio, front_end_of, read_config
 
 MODES = ("streaming", "window")
 STATES = ("internal", "external")
@@ -204,7 +204,7 @@ def draw_slices(
       A2vError: the source cannot be used, or its frames are not those of `front_end`.
     """
     from a2v_tf.data.sources import OPTIONS, one_line_errors, open_source
-    from a2v_tf.training_data import log_mel_crops
+    from a2v_tf.training.batches import log_mel_crops
 
     batch = min(count, 32)
     batches_wanted = -(-count // batch)
@@ -226,7 +226,7 @@ def draw_slices(
 def _labelled_slices(data: str, frames: int, batch: int, seed: int, batches: int) -> np.ndarray:
     """What a classifier was trained on: slices of the train clips of labelled data sets."""
     from a2v_tf.data.labelled import open_labelled
-    from a2v_tf.training_data import labelled_batches
+    from a2v_tf.training.batches import labelled_batches
 
     datasets = open_labelled(data)
     share = -(-batch // len(datasets)) * len(datasets)

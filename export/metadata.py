@@ -1,4 +1,4 @@
-"""Write into a TFLite file what it is; `a2v_tf.metadata` says what and reads it.
+"""Write into a TFLite file what it is; `a2v_tf.runtime.metadata` says what and reads it.
 
 python -m a2v_tf.export.metadata model.tflite    # prints it as JSON
 """
@@ -15,7 +15,7 @@ import numpy as np
 from a2v_tf import __version__
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.metadata import (
+from a2v_tf.runtime.metadata import (
     FLOATS,
     MODEL,
     OFFICIAL,

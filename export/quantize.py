@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.tflite import KERNELS, Interpreter
+from a2v_tf.runtime.embedder import KERNELS, Interpreter
 
 Range = tuple[float, float]
 Histogram = tuple[np.ndarray, np.ndarray]  # counts [n], the bins' edges [n + 1]

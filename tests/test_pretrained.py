@@ -10,15 +10,15 @@ import pytest
 import soundfile
 
 from a2v_tf import hear, pretrained
-from a2v_tf.audio import windows
+from a2v_tf.audio.read import windows
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.embeddings import tflite_embedder
 from a2v_tf.export import convert
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.build import export_file
 from a2v_tf.frontend import log_mel, pcm_to_float
-from a2v_tf.model_dir import copy_model_dir, load_encoder, load_model, read_config
-from a2v_tf.tflite import Embedder
+from a2v_tf.runtime.embedder import Embedder
+from a2v_tf.training.model_dir import copy_model_dir, load_encoder, load_model, read_config
 from tests.conftest import run_here
 from tests.evaluation.conftest import write_task
 

@@ -5,11 +5,11 @@ import pathlib
 import keras
 
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.model_dir import write_config
 from a2v_tf.models.encoder import ENCODERS, InputStats
 from a2v_tf.slicing import Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup
+from a2v_tf.training.model_dir import write_config
 
 STATS = InputStats(-1.0, 4.0)
 THIRD_OCTAVES = {"columns": [f"{band}" for band in range(29)], "period": 0.125}

@@ -10,7 +10,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from a2v_tf.data import decode
+from a2v_tf.audio import decode
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
 

@@ -8,8 +8,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from a2v_tf.data import decode, decode_tfio, sampling
-from a2v_tf.data.bad_files import BadFiles
+from a2v_tf.audio import decode
+from a2v_tf.audio.bad_files import BadFiles
+from a2v_tf.audio.find import find_audio
+from a2v_tf.data import decode_tfio, sampling
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
 
@@ -179,44 +181,6 @@ class FolderSource:
     def _skip(self, path: pathlib.Path, reason: str) -> None:
         self.bad.add(str(path), reason)
         self.bad.check(len(self._paths), "files")
-
-
-def find_audio(directory: pathlib.Path, flag: str = "--data") -> list[pathlib.Path]:
-    """List the audio files below `directory`, sorted, hidden files left out.
-
-    Args:
-      directory: to walk; links to folders are followed.
-      flag: which named it, for messages.
-
-    Raises:
-      A2vError: if there are none.
-    """
-    if not directory.is_dir():
-        what = "is not a directory" if directory.exists() else "does not exist"
-        others = "demo or tfds:NAME" if flag == "--data" else "an audio file or demo"
-        raise A2vError(f"{flag}={directory}: {what}; expected a folder of audio, {others}")
-    paths = [
-        pathlib.Path(parent, name)
-        for parent, name in _walk(directory)
-        if not name.startswith(".") and os.path.splitext(name)[1].lower() in decode.SUFFIXES
-    ]
-    if not paths:
-        known = ", ".join(sorted(suffix[1:] for suffix in decode.SUFFIXES))
-        raise A2vError(f"{flag}={directory}: no audio files there or below; looked for {known}")
-    return sorted(paths, key=lambda path: path.relative_to(directory).as_posix())
-
-
-def _walk(directory: pathlib.Path):
-    """Yield (folder, file name), following links to folders but never in a circle."""
-    seen = set()
-    for parent, folders, names in os.walk(directory, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        yield from ((parent, name) for name in names)
 
 
 def _probe_all(paths: list[pathlib.Path], bad: BadFiles) -> list[decode.Header | None]:

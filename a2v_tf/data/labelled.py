@@ -20,8 +20,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from a2v_tf.data import decode, sampling
-from a2v_tf.data.bad_files import BadFiles
+from a2v_tf.audio import decode
+from a2v_tf.audio.bad_files import BadFiles
+from a2v_tf.data import sampling
 from a2v_tf.errors import A2vError
 
 SPLITS = ("train", "val", "test")

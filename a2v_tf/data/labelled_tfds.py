@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from a2v_tf.data import decode, labelled, sampling, tfds_source
-from a2v_tf.data.bad_files import BadFiles
+from a2v_tf.audio import decode
+from a2v_tf.audio.bad_files import BadFiles
+from a2v_tf.data import labelled, sampling, tfds_source
 from a2v_tf.errors import A2vError
 
 # What TFDS data sets call the splits; AudioSet has two for training.

@@ -18,8 +18,8 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import spectrogram
-from a2v_tf.data.bad_files import BadFiles
 from a2v_tf.data.folder import FolderSource
 from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.data.spectrogram import PERIOD, PREFIX, BandLevels, SpectrogramSource

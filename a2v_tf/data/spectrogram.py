@@ -34,8 +34,8 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
+from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import sampling
-from a2v_tf.data.bad_files import BadFiles
 from a2v_tf.errors import A2vError
 from a2v_tf.files import cache_dir, whole_file
 

@@ -11,8 +11,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from a2v_tf.data import decode, sampling
-from a2v_tf.data.bad_files import BadFiles
+from a2v_tf.audio import decode
+from a2v_tf.audio.bad_files import BadFiles
+from a2v_tf.data import sampling
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
 

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 from absl import logging
 
-from a2v_tf import training_data
 from a2v_tf.data.labelled import MAX_BAD_FRACTION, LabelledData
 from a2v_tf.data.sources import one_line_errors
 from a2v_tf.errors import A2vError
@@ -24,6 +23,7 @@ from a2v_tf.evaluation.heads import Score, kernel_weights
 from a2v_tf.evaluation.windows import Windows, in_batches
 from a2v_tf.models.classifier import build_classifier
 from a2v_tf.tasks import supervised
+from a2v_tf.training.batches import labelled_batches, training_batches
 
 NONE, FC, ALL = "none", "fc", "all"
 ROUNDS = 5  # after each the val clips, where there are any, judge the weights
@@ -124,7 +124,7 @@ def fine_tune(
     classifier.compile(keras.optimizers.Adam(settings.learning_rate), losses)
     classifier.optimizer.build(classifier.trainable_variables)  # else the step is traced twice
     rounds = min(ROUNDS, steps)
-    one_round = training_data.labelled_batches(
+    one_round = labelled_batches(
         datasets,
         encoder.input_shape[1],
         batch_size=max(1, settings.batch_size // len(datasets)) * len(datasets),
@@ -135,7 +135,7 @@ def fine_tune(
         for data in datasets:
             stack.enter_context(one_line_errors(data))
         classifier.fit(
-            training_data.training_batches(one_round, steps_per_round=-(-steps // rounds)),
+            training_batches(one_round, steps_per_round=-(-steps // rounds)),
             epochs=rounds,
             steps_per_epoch=-(-steps // rounds),
             callbacks=[_KeepBest(judges)],

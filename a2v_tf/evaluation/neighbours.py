@@ -6,10 +6,10 @@ from sklearn.random_projection import GaussianRandomProjection
 
 from a2v_tf.evaluation.heads import HeadSettings, Score
 from a2v_tf.evaluation.windows import Windows
+from a2v_tf.runtime.nearest import NEIGHBOURS
 
-# All of patent paragraph 73: k, windows to learn from and to judge by, and the dimensions that the
+# Of patent paragraph 73: windows to learn from and to judge by, and the dimensions that the
 # log-mel values of Spectrogram are projected to at random.
-NEIGHBOURS = 10
 TRAIN_WINDOWS, TEST_WINDOWS = 10_000, 2_000
 PROJECTED = 128
 

@@ -1,8 +1,8 @@
 """The encoder that comes with this package: `pretrained`, wherever a model is asked for.
 
 ```python
-from a2v_tf.model_dir import load_encoder
-from a2v_tf.tflite import Embedder
+from a2v_tf.training.model_dir import load_encoder
+from a2v_tf.runtime.embedder import Embedder
 
 encoder = load_encoder("pretrained")  # Keras: log-mel [batch, 96, 64] -> embedding [batch, 128]
 embedder = Embedder("pretrained")  # int8, streaming: an embedding every 80 ms

@@ -9,16 +9,16 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from a2v_tf import training_data
+from a2v_tf.commands.gap import greatest
+from a2v_tf.commands.reconstruct import RECONSTRUCTING
 from a2v_tf.data import sampling
 from a2v_tf.data.sources import OPTIONS, Source, one_line_errors, open_source
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.gap import greatest
-from a2v_tf.reconstruct import RECONSTRUCTING
 from a2v_tf.reporting.document import Picture
 from a2v_tf.reporting.plots import COLOURS, STYLE, picture
 from a2v_tf.tasks.crops import Crops
-from a2v_tf.trained_task import TrainedTask, open_task
+from a2v_tf.training.batches import VALIDATION_ROUND, log_mel_crops
+from a2v_tf.training.trained_task import TrainedTask, open_task
 
 SHOWN = 3  # reconstructions
 JUDGED = 512  # examples of the tasks that estimate a number
@@ -56,14 +56,14 @@ def pictures(
 def _crops(task: TrainedTask, source: Source, seed: int, count: int) -> Iterator[Crops]:
     """Crops that the model was not trained on as such, `count` in all."""
     batch_size = min(count, _BATCH)
-    batches = training_data.log_mel_crops(
+    batches = log_mel_crops(
         source,
         task.all_crop_frames,
         batch_size=batch_size,
         seed=seed,
-        round_index=training_data.VALIDATION_ROUND,
+        round_index=VALIDATION_ROUND,
     )
-    key = sampling.key(seed, training_data.VALIDATION_ROUND)
+    key = sampling.key(seed, VALIDATION_ROUND)
     for step, (log_mel, clip) in enumerate(batches.take(-(-count // batch_size))):
         yield Crops(log_mel, clip, task.slicing, sampling.fold_in(key, step))
 

@@ -12,8 +12,8 @@ import numpy as np
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation import paper
 from a2v_tf.evaluation.metrics import BASELINES, SPECTROGRAM, SUPERVISED, Row
-from a2v_tf.model_dir import CONFIG, LOG, PROBES, check_has, read_config
 from a2v_tf.pretrained import resolve
+from a2v_tf.training.model_dir import CONFIG, LOG, PROBES, check_has, read_config
 
 _ROW_KEYS = {"task", "model", "protocol", "finetune", "examples_per_class", "accuracy"}
 _MULTI_HEAD = "MultiHead (self-supervised)"  # patent figure 5; ICLR's MultiHead learns from labels

@@ -20,11 +20,11 @@ from absl import flags
 from download import read_packages
 
 from a2v_tf import pretrained
+from a2v_tf.commands.train import FLAGS_OF_TASKS
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.metrics import MEAN, UNTRAINED, Row
 from a2v_tf.files import whole_file
-from a2v_tf.model_dir import LOG, read_config
-from a2v_tf.train import FLAGS_OF_TASKS
+from a2v_tf.training.model_dir import LOG, read_config
 
 FLAGS = flags.FLAGS
 

@@ -25,8 +25,8 @@ from a2v_tf.evaluation.embeddings import keras_embedder, tflite_embedder, untrai
 from a2v_tf.evaluation.metrics import UNTRAINED
 from a2v_tf.evaluation.tables import table
 from a2v_tf.files import write_json
-from a2v_tf.model_dir import load_encoder, read_config
 from a2v_tf.pretrained import resolve
+from a2v_tf.training.model_dir import load_encoder, read_config
 
 FLAGS = flags.FLAGS
 

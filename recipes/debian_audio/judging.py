@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from a2v_tf.audio import SLICE_SAMPLES
+from a2v_tf.audio.read import SLICE_SAMPLES
 from a2v_tf.data.labelled import LabelledData
 from a2v_tf.evaluation import compare
 from a2v_tf.evaluation.cache import EmbeddingCache, file_key
 from a2v_tf.evaluation.embeddings import WindowEmbedder
 from a2v_tf.evaluation.metrics import Row
 from a2v_tf.evaluation.windows import Windows
-from a2v_tf.export.benchmark_models import OPEN_WAKE_WORD, package_version, packaged_model
-from a2v_tf.tflite import Embedder, make_interpreter
+from a2v_tf.export.benchmark.models import OPEN_WAKE_WORD, package_version, packaged_model
+from a2v_tf.runtime.embedder import Embedder, make_interpreter
 
 PROTOCOLS = ("linear", "knn_clips")
 TASKS = ("SPC", "LSP", "MUS", "BSD", "NPI")

@@ -20,15 +20,15 @@ import numpy as np
 from absl import flags
 
 from a2v_tf import pretrained
-from a2v_tf.audio import SLICE_SAMPLES, windows
+from a2v_tf.audio.read import SLICE_SAMPLES, windows
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.export import build, convert
 from a2v_tf.export.check import probe_signal
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.files import write_json
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
-from a2v_tf.model_dir import CONFIG, ENCODER, load_encoder, read_config
-from a2v_tf.tflite import Embedder
+from a2v_tf.runtime.embedder import Embedder
+from a2v_tf.training.model_dir import CONFIG, ENCODER, load_encoder, read_config
 
 FLAGS = flags.FLAGS
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import soundfile
 
-from a2v_tf.data import decode as files
+from a2v_tf.audio import decode as files
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file
 

@@ -5,10 +5,10 @@ import pathlib
 import numpy as np
 import pytest
 
-from a2v_tf import metadata
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.frontend import pcm_to_float
-from a2v_tf.tflite import Embedder
+from a2v_tf.runtime import metadata
+from a2v_tf.runtime.embedder import Embedder
 from tests.conftest import load_script
 
 DEMO = pathlib.Path(__file__).parents[2] / "android_demo"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from a2v_tf.export.benchmark_models import Case, open_case
+from a2v_tf.export.benchmark.models import Case, open_case
 from a2v_tf.export.check import probe_signal
-from a2v_tf.tflite import make_interpreter
+from a2v_tf.runtime.embedder import make_interpreter
 
 
 def test_open_wake_word_as_its_package_computes_it():

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from a2v_tf.export.benchmark_models import PEERS, Case
-from a2v_tf.export.benchmark_run import measure
+from a2v_tf.export.benchmark.measure import measure
+from a2v_tf.export.benchmark.models import PEERS, Case
 from tests.conftest import forgotten_flags, load_script
-from tests.export.benchmark_files import write_file
+from tests.export.benchmark.files import write_file
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks/streaming.py"
 

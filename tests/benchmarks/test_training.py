@@ -10,10 +10,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import flags
 
+from a2v_tf.commands.summary import layer_table
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats
 from a2v_tf.slicing import Slicing
-from a2v_tf.summary import layer_table
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup
 

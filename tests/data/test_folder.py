@@ -9,7 +9,8 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from a2v_tf.data import decode, decode_tfio, sampling
+from a2v_tf.audio import decode
+from a2v_tf.data import decode_tfio, sampling
 from a2v_tf.data.sources import one_line_errors, open_source
 from a2v_tf.errors import A2vError
 from tests.data.conftest import frame_numbers, frame_of

@@ -12,15 +12,15 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from a2v_tf.commands.embed import open_model
 from a2v_tf.data import sampling, spectrogram
 from a2v_tf.data.sources import one_line_errors, open_source
-from a2v_tf.embed import open_model
 from a2v_tf.errors import A2vError
 from a2v_tf.export.build import export_file
 from a2v_tf.files import cache_dir
-from a2v_tf.model_dir import load_encoder, load_model, read_config, write_config
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
-from a2v_tf.tflite import Embedder
+from a2v_tf.runtime.embedder import Embedder
+from a2v_tf.training.model_dir import load_encoder, load_model, read_config, write_config
 from tests.conftest import run_command
 
 PERIOD = 0.125

@@ -10,8 +10,8 @@ import scipy.stats
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import sampling, tfds_source
-from a2v_tf.data.bad_files import BadFiles
 from a2v_tf.data.sources import one_line_errors, open_source
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, log_mel

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from a2v_tf.data.bad_files import BadFiles
+from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data.labelled import Clip
 from a2v_tf.evaluation.windows import Windows
 from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from a2v_tf.audio import windows as sliding_windows
+from a2v_tf.audio.read import windows as sliding_windows
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.cache import EmbeddingCache, encoder_key, file_key
 from a2v_tf.evaluation.embeddings import (

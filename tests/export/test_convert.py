@@ -13,7 +13,7 @@ from a2v_tf.export import build, check, convert
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.models.encoder import ENCODERS, InputStats, build_stream_encoder
-from a2v_tf.tflite import Embedder, make_interpreter
+from a2v_tf.runtime.embedder import Embedder, make_interpreter
 from tests.export.signals import frames_of, stream_of
 
 STREAMING_FORMS = list(itertools.product(build.INPUTS, build.STATES))

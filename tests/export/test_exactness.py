@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from a2v_tf.tflite import KERNELS, Embedder, make_interpreter
+from a2v_tf.runtime.embedder import KERNELS, Embedder, make_interpreter
 from tests.export.signals import HOP, SIGNALS, STEPS, frames_of, heard, random_frames, stream_of
 
 STATES = ("internal", "external")

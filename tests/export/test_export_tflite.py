@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from a2v_tf import metadata
 from a2v_tf.errors import A2vError
 from a2v_tf.export import build, convert, export_tflite
-from a2v_tf.tflite import Embedder
+from a2v_tf.runtime import metadata
+from a2v_tf.runtime.embedder import Embedder
 from tests.conftest import run_command
 from tests.export.signals import heard, stream_of
 

@@ -5,7 +5,7 @@ import pytest
 
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.tflite import make_interpreter
+from a2v_tf.runtime.embedder import make_interpreter
 
 
 def _graph_of_all_ops() -> fb.Graph:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export import front_end
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float, window_and_mel
-from a2v_tf.tflite import KERNELS, make_interpreter
+from a2v_tf.runtime.embedder import KERNELS, make_interpreter
 from tests.conftest import load_script
 from tests.export.signals import SIGNALS
 from tests.test_frontend import GOLDEN_FILE, golden_signals, reference_log_mel

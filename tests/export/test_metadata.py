@@ -12,8 +12,8 @@ from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export import metadata
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.metadata import OFFICIAL, TRAINING
-from a2v_tf.tflite import Embedder
+from a2v_tf.runtime.embedder import Embedder
+from a2v_tf.runtime.metadata import OFFICIAL, TRAINING
 from tests.conftest import GOLDEN
 from tests.export.signals import stream_of
 

@@ -8,7 +8,7 @@ from a2v_tf.export import build, check, convert, quantize, streaming
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.quantize import RANGES, Quantization, scale_of
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.tflite import KERNELS, Embedder, make_interpreter
+from a2v_tf.runtime.embedder import KERNELS, Embedder, make_interpreter
 from tests.export.signals import frames_of, stream_of
 
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from a2v_tf import training_data
 from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, pcm_to_float
 from a2v_tf.models.encoder import EncoderConfig
 from a2v_tf.models.on_device import OnDevice, log_mel, trained_part
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup
+from a2v_tf.training.batches import task_batches
 from tests.conftest import GOLDEN
-from tests.test_training_data import Noise
 from tests.tiny_models import SLICING, STATS
+from tests.training.test_batches import Noise
 
 ALL = list(multi_head.TASKS)
 TINY = EncoderConfig(channels=(2, 4), embedding_dim=8)
@@ -33,9 +33,7 @@ class Pcm(Noise):
 
 
 def batch(names, **options):
-    one_round = training_data.task_batches(
-        Pcm(), names, SLICING, **{"batch_size": 3, "seed": 5, **options}
-    )
+    one_round = task_batches(Pcm(), names, SLICING, **{"batch_size": 3, "seed": 5, **options})
     return next(iter(one_round(tf.constant(2, tf.int64)).as_numpy_iterator()))
 
 

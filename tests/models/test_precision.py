@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 
-from a2v_tf.checkpoints import save_model
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.models.encoder import EncoderConfig
 from a2v_tf.models.precision import as_float32, precision
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup
+from a2v_tf.training.checkpoints import save_model
 from tests.tiny_models import SLICING, STATS
 
 TINY = EncoderConfig(channels=(2, 4), embedding_dim=8)

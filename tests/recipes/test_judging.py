@@ -47,7 +47,7 @@ def test_speech_embedding_is_that_of_openwakeword(judging):
 
 def test_streaming_file_is_heard_every_half_slice(judging):
     from a2v_tf import pretrained
-    from a2v_tf.tflite import Embedder
+    from a2v_tf.runtime.embedder import Embedder
 
     path = pretrained.resolve("pretrained", pretrained.STREAMING)
     sound = np.random.default_rng(0).uniform(-0.3, 0.3, 40_000).astype(np.float32)
@@ -58,7 +58,7 @@ def test_streaming_file_is_heard_every_half_slice(judging):
 
 def test_rows_of_clips_and_of_windows(judging):
     """An embedder of clips is judged as one of windows is: here they do the same."""
-    from a2v_tf.audio import windows
+    from a2v_tf.audio.read import windows
     from a2v_tf.frontend import log_mel
 
     model = keras_embedder(tiny_encoder())

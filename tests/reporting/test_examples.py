@@ -5,9 +5,9 @@ import pytest
 import soundfile
 
 from a2v_tf.errors import A2vError
-from a2v_tf.model_dir import read_config
 from a2v_tf.reporting import examples
 from a2v_tf.tasks import multi_head
+from a2v_tf.training.model_dir import read_config
 from tests.tiny_models import write_model
 
 

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from a2v_tf import train
+from a2v_tf.commands import train
 from a2v_tf.export import build
-from a2v_tf.model_dir import LAST_ENCODER, load_encoder, load_model
 from a2v_tf.models.encoder import ENCODERS
 from a2v_tf.tasks import multi_head
+from a2v_tf.training.model_dir import LAST_ENCODER, load_encoder, load_model
 
 TASKS = [*multi_head.TASKS, "multi_head", "supervised"]
 VARIANTS = [("autoencoder", "denoising"), ("autoencoder", "variational")]

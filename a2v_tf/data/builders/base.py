@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
-from a2v_tf.data import decode
+from a2v_tf.audio import decode
 from a2v_tf.frontend import FRONT_END
 
 SPLITS = ("train", "validation", "test")

@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
-from a2v_tf.data import decode
+from a2v_tf.audio import decode
 from a2v_tf.data.builders import base, shards
 from a2v_tf.frontend import FRONT_END
 

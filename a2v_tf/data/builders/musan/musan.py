@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow_datasets as tfds
 
-from a2v_tf.data import decode
+from a2v_tf.audio import decode
 from a2v_tf.data.builders import base
 from a2v_tf.frontend import FRONT_END
 

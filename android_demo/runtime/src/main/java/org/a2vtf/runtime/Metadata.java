@@ -6,7 +6,7 @@ import java.nio.charset.Charset;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** Reads what {@code export_tflite} writes into a file about it: see a2v_tf/metadata.py. */
+/** Reads what {@code export_tflite} writes into a file about it: see a2v_tf/runtime/metadata.py. */
 final class Metadata {
   private static final Charset UTF_8 = Charset.forName("UTF-8");
   private static final String OFFICIAL = "TFLITE_METADATA";

@@ -1,0 +1,191 @@
+"""Run the exported files: the interpreter, whichever package has it, and `Embedder` over it."""
+
+import pathlib
+
+import numpy as np
+
+from a2v_tf.errors import A2vError
+from a2v_tf.pretrained import STREAMING, resolve
+from a2v_tf.runtime import metadata
+
+try:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+except ImportError:  # TensorFlow's own copy, the only one beside TF 2.16
+    import tensorflow as tf
+
+    Interpreter, OpResolverType = tf.lite.Interpreter, tf.lite.experimental.OpResolverType
+
+KERNELS = {
+    "xnnpack": OpResolverType.AUTO,  # what a phone runs: XNNPACK where it can, else builtin
+    "builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    "reference": OpResolverType.BUILTIN_REF,
+}
+_STATE = "state_"
+_USUAL_WINDOW_MS = 975.0  # of files without metadata
+_SAMPLES_PER_MS = 16
+
+
+def make_interpreter(
+    model: bytes | str | pathlib.Path, kernels: str = "xnnpack", threads: int = 1
+) -> Interpreter:
+    """Open a TFLite file, given by path or content.
+
+    Args:
+      model: path or content; or `pretrained`, the streaming file of that encoder.
+      kernels: "xnnpack", "builtin" or "reference".
+      threads: of the interpreter.
+
+    Raises:
+      A2vError: no such file, or it is not a TFLite model that this runtime can run.
+    """
+    if kernels not in KERNELS:
+        raise A2vError(f"unknown kernels {kernels!r}: expected one of {', '.join(KERNELS)}")
+    try:
+        content = model if isinstance(model, bytes) else resolve(model, STREAMING).read_bytes()
+        return Interpreter(
+            model_content=content,
+            num_threads=threads,
+            experimental_op_resolver_type=KERNELS[kernels],
+        )
+    except OSError as error:
+        raise A2vError(f"cannot read {str(model)!r}: {error.strerror}") from error
+    except (ValueError, RuntimeError) as error:
+        name = "these bytes" if isinstance(model, bytes) else repr(str(model))
+        reason = str(error).splitlines()[0]
+        raise A2vError(f"{name} is not a TFLite model that runs here: {reason}") from error
+
+
+class Embedder:
+    """An exported file over PCM: window or streaming, either kind of state, either input.
+
+    ```python
+    embedder = Embedder("model.tflite")
+    for chunk in microphone:  # float32 in [-1, 1], any number of samples
+        for embedding in embedder.stream(chunk):  # one every `hop` samples
+            ...
+    embedder.reset()  # before another recording
+    ```
+
+    Attributes:
+      streaming: whether the file carries state from call to call.
+      input: "pcm" or "log_mel", what `embed` takes.
+      input_shape: shape of what `embed` takes, without the batch: `(samples,)` or `(frames, bins)`.
+      hop: samples between two embeddings of a stream; None for a window model, which leaves that
+        to its caller.
+      window: samples that one embedding of a window model describes; None for a streaming model.
+      span: samples that one embedding describes, in a stream too.
+      embedding_dim: d.
+      facts: what the file's metadata says of it, see `metadata.read`; empty without any.
+    """
+
+    def __init__(self, model: bytes | str | pathlib.Path, kernels: str = "xnnpack") -> None:
+        """Open the file, given by path or content; `pretrained` is a streaming one.
+
+        Raises:
+          A2vError: it is no file of `export_tflite`.
+        """
+        model = model if isinstance(model, bytes) else resolve(model, STREAMING)
+        self.interpreter = make_interpreter(model, kernels)
+        signatures = self.interpreter.get_signature_list()
+        if "embed" not in signatures:
+            raise A2vError(f"the model has the signatures {list(signatures)}: expected 'embed'")
+        self._embed = self.interpreter.get_signature_runner("embed")
+        self._reset = (
+            self.interpreter.get_signature_runner("reset") if "reset" in signatures else None
+        )
+        details = self._embed.get_input_details()
+        inputs = [name for name in details if not name.startswith(_STATE)]
+        if inputs not in (["pcm"], ["log_mel"]):
+            raise A2vError(f"signature 'embed' takes {inputs}: expected 'pcm' or 'log_mel'")
+        self.input = inputs[0]
+        self.input_shape = tuple(int(size) for size in details[self.input]["shape"][1:])
+        self.embedding_dim = int(self._embed.get_output_details()["embedding"]["shape"][-1])
+        self._start = {n: _zeros(details[n]) for n in details if n.startswith(_STATE)}
+        self.streaming = self._reset is not None or bool(self._start)
+        self.facts = metadata.facts(model)
+        self._lay_out_samples()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard: what follows is as after opening the file."""
+        self._states = dict(self._start)
+        self._waiting = np.zeros(self._carried, np.float32)
+        if self._reset is not None:
+            self._reset(trigger=np.zeros(1, np.float32))
+
+    def embed(self, values: np.ndarray) -> np.ndarray:
+        """Run the file once.
+
+        Args:
+          values: float32 of `input_shape`.
+
+        Returns:
+          float32 `[embedding_dim]`.
+
+        Raises:
+          A2vError: another shape.
+        """
+        values = np.asarray(values, np.float32)
+        if values.shape != self.input_shape:
+            raise A2vError(
+                f"{self.input} has the shape {values.shape}: the file takes {self.input_shape}"
+            )
+        outputs = self._embed(**{self.input: values[None]}, **self._states)
+        self._states = {name: outputs[name] for name in self._states}
+        return outputs["embedding"][0]
+
+    def embed_window(self, pcm: np.ndarray) -> np.ndarray:
+        """Embed one window of PCM, float32 `[window]`, with a window model of either input."""
+        if self.streaming:
+            raise A2vError("a streaming model has no window: use `stream`")
+        return self.embed(pcm if self.input == "pcm" else self._log_mel(pcm))
+
+    def stream(self, pcm: np.ndarray) -> list[np.ndarray]:
+        """Take the next samples of a stream and give the embeddings that they complete.
+
+        Args:
+          pcm: float32 `[any number]` in [-1, 1]; what completes no hop waits for the next call.
+
+        Returns:
+          An embedding for each completed hop, each float32 `[embedding_dim]`: it describes the
+          window that ends at the hop's last sample.
+
+        Raises:
+          A2vError: the file holds a window model, or `pcm` is not one channel.
+        """
+        if not self.streaming:
+            raise A2vError("a window model cannot stream: export with --mode=streaming")
+        pcm = np.asarray(pcm, np.float32)
+        if pcm.ndim != 1:
+            raise A2vError(f"pcm has the shape {pcm.shape}: expected one channel, (samples,)")
+        self._waiting = np.concatenate([self._waiting, pcm])
+        embeddings = []
+        while len(self._waiting) >= self._carried + self.hop:
+            heard = self._waiting[: self._carried + self.hop]
+            embeddings.append(self.embed(heard if self.input == "pcm" else self._log_mel(heard)))
+            self._waiting = self._waiting[self.hop :]
+        return embeddings
+
+    def _lay_out_samples(self) -> None:
+        """Work out `hop`, `window` and the samples that this object carries from hop to hop."""
+        if self.input == "pcm":
+            samples, self._carried = self.input_shape[0], 0  # the file itself carries them
+        else:
+            from a2v_tf.frontend import FRONT_END  # needs TensorFlow, which files on PCM do not
+
+            samples = FRONT_END.samples(self.input_shape[0])
+            self._carried = FRONT_END.overlap if self.streaming else 0
+        self.hop = samples - self._carried if self.streaming else None
+        self.window = None if self.streaming else samples
+        said = self.facts.get("window_ms", _USUAL_WINDOW_MS)
+        self.span = self.window or round(said * _SAMPLES_PER_MS)
+
+    def _log_mel(self, pcm: np.ndarray) -> np.ndarray:
+        from a2v_tf.frontend import log_mel
+
+        return log_mel(np.asarray(pcm, np.float32)).numpy()
+
+
+def _zeros(detail: dict) -> np.ndarray:
+    """The real zeros of a tensor: its zero point, if it is quantised."""
+    return np.full(detail["shape"], detail["quantization"][1], detail["dtype"])

@@ -1,0 +1,117 @@
+"""The Keras callbacks that Keras does not have."""
+
+import pathlib
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from a2v_tf.models.on_device import OnDevice, trained_part
+from a2v_tf.training.checkpoints import best_validation_loss, save_checkpoint, save_model
+from a2v_tf.training.model_dir import ENCODER, LAST_ENCODER, LOG, MODEL
+
+
+class ExamplesPerSecond(keras.callbacks.Callback):
+    """Add `examples_per_s`, the mean over the round so far, to the logs that others show."""
+
+    def __init__(self, batch_size: int):
+        super().__init__()
+        self._batch_size = batch_size
+        self._start = self._rate = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._start = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._rate = (batch + 1) * self._batch_size / (time.monotonic() - self._start)
+        if logs is not None:
+            logs["examples_per_s"] = self._rate
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            logs["examples_per_s"] = self._rate
+
+
+class SaveRound(keras.callbacks.Callback):
+    """After each round: a checkpoint to resume from, the last encoder, and the best so far.
+
+    Keras' BackupAndRestore and ModelCheckpoint write in place, so a kill while they write loses
+    the only copy, and neither knows the best loss of before the kill.
+    """
+
+    def __init__(self, model_dir: pathlib.Path):
+        super().__init__()
+        self._model_dir = model_dir
+        self._best = best_validation_loss(model_dir / LOG)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        model = trained_part(self.model)
+        encoder = model.get_layer("encoder")
+        save_model(encoder, self._model_dir / LAST_ENCODER)
+        if logs["val_loss"] < self._best:
+            self._best = logs["val_loss"]
+            save_model(encoder, self._model_dir / ENCODER)
+            save_model(model, self._model_dir / MODEL)
+        # Last: a checkpoint says that everything of its round is on disk.
+        save_checkpoint(model, self._model_dir, epoch + 1)
+
+
+class SeedNoise(keras.callbacks.Callback):
+    """Seed the layers that draw random numbers anew each round.
+
+    Checkpoints do not hold the state of Keras' seed generators: so a resumed run goes on as the run
+    without interruption would.
+    """
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self._seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        for i, layer in enumerate(trained_part(self.model).layers):
+            if hasattr(layer, "seed_generator"):
+                seed = np.random.SeedSequence([self._seed, epoch, i]).generate_state(2)
+                layer.seed_generator.state.assign(seed)
+
+
+class ReconstructionImages(keras.callbacks.Callback):
+    """Show TensorBoard a few validation targets beside their reconstructions."""
+
+    def __init__(self, log_dir: pathlib.Path, validation: tf.data.Dataset, count: int = 4):
+        super().__init__()
+        self._log_dir = str(log_dir)
+        self._count = count
+        self._batch = validation.take(1)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        inputs, targets, _ = next(self._batch.as_numpy_iterator())
+        if isinstance(self.model, OnDevice):  # the slices of an example may be of another
+            outputs = self.model.predict_on_batch(inputs)
+            outputs, targets = outputs["outputs"], outputs["targets"]
+        else:
+            outputs = self.model.predict_on_batch(inputs[: self._count])
+        with tf.summary.create_file_writer(self._log_dir).as_default(step=epoch):
+            for name, target in targets.items():
+                if len(target.shape) == 4:  # slices, not numbers
+                    pair = (x[: self._count] for x in (target, outputs[name]))
+                    images = side_by_side(*map(_one_after_another, pair))
+                    title = f"{name}: target | reconstruction"
+                    tf.summary.image(title, images, max_outputs=len(images))
+
+
+def _one_after_another(slices: np.ndarray) -> np.ndarray:
+    """Slices `[n, k, N, F]` as one of `[n, k·N, F]`."""
+    slices = np.asarray(slices)
+    return slices.reshape(len(slices), -1, slices.shape[-1])
+
+
+def side_by_side(targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Grey images `[n, F, 2N+4, 1]` in [0, 1], low frequencies lowest, of slices `[n, N, F]`."""
+    low = targets.min(axis=(1, 2), keepdims=True)
+    high = targets.max(axis=(1, 2), keepdims=True)
+    divider = np.broadcast_to(high, (len(targets), 4, targets.shape[2]))
+    images = np.concatenate([targets, divider, outputs], axis=1)
+    images = np.clip((images - low) / np.maximum(high - low, 1e-6), 0.0, 1.0)
+    return images.transpose(0, 2, 1)[:, ::-1, :, np.newaxis]

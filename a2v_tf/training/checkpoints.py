@@ -1,0 +1,101 @@
+"""Checkpoints of a training run: a weights file a round, whole or not there at all."""
+
+import csv
+import dataclasses
+import pathlib
+import re
+
+import keras
+
+from a2v_tf.errors import A2vError
+from a2v_tf.files import whole_file
+from a2v_tf.models.precision import as_float32
+from a2v_tf.training.strategy import batch_norm_of_one_device
+
+DIRECTORY = "checkpoints"
+KEEP = 2
+_NAME = re.compile(r"round_(\d+)\.weights\.h5")
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Weights and optimizer state after `round` rounds."""
+
+    path: pathlib.Path
+    round: int
+
+    def restore(self, model: keras.Model) -> None:
+        """Load into a compiled model whose optimizer is built.
+
+        Raises:
+          A2vError: the file does not fit the model, or is damaged.
+        """
+        try:
+            model.load_weights(self.path)
+        except Exception as error:  # h5py and Keras raise many kinds
+            first_line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise A2vError(f"cannot resume from {self.path}: {first_line}") from error
+
+
+def latest_checkpoint(model_dir: pathlib.Path) -> Checkpoint | None:
+    """The newest checkpoint in a model directory, if any."""
+    return max(_all_checkpoints(model_dir), key=lambda c: c.round, default=None)
+
+
+def checkpoint_after(model_dir: pathlib.Path, rounds: int) -> Checkpoint | None:
+    """The checkpoint after so many rounds, None for 0.
+
+    Raises:
+      A2vError: there is no such checkpoint.
+    """
+    if rounds == 0:
+        return None
+    checkpoint = Checkpoint(_path(model_dir, rounds), rounds)
+    if not checkpoint.path.is_file():
+        raise A2vError(
+            f"no {checkpoint.path}, which the first worker sees: expected a --model_dir that all "
+            "workers share"
+        )
+    return checkpoint
+
+
+def save_checkpoint(model: keras.Model, model_dir: pathlib.Path, rounds: int) -> None:
+    """Save weights and optimizer state; drop all but the newest few."""
+    (model_dir / DIRECTORY).mkdir(exist_ok=True)
+    with whole_file(_path(model_dir, rounds)) as partial:
+        model.save_weights(partial)
+    for old in sorted(_all_checkpoints(model_dir), key=lambda c: c.round)[:-KEEP]:
+        old.path.unlink()
+
+
+def save_model(model: keras.Model, path: pathlib.Path) -> None:
+    """Save a `.keras` file, which any backend can load on any number of devices."""
+    with whole_file(path) as partial, batch_norm_of_one_device(model), as_float32(model):
+        model.save(partial)
+
+
+def trim_log(path: pathlib.Path, rounds: int) -> None:
+    """Drop the rows of rounds that will be trained again."""
+    if not path.is_file():
+        return
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    with whole_file(path) as partial, partial.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows[:rounds]])
+
+
+def best_validation_loss(path: pathlib.Path) -> float:
+    """Least `val_loss` in the log, or infinity."""
+    if not path.is_file():
+        return float("inf")
+    with path.open(newline="") as file:
+        return min((float(row["val_loss"]) for row in csv.DictReader(file)), default=float("inf"))
+
+
+def _path(model_dir: pathlib.Path, rounds: int) -> pathlib.Path:
+    return model_dir / DIRECTORY / f"round_{rounds:06d}.weights.h5"
+
+
+def _all_checkpoints(model_dir: pathlib.Path) -> list[Checkpoint]:
+    found = ((path, _NAME.fullmatch(path.name)) for path in (model_dir / DIRECTORY).glob("*"))
+    return [Checkpoint(path, int(match[1])) for path, match in found if match]

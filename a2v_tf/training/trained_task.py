@@ -1,0 +1,103 @@
+"""A trained model put to the use that it was trained for, at chosen places of a recording."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END
+from a2v_tf.slicing import Slicing
+from a2v_tf.tasks import multi_head
+from a2v_tf.tasks.crops import Crops
+from a2v_tf.training.model_dir import load_model, read_config
+
+NOT_RANDOM = (0, 0)  # a key for `Crops` where nothing random is looked at
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedTask:
+    """One task of a trained model.
+
+    Attributes:
+      name: of the task, for example "cbow".
+      all_names: of all tasks that the model learned.
+      slicing: N, P, G and N_max.
+      model: from the slices of `multi_head.examples` to a dict of outputs.
+    """
+
+    name: str
+    all_names: list[str]
+    slicing: Slicing
+    model: keras.Model
+
+    @property
+    def crop_frames(self) -> int:
+        """Frames that this task takes from a recording."""
+        return multi_head.TASKS[self.name].crop_frames(self.slicing)
+
+    @property
+    def all_crop_frames(self) -> int:
+        """Frames of the crops that `run` takes: enough for every task of the model."""
+        return multi_head.crop_frames(self.all_names, self.slicing)
+
+    def run(self, crops: Crops) -> tuple[np.ndarray, np.ndarray]:
+        """Run the model as training does; the slices of other tasks may be anything.
+
+        Returns:
+          This task's output and target, each `[batch, ...]`.
+        """
+        slices, targets, _ = multi_head.examples(self.all_names, crops)
+        outputs = self.model.predict_on_batch(slices.numpy())
+        return np.asarray(outputs[self.name]), targets[self.name].numpy()
+
+
+def open_task(model_dir: pathlib.Path | str, wanted: Sequence[str]) -> TrainedTask:
+    """Open a model directory for the first of the tasks `wanted` that its model learned.
+
+    Raises:
+      A2vError: it learned none of them, it takes no audio, or it is no model directory.
+    """
+    config = read_config(model_dir)
+    names = [] if config["task"] == "supervised" else multi_head.task_names(config)
+    found = [name for name in wanted if name in names]
+    if not found:
+        raise A2vError(
+            f"{str(model_dir)!r} was trained on {', '.join(names) or config['task']}: expected a "
+            f"model of {' or '.join(wanted)}"
+        )
+    model = load_model(model_dir)
+    if not isinstance(model.output, dict):
+        raise A2vError(f"{str(model_dir)!r} was trained by an older version: train it again")
+    slicing = Slicing(config["frames"], config["context"], config["gap"], config["max_frames"])
+    return TrainedTask(found[0], names, slicing, model)
+
+
+def first_sample(
+    flag: str, seconds: float, pcm: np.ndarray, frames: int, frames_before: int = 0
+) -> int:
+    """Where a stretch of a recording begins.
+
+    Args:
+      flag: that gave `seconds`, for the message.
+      seconds: a time in the recording.
+      pcm: `[samples]`, the recording.
+      frames: of the stretch.
+      frames_before: how many of these lie before `seconds`.
+
+    Raises:
+      A2vError: the stretch does not lie within the recording.
+    """
+    rate, before = FRONT_END.sample_rate, frames_before * FRONT_END.hop_length
+    room = len(pcm) - FRONT_END.samples(frames)
+    duration = f"the recording lasts {len(pcm) / rate:.2f} s"
+    if room < 0:
+        raise A2vError(f"{duration}: expected at least {FRONT_END.seconds(frames):.3f} s")
+    start = round(seconds * rate) - before if math.isfinite(seconds) else -1
+    if not 0 <= start <= room:
+        first, last = before / rate, math.floor(1000 * (before + room) / rate) / 1000
+        raise A2vError(f"--{flag}={seconds:g}: {duration}, so expected {first:g} to {last:g}")
+    return start

@@ -1,0 +1,105 @@
+"""`a2v_evaluate` as a user runs it."""
+
+import json
+
+import pytest
+
+from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.embeddings import tflite_embedder, untrained_encoder
+from a2v_tf.export.build import export_file
+from tests.commands.test_embed import model_dir as model_dir  # the same untrained model
+from tests.conftest import run_command
+from tests.evaluation.conftest import write_task
+
+
+def results_of(path):
+    return json.loads((path / "results.json").read_text())
+
+
+def kinds(results):
+    return {(row["model"], row["protocol"], row["finetune"]) for row in results["results"]}
+
+
+def test_all_kinds_of_rows_and_again_from_the_cache(model_dir, tmp_path):
+    tones, notes = (f"csv:{write_task(tmp_path, name)}" for name in ("tones", "notes"))
+    command = [
+        "a2v_evaluate",
+        f"--model_dir={model_dir}",
+        f"--output={tmp_path}/results.json",
+        f"--cache_dir={tmp_path}/cache",
+        "--seed=1",
+    ]
+    mine = model_dir.name
+    run = run_command(
+        *command,
+        f"--downstream={tones},{notes}",
+        "--protocols=linear,sgd",
+        "--head_steps=50",
+        "--replicas=2",
+        "--untrained_seeds=2",
+        "--examples_per_class=0,2",
+    )
+    assert "-- linear --" in run.stdout
+    assert "-- sgd, 2 examples per class --" in run.stdout
+    results = results_of(tmp_path)
+    assert kinds(results) == {
+        (model, protocol, "none")
+        for model in (mine, "untrained", "spectrogram")
+        for protocol in ("linear", "sgd")
+    }
+    assert {row["task"] for row in results["results"]} == {"tones", "notes", "mean"}
+    sgd = [row for row in results["results"] if (row["model"], row["protocol"]) == (mine, "sgd")]
+    assert {row["examples_per_class"] for row in sgd} == {None, 2}
+    assert [len(row["replicas"]) for row in sgd] == [2] * 6
+    assert sgd[0]["task_parameters"] == 128 * 2
+    assert results["config"]["encoder"] == "small"
+    assert results["settings"]["head_steps"] == 50
+    assert results["versions"]["tensorflow"]
+    assert len(list((tmp_path / "cache").iterdir())) == 2 * 4  # mine, two untrained, spectrogram
+
+    run = run_command(
+        *command,
+        f"--downstream={tones}",
+        "--protocols=linear,knn",
+        "--finetune=none,fc",
+        "--baselines=spectrogram,supervised",
+        "--finetune_steps=2",
+        "--finetune_batch_size=4",
+    )
+    assert run.stderr.count("embeddings reused from") == 2
+    assert "-- finetune --" in run.stdout
+    again = results_of(tmp_path)
+    assert kinds(again) == {
+        *((model, p, "none") for model in (mine, "spectrogram") for p in ("linear", "knn")),
+        (mine, "finetune", "fc"),
+        ("supervised", "finetune", "all"),
+        ("supervised", "knn", "none"),
+    }
+    assert again["results"][0] == results["results"][0]  # the same numbers from the cache
+    assert isinstance(again["normalised"], list)
+
+
+def test_untrained_weights_follow_the_seed(model_dir):
+    config = json.loads((model_dir / "config.json").read_text())
+    first, again, other = (untrained_encoder(config, seed).get_weights() for seed in (1, 1, 2))
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    assert any((a != b).any() for a, b in zip(first, other, strict=True))
+
+
+def test_a_streaming_file_has_no_windows(model_dir, tmp_path):
+    export_file(model_dir, tmp_path / "s.tflite")
+    with pytest.raises(A2vError, match="expected a window model"):
+        tflite_embedder(tmp_path / "s.tflite")
+
+
+def test_bad_input(model_dir, tmp_path):
+    good = [f"--model_dir={model_dir}", f"--downstream=csv:{write_task(tmp_path)}"]
+    for flag, message in (
+        ("--protocols=psychic", "expected some of linear, sgd"),
+        ("--finetune=conv9", "--finetune=conv9: expected some of none, fc, conv5"),
+        ("--examples_per_class=many", "expected whole numbers, 0 for all"),
+        ("--downstream=speech", "expected one of demo, csv:PATH"),
+    ):
+        run = run_command("a2v_evaluate", *good, flag, fails=True)
+        assert message in run.stderr
+        assert "Traceback" not in run.stderr

@@ -1,0 +1,102 @@
+"""`Embedder` and `make_interpreter`: every form behind one face, and bad input in one line."""
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from a2v_tf.errors import A2vError
+from a2v_tf.export import flatbuffer as fb
+from a2v_tf.runtime.embedder import Embedder, make_interpreter
+from tests.export.signals import HOP, frames_of, heard, stream_of
+
+
+@pytest.mark.parametrize("state", ["internal", "external"])
+@pytest.mark.parametrize(("input", "shape"), [("pcm", (5_120,)), ("log_mel", (32, 64))])
+def test_describes_a_streaming_file(
+    form: Callable, input: str, shape: tuple[int, ...], state: str
+) -> None:
+    embedder = Embedder(form("float", "streaming", input, state))
+    assert embedder.streaming
+    assert (embedder.input, embedder.input_shape) == (input, shape)
+    assert (embedder.hop, embedder.window, embedder.embedding_dim) == (5_120, None, 128)
+
+
+@pytest.mark.parametrize(("input", "shape"), [("pcm", (15_600,)), ("log_mel", (96, 64))])
+def test_describes_a_window_file(form: Callable, input: str, shape: tuple[int, ...]) -> None:
+    embedder = Embedder(form("float", "window", input))
+    assert not embedder.streaming
+    assert (embedder.input, embedder.input_shape) == (input, shape)
+    assert (embedder.hop, embedder.window, embedder.embedding_dim) == (None, 15_600, 128)
+
+
+def test_window_files_take_pcm_whatever_their_input(form: Callable) -> None:
+    pcm = heard(stream_of("chirp", 3))
+    on_pcm, on_log_mel = (
+        Embedder(form("float", "window", input)).embed_window(pcm) for input in ("pcm", "log_mel")
+    )
+    np.testing.assert_allclose(on_pcm, on_log_mel, atol=1e-3)
+
+
+def test_third_embedding_of_a_stream_is_the_window_that_ends_there(form: Callable) -> None:
+    pcm = stream_of("noise", 3)
+    streamed = Embedder(form("int8", "streaming", "pcm")).stream(pcm)
+    window = Embedder(form("int8", "window", "pcm")).embed_window(heard(pcm))
+    np.testing.assert_array_equal(streamed[-1], window)
+
+
+def test_stream_waits_for_a_whole_hop(form: Callable) -> None:
+    embedder = Embedder(form("float", "streaming", "pcm"))
+    assert embedder.stream(np.zeros(HOP - 1)) == []
+    (embedding,) = embedder.stream(np.zeros(1))
+    assert embedding.shape == (128,)
+    assert embedding.dtype == np.float32
+
+
+def test_reset_forgets_the_samples_that_wait(form: Callable) -> None:
+    embedder = Embedder(form("float", "streaming", "log_mel"))
+    pcm = stream_of("chirp", 2)
+    expected = embedder.stream(pcm)
+    embedder.stream(pcm[:1_000])
+    embedder.reset()
+    np.testing.assert_array_equal(embedder.stream(pcm), expected)
+
+
+def test_opens_a_file_by_path(form: Callable, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(form("float", "window", "log_mel"))
+    frames = frames_of(stream_of("chirp", 3))
+    expected = Embedder(path.read_bytes()).embed(frames)
+    for name in (path, str(path)):
+        np.testing.assert_array_equal(Embedder(name).embed(frames), expected)
+
+
+def test_refuses_another_shape(form: Callable) -> None:
+    streaming = Embedder(form("float", "streaming", "pcm"))
+    with pytest.raises(A2vError, match=r"pcm has the shape \(100,\): the file takes \(5120,\)"):
+        streaming.embed(np.zeros(100))
+    with pytest.raises(A2vError, match=r"shape \(2, 5120\): expected one channel"):
+        streaming.stream(np.zeros((2, HOP)))
+
+
+def test_refuses_to_stream_a_window_and_the_reverse(form: Callable) -> None:
+    with pytest.raises(A2vError, match="cannot stream: export with --mode=streaming"):
+        Embedder(form("float", "window", "pcm")).stream(np.zeros(HOP))
+    with pytest.raises(A2vError, match="a streaming model has no window"):
+        Embedder(form("float", "streaming", "pcm")).embed_window(np.zeros(15_600))
+
+
+def test_refuses_what_is_no_file_of_export_tflite(form: Callable, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(A2vError, match=r"cannot read '.*missing\.tflite': No such file"):
+        Embedder(tmp_path / "missing.tflite")
+    text = tmp_path / "text.tflite"
+    text.write_text("no model")
+    with pytest.raises(A2vError, match=r"text\.tflite' is not a TFLite model that runs here"):
+        Embedder(text)
+    with pytest.raises(A2vError, match="unknown kernels 'gpu': expected one of xnnpack"):
+        make_interpreter(text, "gpu")
+    model = fb.read(form("float", "window", "log_mel"))
+    model.signatureDefs[0].signatureKey = "classify"
+    with pytest.raises(A2vError, match=r"signatures \['classify'\]: expected 'embed'"):
+        Embedder(fb.write(model))
