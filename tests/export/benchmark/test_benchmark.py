@@ -398,18 +398,18 @@ def test_one_of_two_phones(adb, monkeypatch, tmp_path):
 
 
 def test_what_goes_wrong_on_the_phone(adb, monkeypatch, tmp_path, tiny):
-    phone.find(str(tmp_path / "benchmark_model"))
+    found = phone.find(str(tmp_path / "benchmark_model"))
     monkeypatch.setenv("OUTPUT", "missing_op")
     with pytest.raises(
         A2vError, match=r"^tiny, xnnpack: benchmark_model failed: it lacks the op R"
     ):
-        phone.measure([tiny], threads=[1], runs=1)
+        found.measure([tiny], threads=[1], runs=1)
     assert adb()[-1].endswith("rm -rf /data/local/tmp/a2v_benchmark")
     monkeypatch.setenv("FULL", "1")
     with pytest.raises(
         A2vError, match=r"^adb push .*benchmark_model failed: adb: error: failed to"
     ):
-        phone.measure([tiny], threads=[1], runs=1)
+        found.measure([tiny], threads=[1], runs=1)
     with pytest.raises(A2vError, match="--benchmark_binary='/no/such': no such file"):
         phone.find("/no/such")
     monkeypatch.setenv("PATH", str(tmp_path))
