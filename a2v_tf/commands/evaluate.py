@@ -54,8 +54,9 @@ def define_flags() -> None:
         None,
         "Labelled data sets, separated by commas. Each is 'demo'; 'csv:PATH', a file with the "
         "columns path,label,split (paths relative to it; split: train, val or test); "
-        "'tfds:NAME[/CONFIG][:VERSION]', any data set with audio and label; or one of the papers', "
-        f"prepared with its builder: {', '.join(sorted(LABELLED))}.",
+        "'tfds:NAME[/CONFIG][:VERSION]', any data set with audio and label; 'MODULE:NAME', a "
+        "LabelledData of an installed package, or a function that returns one; or one "
+        f"of the papers', prepared with its builder: {', '.join(sorted(LABELLED))}.",
         required=True,
     )
     flags.DEFINE_string("output", None, "JSON file for the results.")

@@ -9,7 +9,8 @@ import tensorflow_datasets as tfds
 
 from a2v_tf.audio import decode
 from a2v_tf.audio.bad_files import BadFiles
-from a2v_tf.data import labelled, sampling, tfds_source
+from a2v_tf.data import labelled_clips, sampling, tfds_source
+from a2v_tf.data.labelled_clips import MAX_BAD_FRACTION, Clip
 from a2v_tf.errors import A2vError
 
 # What TFDS data sets call the splits; AudioSet has two for training.
@@ -24,7 +25,7 @@ _FRAMING = 12, 4  # bytes before and after a record of a TFRecord file
 
 
 class TfdsData:
-    """The labelled clips of a prepared TFDS data set; see `labelled.LabelledData`."""
+    """The labelled clips of a prepared TFDS data set; see `LabelledData`."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class TfdsData:
             usable audio or labels.
         """
         self.name = name
-        self.bad = BadFiles(labelled.MAX_BAD_FRACTION)
+        self.bad = BadFiles(MAX_BAD_FRACTION)
         self._builder = tfds_source.prepared_builder(spec, builder_name)
         info = self._builder.info
         self._audio, self._rate = tfds_source.audio_feature(spec, info)
@@ -70,8 +71,8 @@ class TfdsData:
         self._train_clips = sum(shard.take for shard in self._train)
 
     def clips(
-        self, max_bad_fraction: float = labelled.MAX_BAD_FRACTION
-    ) -> Iterator[tuple[labelled.Clip, np.ndarray]]:
+        self, max_bad_fraction: float = MAX_BAD_FRACTION
+    ) -> Iterator[tuple[Clip, np.ndarray]]:
         """Read every clip in the order in which it is stored; see `LabelledData.clips`."""
         bad = BadFiles(max_bad_fraction)
         splits = self._builder.info.splits
@@ -81,12 +82,12 @@ class TfdsData:
                 try:
                     label = self._label_text(example[self._label_name])
                     pcm = self._to_16_khz(example["audio"], 0, self._samples(example["audio"]))
-                    labelled.check_pcm(pcm)
+                    labelled_clips.check_pcm(pcm)
                 except decode.DecodeError as error:
                     bad.add(id, str(error))
                     bad.check(total, f"clips of {self.name}")
                     continue
-                yield labelled.Clip(id, label, split), pcm
+                yield Clip(id, label, split), pcm
 
     def fingerprint(self) -> str:
         """Digest of the data set's name and version, of its size and when it was prepared."""
@@ -96,7 +97,9 @@ class TfdsData:
             for name, split in sorted(info.splits.items())
         ]
         written = (self._builder.data_path / "dataset_info.json").stat().mtime
-        return labelled.digest([(info.full_name, self._label_name, self.classes, written), *splits])
+        return labelled_clips.digest(
+            [(info.full_name, self._label_name, self.classes, written), *splits]
+        )
 
     def crops(
         self,
@@ -120,7 +123,7 @@ class TfdsData:
             )
 
             def draw(ordinal: tf.Tensor, record: tuple) -> tuple:
-                return self._draw(*record, samples, labelled.draw_place(place_key, ordinal))
+                return self._draw(*record, samples, labelled_clips.draw_place(place_key, ordinal))
 
             crops = records.enumerate().map(
                 draw, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -128,7 +131,9 @@ class TfdsData:
             return sampling.mark_end(sampling.shuffle_blocks(crops, _SHUFFLE_CROPS, shuffle_key))
 
         crops = share.of(sampling.forever(epoch), lambda drawn: drawn[2])
-        return sampling.usable_only(crops, functools.partial(labelled.fail_if_none, self))
+        return sampling.usable_only(
+            crops, functools.partial(labelled_clips.fail_if_none, self.name, self.bad)
+        )
 
     def _draw(
         self,
@@ -165,8 +170,8 @@ class TfdsData:
         """Cut a crop out of a clip; false and zeros if that fails, which is reported."""
         try:
             self._label_text(label)
-            start, length = labelled.locate(self._samples(audio), samples, place)
-            return labelled.pad(self._to_16_khz(audio, start, length), samples), np.True_
+            start, length = labelled_clips.locate(self._samples(audio), samples, place)
+            return labelled_clips.pad(self._to_16_khz(audio, start, length), samples), np.True_
         except decode.DecodeError as error:
             self.bad.add(tfds_source.tfds_id(self._train[shard], record), str(error))
             self.bad.check(self._train_clips, f"train clips of {self.name}")
@@ -190,7 +195,7 @@ class TfdsData:
         labels = np.atleast_1d(label)
         if (labels < 0).any() or (labels >= len(self.classes)).any():
             raise decode.DecodeError(f"has the label {labels.tolist()}, which is no class")
-        return labelled.LABEL_SEPARATOR.join(self.classes[i] for i in labels)
+        return labelled_clips.LABEL_SEPARATOR.join(self.classes[i] for i in labels)
 
     def _parse(self, example: tf.Tensor, *names: str) -> dict[str, tf.Tensor]:
         """Parse only some features of a serialized example."""
@@ -215,7 +220,7 @@ class TfdsData:
     def _choose(self, per_class: int, seed: int) -> np.ndarray:
         """Rows of `_index` that are used, int64 `[n]`."""
         with tf.init_scope():  # read now, even while a function is traced
-            return labelled.choose(self._index[1], len(self.classes), per_class, seed)
+            return labelled_clips.choose(self._index[1], len(self.classes), per_class, seed)
 
     @functools.cached_property
     def _index(self) -> tuple[np.ndarray, np.ndarray]:

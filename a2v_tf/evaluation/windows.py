@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from a2v_tf.data.labelled import choose
+from a2v_tf.data.labelled_clips import choose
 
 # Added to each probability before the logarithm, a tenth of one of kNN's ten votes: a class without
 # a vote in one window is unlikely, not impossible.

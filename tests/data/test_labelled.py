@@ -385,7 +385,10 @@ def test_specs_that_cannot_be_used(data_dir, tmp_path):
     number_label = tfds.features.Scalar(np.int64)
     store(data_dir, "numbers", {"train": clips, "test": clips}, number_label)
     for spec, message in [
-        ("speech", "labelled data 'speech': expected one of demo, csv:PATH, tfds:NAME, audioset"),
+        (
+            "speech",
+            "labelled data 'speech': expected one of demo, csv:PATH, tfds:NAME, MODULE:NAME, aud",
+        ),
         ("csv:/no/such.csv", "cannot read /no/such.csv: No such file"),
         ("", "labelled data '': expected one of"),
         ("musan", "data=musan: nothing prepared in .*`python -m a2v_tf.data.builders --name=musan"),
@@ -437,3 +440,62 @@ def test_demo(tmp_path, monkeypatch):
         (tmp_path / f"{task}.csv").write_text("path,label,split\na,x,train\nb,y,train\nc,x,test\n")
     monkeypatch.setattr(demo, "ensure", lambda: tmp_path)
     assert [data.name for data in open_labelled("demo")] == list(demo.TASKS)
+
+
+# --- From another package -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["DATA", "make"])
+def test_labelled_data_of_another_package(write_csv, tmp_path, monkeypatch, name):
+    """An object, or a function that returns it, beside a data set of ours."""
+    (tmp_path / "birds.py").write_text(BIRDS)
+    monkeypatch.syspath_prepend(tmp_path)
+    tones = write_csv(plan())
+    data, other = open_labelled(f"birds:{name}, csv:{tmp_path / 'tones.csv'}")
+    assert (data.name, data.classes) == ("birds", ("robin", "wren"))
+    assert [(clip.label, clip.split) for clip, _ in data.clips()] == [("wren", "train")]
+    assert other.fingerprint() == tones.fingerprint()
+    for bad, message in [
+        ("Half", r"^data=birds:Half: a Half; expected a LabelledData$"),
+        ("NONE", r"^data=birds:NONE: birds has no 'NONE'$"),
+    ]:
+        with pytest.raises(A2vError, match=message):
+            open_labelled(f"birds:{bad}")
+
+
+BIRDS = """
+import numpy as np
+import tensorflow as tf
+
+from a2v_tf.audio.bad_files import BadFiles
+from a2v_tf.data.labelled import MAX_BAD_FRACTION, Clip
+
+
+class Birds:
+    name = "birds"
+    classes = ("robin", "wren")
+    multi_label = False
+
+    def __init__(self):
+        self.bad = BadFiles(MAX_BAD_FRACTION)
+
+    def clips(self, max_bad_fraction=MAX_BAD_FRACTION):
+        yield Clip("a", "wren", "train"), np.ones(400, np.float32)
+
+    def fingerprint(self):
+        return "1"
+
+    def crops(self, samples, *, seed, round_index, per_class=None, share=None):
+        return tf.data.Dataset.from_tensors((tf.ones([samples]), tf.constant(1))).repeat()
+
+
+class Half:
+    name = "half"
+
+
+def make():
+    return Birds()
+
+
+DATA = make()
+"""

@@ -1,0 +1,168 @@
+"""Labelled data listed in a CSV file."""
+
+import csv
+import functools
+import pathlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from a2v_tf.audio import decode
+from a2v_tf.audio.bad_files import BadFiles
+from a2v_tf.data import labelled_clips, sampling
+from a2v_tf.data.labelled_clips import MAX_BAD_FRACTION, SPLITS, Clip
+from a2v_tf.errors import A2vError
+
+COLUMNS = ("path", "label", "split")
+
+_END = np.int64(-1)  # stands after the clips of an epoch
+
+
+class CsvData:
+    """Audio files listed in a CSV with the columns `path,label,split`; see `LabelledData`.
+
+    Paths are relative to the CSV's directory; split is train, val (optional) or test.
+    """
+
+    multi_label = False
+
+    def __init__(self, path: pathlib.Path, needs: Collection[str] = ("train", "test")):
+        """Read the CSV.
+
+        Raises:
+          A2vError: it is missing or unreadable, lacks columns, has a row without a value or with an
+            unknown split, a clip in two splits, no rows of a split in `needs`, or fewer than two
+            classes in train.
+        """
+        self.name = path.stem
+        self.bad = BadFiles(MAX_BAD_FRACTION)
+        self._clips = _read_csv(path)
+        _check_leakage(path, self._clips)
+        labelled_clips.check_splits(self._clips, str(path), needs)
+        self.classes = tuple(sorted({clip.label for clip in self._clips}))
+        self._train = [clip for clip in self._clips if clip.split == "train"]
+        index = {name: i for i, name in enumerate(self.classes)}
+        self._labels = np.array([index[clip.label] for clip in self._train], np.int32)
+        self._headers: dict[str, decode.Header] = {}
+
+    def clips(
+        self, max_bad_fraction: float = MAX_BAD_FRACTION
+    ) -> Iterator[tuple[Clip, np.ndarray]]:
+        """Read every clip, in the order of the CSV; see `LabelledData.clips`."""
+        bad = BadFiles(max_bad_fraction)
+        for clip in self._clips:
+            try:
+                pcm = decode.read(clip.name, decode.probe(clip.name))
+                labelled_clips.check_pcm(pcm)
+            except decode.DecodeError as error:
+                bad.add(clip.name, str(error))
+                bad.check(len(self._clips), f"clips of {self.name}")
+                continue
+            yield clip, pcm
+
+    def fingerprint(self) -> str:
+        """Digest of names, labels, splits, sizes and times of change."""
+        return labelled_clips.digest(
+            (clip.name, clip.label, clip.split, *_size_and_time(clip.name)) for clip in self._clips
+        )
+
+    def crops(
+        self,
+        samples: int,
+        *,
+        seed: int,
+        round_index: int | tf.Tensor,
+        per_class: int | None = None,
+        share: sampling.Share = sampling.EVERYTHING,
+    ) -> tf.data.Dataset:
+        """Infinite dataset of (float32 `[samples]`, int32 label); see `LabelledData.crops`."""
+        chosen = labelled_clips.choose(self._labels, len(self.classes), per_class, seed)
+        indices, labels = tf.constant(chosen), tf.constant(self._labels)
+
+        def epoch(index: tf.Tensor) -> tf.data.Dataset:
+            order_key, place_key = tf.unstack(
+                sampling.split(sampling.key(seed, round_index, index), 2)
+            )
+            drawn = sampling.shuffled(len(chosen), order_key).map(
+                lambda i: (indices[i], labelled_clips.draw_place(place_key, i))
+            )
+            return drawn.concatenate(tf.data.Dataset.from_tensors((_END, tf.zeros([], tf.float64))))
+
+        def read(index: tf.Tensor, place: tf.Tensor) -> sampling.Drawn:
+            is_end = index == _END
+            pcm, usable = tf.numpy_function(
+                functools.partial(self._crop, samples=samples),
+                [index, place],
+                [tf.float32, tf.bool],
+            )
+            label = labels[tf.maximum(index, 0)]
+            return (tf.ensure_shape(pcm, [samples]), label), tf.ensure_shape(usable, []), is_end
+
+        # Only places are drawn epoch by epoch, so that reading ahead does not stop at their ends.
+        places = share.of(sampling.forever(epoch), lambda place: place[0] == _END)
+        crops = places.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return sampling.usable_only(
+            crops, functools.partial(labelled_clips.fail_if_none, self.name, self.bad)
+        )
+
+    def _crop(self, index: int, place: float, samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read a crop of a train clip; false and zeros if that fails, which is reported."""
+        if index != _END:
+            path = self._train[index].name
+            try:
+                if path not in self._headers:
+                    self._headers[path] = decode.probe(path)
+                header = self._headers[path]
+                start, length = labelled_clips.locate(header.samples, samples, place)
+                return labelled_clips.pad(
+                    decode.read(path, header, start, length), samples
+                ), np.True_
+            except decode.DecodeError as error:
+                self.bad.add(path, str(error))
+                self.bad.check(len(self._train), f"train clips of {self.name}")
+        return np.zeros(samples, np.float32), np.False_
+
+
+def _size_and_time(path: str) -> tuple[int, int] | tuple[()]:
+    try:
+        stat = pathlib.Path(path).stat()
+    except OSError:
+        return ()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _read_csv(path: pathlib.Path) -> list[Clip]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise A2vError(
+                    f"{path}: no column {', '.join(missing)} in its header "
+                    f"{reader.fieldnames or []}; expected {','.join(COLUMNS)}"
+                )
+            return [_row_to_clip(path, reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise A2vError(f"cannot read {path}: {reason}") from error
+
+
+def _row_to_clip(csv_path: pathlib.Path, line: int, row: Mapping[str, str | None]) -> Clip:
+    values = [(row[name] or "").strip() for name in COLUMNS]
+    for name, value in zip(COLUMNS, values, strict=True):
+        if not value:
+            raise A2vError(f"{csv_path} line {line}: no {name}")
+    path, label, split = values
+    if split not in SPLITS:
+        raise A2vError(f"{csv_path} line {line}: split {split!r}; expected {', '.join(SPLITS)}")
+    return Clip(str(csv_path.parent / path), label, split)
+
+
+def _check_leakage(csv_path: pathlib.Path, clips: Iterable[Clip]) -> None:
+    split_of: dict[str, str] = {}
+    for clip in clips:
+        if split_of.setdefault(clip.name, clip.split) != clip.split:
+            raise A2vError(
+                f"{csv_path}: {clip.name} is in both {split_of[clip.name]} and {clip.split}"
+            )
