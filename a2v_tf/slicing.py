@@ -1,43 +1,9 @@
 """From the log-mel spectrograms of clips to the slices that a task trains on, all in-graph."""
 
-import dataclasses
-
 import tensorflow as tf
 
 from a2v_tf.data.sampling import EVERYTHING, Share
-
-
-@dataclasses.dataclass(frozen=True)
-class Slicing:
-    """Which slices are cut out of a clip (ICLR section 3).
-
-    Attributes:
-      frames: N, frames in a slice.
-      context: P, slices on each side of the middle one.
-      gap: G, frames left out between two slices, so that overlapping STFT windows leak nothing.
-      max_frames: N_max, frames of the piece of a clip that two slices at random are cut from;
-        None for `span`. The papers' clips of 10 s have 998.
-    """
-
-    frames: int = 96
-    context: int = 2
-    gap: int = 2
-    max_frames: int | None = None
-
-    @property
-    def stride(self) -> int:
-        """Frames from the start of one slice to the start of the next: N + G."""
-        return self.frames + self.gap
-
-    @property
-    def span(self) -> int:
-        """Frames from the first frame of X_(-P) to the last frame of X_(P)."""
-        return 2 * self.context * self.stride + self.frames
-
-    @property
-    def reach(self) -> int:
-        """N_max: frames in which the two slices of a pair lie."""
-        return self.max_frames or self.span
+from a2v_tf.specs import Slicing
 
 
 def context_slices(log_mel: tf.Tensor, slicing: Slicing) -> tuple[tf.Tensor, tf.Tensor]:

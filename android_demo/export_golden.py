@@ -21,9 +21,10 @@ from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.check import probe_signal
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
-from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.runtime.nearest import Examples
+from a2v_tf.specs import EncoderConfig, InputStats
 
 FLAGS = flags.FLAGS
 

@@ -35,9 +35,9 @@ from a2v_tf.export.benchmark.measure import STEPS, machine, machine_line, measur
 from a2v_tf.export.benchmark.models import Case
 from a2v_tf.export.build import export_file
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
 from a2v_tf.runtime.embedder import KERNELS
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import ENCODERS, InputStats, Slicing
 from a2v_tf.training.model_dir import ENCODER, copy_model_dir, read_config, write_config
 
 FLAGS = flags.FLAGS

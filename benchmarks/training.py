@@ -49,10 +49,10 @@ from a2v_tf.errors import A2vError, run_app
 from a2v_tf.export.benchmark.command import write
 from a2v_tf.export.benchmark.measure import machine, machine_line
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
-from a2v_tf.models.encoder import ENCODERS, InputStats
 from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import PRECISIONS, precision
-from a2v_tf.slicing import Slicing, context_slices
+from a2v_tf.slicing import context_slices
+from a2v_tf.specs import ENCODERS, InputStats, Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup
 from a2v_tf.training.batches import log_mel_crops, task_batches

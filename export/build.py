@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
 from a2v_tf.export import arithmetic, check, convert, metadata, streaming
 from a2v_tf.export import flatbuffer as fb
@@ -17,8 +16,8 @@ from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.files import whole_file
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
-from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats
 from a2v_tf.pretrained import resolve
+from a2v_tf.specs import ENCODERS, BandLevels, EncoderConfig, InputStats
 from a2v_tf.training.model_dir import check_hears_audio, front_end_of, read_config
 
 MODES = ("streaming", "window")

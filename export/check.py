@@ -9,8 +9,8 @@ from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.streaming import STATE
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.models.encoder import InputStats
 from a2v_tf.runtime.embedder import Embedder, make_interpreter
+from a2v_tf.specs import InputStats
 
 FLOAT_TOLERANCE = 1e-5  # float kernels may sum in another order for another shape
 # int8 from PCM: on the CPUs tested a frame's log-mel has the same bits whatever is computed beside

@@ -21,9 +21,9 @@ from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.quantize import DEFAULT, Quantization, with_ranges
 from a2v_tf.files import whole_file
-from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder, fold_batch_norm
+from a2v_tf.models.encoder import build_encoder, fold_batch_norm
 from a2v_tf.pretrained import is_packaged
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import EncoderConfig, InputStats, Slicing
 from a2v_tf.training.model_dir import ENCODER, load_encoder
 
 QUANTIZED_CORE = "quantized_core.tflite"  # in the model directory; every int8 export starts from it

@@ -13,7 +13,8 @@ from a2v_tf import hear
 from a2v_tf.errors import A2vError
 from a2v_tf.export.build import export_file
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.specs import ENCODERS, InputStats
 from a2v_tf.training.model_dir import write_config
 from tests.export.conftest import randomise_batch_norm
 from tests.tiny_models import THIRD_OCTAVES

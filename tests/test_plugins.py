@@ -3,7 +3,10 @@
 import pytest
 
 from a2v_tf.errors import A2vError
-from a2v_tf.plugins import load_object
+from a2v_tf.plugins import is_reference, load_object
+from a2v_tf.specs import ENCODERS, EncoderConfig, find_encoder
+
+MINE = EncoderConfig(channels=(4, 8), embedding_dim=16)
 
 
 def test_an_object_is_imported():
@@ -35,3 +38,19 @@ def test_a_module_that_lacks_another_says_which(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(A2vError, match=r"cannot import my_task: .*'there_is_no_such_module'"):
         load_object("my_task:TASK", flag="--task")
+
+
+def test_a_reference_is_a_module_and_a_name():
+    assert is_reference("package.module:NAME")
+    assert is_reference("module:name")
+    for text in ("", "module", "module:", ":NAME", "tfds:a/b", "csv:labels.csv", "C:\\audio"):
+        assert not is_reference(text)
+
+
+def test_encoders_by_name():
+    assert find_encoder("small") is ENCODERS["small"]
+    assert find_encoder(f"{__name__}:MINE") is MINE
+    with pytest.raises(A2vError, match=r"^--encoder=tiny: expected small, large, vgg6 or package"):
+        find_encoder("tiny")
+    with pytest.raises(A2vError, match="expected an EncoderConfig, not dict"):
+        find_encoder("a2v_tf.specs:ENCODERS")

@@ -7,7 +7,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a2v_tf.slicing import Slicing, context_slices, middle_slice, other_clip, slice_pair
+from a2v_tf.slicing import context_slices, middle_slice, other_clip, slice_pair
+from a2v_tf.specs import Slicing
 
 KEY = tf.constant([1, 2], tf.int64)
 

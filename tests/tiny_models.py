@@ -5,8 +5,7 @@ import pathlib
 import keras
 
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.models.encoder import ENCODERS, InputStats
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import ENCODERS, InputStats, Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup
 from a2v_tf.training.model_dir import write_config

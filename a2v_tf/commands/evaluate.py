@@ -22,7 +22,7 @@ from absl import flags, logging
 
 from a2v_tf import __version__
 from a2v_tf.data.builders import LABELLED
-from a2v_tf.data.labelled import MAX_BAD_FRACTION, open_labelled
+from a2v_tf.data.labelled import open_labelled
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation import compare, metrics
 from a2v_tf.evaluation.cache import DIRECTORY, EmbeddingCache
@@ -39,6 +39,7 @@ from a2v_tf.evaluation.metrics import BASELINES, MULTI_HEAD, SPECTROGRAM, SUPERV
 from a2v_tf.evaluation.tables import table
 from a2v_tf.files import cache_dir, write_json
 from a2v_tf.pretrained import is_packaged, resolve
+from a2v_tf.specs import MAX_BAD_FRACTION
 from a2v_tf.training.model_dir import load_encoder, read_config
 
 FLAGS = flags.FLAGS

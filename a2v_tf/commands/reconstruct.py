@@ -30,7 +30,7 @@ from a2v_tf.audio.read import read_audio
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation import inversion
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import Slicing
 from a2v_tf.tasks.crops import Crops
 from a2v_tf.training.trained_task import NOT_RANDOM, TrainedTask, first_sample, open_task
 

@@ -11,7 +11,8 @@ from absl import flags
 
 from a2v_tf.errors import run_app
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.specs import ENCODERS, InputStats
 from a2v_tf.text import align
 
 FLAGS = flags.FLAGS

@@ -22,16 +22,14 @@ from absl import flags
 
 from a2v_tf import pretrained
 from a2v_tf.data import sources
-from a2v_tf.data.labelled import MAX_BAD_FRACTION, LabelledData, open_labelled
+from a2v_tf.data.labelled import LabelledData, open_labelled
 from a2v_tf.data.sources import Source, one_line_errors, open_source
-from a2v_tf.data.spectrogram import PERIOD, PREFIX, BandLevels
+from a2v_tf.data.spectrogram import PREFIX
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.frontend import FRONT_END, FrontEnd
-from a2v_tf.models.augment import QUIETER_DB
-from a2v_tf.models.encoder import ENCODERS, InputStats
 from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import PRECISIONS, precision
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import ENCODERS, MAX_BAD_FRACTION, MIX_DB, PERIOD, BandLevels, InputStats, Slicing
 from a2v_tf.tasks import autoencoder, multi_head, supervised
 from a2v_tf.tasks.multi_head import task_names
 from a2v_tf.tasks.setup import Setup
@@ -221,7 +219,7 @@ def define_flags() -> None:
         "mix",
         0.0,
         "Fraction of the slices that are heard, while training, with a slice of another example "
-        f"behind them, {QUIETER_DB[0]:g} to {QUIETER_DB[1]:g} dB quieter; targets stay as they "
+        f"behind them, {MIX_DB[0]:g} to {MIX_DB[1]:g} dB quieter; targets stay as they "
         "are. Papers: 0.",
         lower_bound=0.0,
         upper_bound=1.0,

@@ -17,12 +17,13 @@ import tensorflow as tf
 
 from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import sampling
-from a2v_tf.data.labelled_clips import MAX_BAD_FRACTION, SPLITS, Clip
+from a2v_tf.data.labelled_clips import SPLITS, Clip
 from a2v_tf.data.labelled_csv import CsvData
 from a2v_tf.errors import A2vError
 from a2v_tf.plugins import is_reference, load_object
+from a2v_tf.specs import MAX_BAD_FRACTION
 
-__all__ = ["MAX_BAD_FRACTION", "SPLITS", "Clip", "LabelledData", "open_labelled"]
+__all__ = ["SPLITS", "Clip", "LabelledData", "open_labelled"]
 
 
 @runtime_checkable

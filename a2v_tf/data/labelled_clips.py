@@ -15,7 +15,6 @@ from a2v_tf.errors import A2vError
 
 SPLITS = ("train", "val", "test")
 LABEL_SEPARATOR = "|"
-MAX_BAD_FRACTION = 0.1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,9 @@ import tensorflow as tf
 from a2v_tf.audio import decode
 from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import labelled_clips, sampling
-from a2v_tf.data.labelled_clips import MAX_BAD_FRACTION, SPLITS, Clip
+from a2v_tf.data.labelled_clips import SPLITS, Clip
 from a2v_tf.errors import A2vError
+from a2v_tf.specs import MAX_BAD_FRACTION
 
 COLUMNS = ("path", "label", "split")
 

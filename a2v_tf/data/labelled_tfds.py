@@ -10,8 +10,9 @@ import tensorflow_datasets as tfds
 from a2v_tf.audio import decode
 from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import labelled_clips, sampling, tfds_source
-from a2v_tf.data.labelled_clips import MAX_BAD_FRACTION, Clip
+from a2v_tf.data.labelled_clips import Clip
 from a2v_tf.errors import A2vError
+from a2v_tf.specs import MAX_BAD_FRACTION
 
 # What TFDS data sets call the splits; AudioSet has two for training.
 _SPLIT_NAMES = {

@@ -22,8 +22,9 @@ from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import spectrogram
 from a2v_tf.data.folder import FolderSource
 from a2v_tf.data.sampling import EVERYTHING, Share
-from a2v_tf.data.spectrogram import PERIOD, PREFIX, BandLevels, SpectrogramSource
+from a2v_tf.data.spectrogram import PREFIX, SpectrogramSource
 from a2v_tf.frontend import FrontEnd
+from a2v_tf.specs import PERIOD, BandLevels
 
 # Of `open_source`, those that are part of a model's settings.
 OPTIONS = (

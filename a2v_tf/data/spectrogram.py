@@ -38,42 +38,16 @@ from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import sampling
 from a2v_tf.errors import A2vError
 from a2v_tf.files import cache_dir, whole_file
+from a2v_tf.specs import PERIOD, BandLevels
 
 PREFIX = "spectrogram:"
 SPLITS = ("train", "val", "test")
-PERIOD = 0.125  # seconds, SpecCense
 
 _SUFFIXES = (".csv", ".csv.gz")
 _SEPARATORS = ",;\t"
 _ROWS_LOOKED_AT = 1_000  # to tell numbers from text
 _ROWS_AT_ONCE = 1_000_000  # 300 MB while they are read
 _CACHE_VERSION = 1  # of what is in the cache
-
-
-@dataclasses.dataclass(frozen=True)
-class BandLevels:
-    """What the frames of a spectrogram corpus are; stands where audio has its `FrontEnd`.
-
-    Attributes:
-      columns: names of the bands.
-      period: seconds from one frame to the next.
-    """
-
-    columns: tuple[str, ...]
-    period: float
-
-    @property
-    def bins(self) -> int:
-        """F, values in a frame."""
-        return len(self.columns)
-
-    def samples(self, frames: int) -> int:
-        """What `Source.crops` needs for `frames` frames: a sample of such a source is a frame."""
-        return frames
-
-    def seconds(self, frames: int) -> float:
-        """Duration of `frames` consecutive frames."""
-        return frames * self.period
 
 
 class SpectrogramSource:

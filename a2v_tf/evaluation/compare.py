@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import keras
 from absl import logging
 
-from a2v_tf.data.labelled import MAX_BAD_FRACTION, LabelledData
+from a2v_tf.data.labelled import LabelledData
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.cache import EmbeddingCache
 from a2v_tf.evaluation.embeddings import WindowEmbedder, embed_task, keras_embedder
@@ -17,6 +17,7 @@ from a2v_tf.evaluation.heads import HeadSettings, Score, linear, sgd, two_layer
 from a2v_tf.evaluation.metrics import HEADLESS, MEAN, MULTI_HEAD, SUPERVISED, Row, wilson
 from a2v_tf.evaluation.neighbours import knn, knn_clips
 from a2v_tf.evaluation.windows import Windows
+from a2v_tf.specs import MAX_BAD_FRACTION
 
 PROTOCOLS = {
     "linear": linear,

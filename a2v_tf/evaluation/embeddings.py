@@ -12,14 +12,15 @@ import tqdm
 from absl import logging
 
 from a2v_tf.audio.read import windows as sliding_windows
-from a2v_tf.data.labelled import MAX_BAD_FRACTION, SPLITS, Clip, LabelledData
+from a2v_tf.data.labelled import SPLITS, Clip, LabelledData
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.cache import EmbeddingCache, encoder_key, file_key
 from a2v_tf.evaluation.windows import BATCH, Windows
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
 from a2v_tf.pretrained import WINDOW, resolve
 from a2v_tf.runtime import embedder as tflite
+from a2v_tf.specs import ENCODERS, MAX_BAD_FRACTION, InputStats
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,13 +15,14 @@ import keras
 import numpy as np
 from absl import logging
 
-from a2v_tf.data.labelled import MAX_BAD_FRACTION, LabelledData
+from a2v_tf.data.labelled import LabelledData
 from a2v_tf.data.sources import one_line_errors
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.embeddings import WindowEmbedder, embed_task
 from a2v_tf.evaluation.heads import Score, kernel_weights
 from a2v_tf.evaluation.windows import Windows, in_batches
 from a2v_tf.models.classifier import build_classifier
+from a2v_tf.specs import MAX_BAD_FRACTION
 from a2v_tf.tasks import supervised
 from a2v_tf.training.batches import labelled_batches, training_batches
 

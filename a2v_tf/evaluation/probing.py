@@ -7,12 +7,13 @@ from typing import Any
 
 import keras
 
-from a2v_tf.data.labelled import MAX_BAD_FRACTION, LabelledData
+from a2v_tf.data.labelled import LabelledData
 from a2v_tf.evaluation.compare import PROTOCOLS, check_single_label
 from a2v_tf.evaluation.embeddings import embed_task, keras_values, spectrogram_embedder
 from a2v_tf.evaluation.heads import HeadSettings
 from a2v_tf.evaluation.windows import Windows, in_batches
 from a2v_tf.files import whole_file
+from a2v_tf.specs import MAX_BAD_FRACTION
 
 COLUMNS = ("step", "task", "protocol", "accuracy")
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 
 from a2v_tf.models.augment import Augment, Transpose
-from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.specs import EncoderConfig, InputStats
 
 # From embeddings `[batch, S, d]` to what is compared with the task's targets.
 Head = Callable[[keras.KerasTensor], keras.KerasTensor]

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
-QUIETER_DB = 5.0, 25.0  # how much quieter than the slice the sound behind it is: uniform
+from a2v_tf.specs import MIX_DB
+
 MOST_BINS = 3  # that a transposed slice is moved
 _DB = np.log(10.0) / 20.0  # a decibel in log-mel, whose values are natural logarithms of moduli
 
@@ -54,7 +55,7 @@ class Augment(layers.Layer):
             ],
             axis=1,
         )
-        below = self._uniform(slices, *QUIETER_DB) * _DB
+        below = self._uniform(slices, *MIX_DB) * _DB
         others = others + _level(slices) - _level(others) - below
         mixed = 0.5 * ops.logaddexp(2.0 * slices, 2.0 * others)
         return ops.where(self._uniform(slices, 0.0, 1.0) < self.mix, mixed, slices)

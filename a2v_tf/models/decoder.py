@@ -3,7 +3,8 @@
 import keras
 from keras import layers
 
-from a2v_tf.models.encoder import EncoderConfig, InputStats, restore_scale
+from a2v_tf.models.encoder import restore_scale
+from a2v_tf.specs import EncoderConfig, InputStats
 
 
 def _deconv_layer(

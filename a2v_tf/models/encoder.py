@@ -1,66 +1,10 @@
 """The encoders: a log-mel slice to an embedding (ICLR section 4 and Table 1; SPL section IV)."""
 
-import dataclasses
-import itertools
-
 import keras
 import numpy as np
 from keras import layers
 
-
-@dataclasses.dataclass(frozen=True)
-class EncoderConfig:
-    """The shape of an encoder.
-
-    Attributes:
-      channels: output channels of each convolutional layer.
-      embedding_dim: d, outputs of the fully-connected layer.
-      separable: a layer is a convolution along time and one along frequency beside a pointwise
-        residual (ICLR Table 1); otherwise one 3x3 convolution (SPL).
-      pool_before_growth: halve time and frequency only after the layers that the next one has
-        more channels than (SPL); otherwise after every layer (ICLR).
-    """
-
-    channels: tuple[int, ...]
-    embedding_dim: int
-    separable: bool = True
-    pool_before_growth: bool = False
-
-    @property
-    def pools(self) -> tuple[bool, ...]:
-        """For each convolutional layer, whether 2x2 max-pooling follows it."""
-        if not self.pool_before_growth:
-            return (True,) * len(self.channels)
-        grows = (after > here for here, after in itertools.pairwise(self.channels))
-        return (*grows, False)
-
-    @property
-    def step_frames(self) -> int:
-        """Frames that one column of the last layer stands for: the least streaming step."""
-        return 2 ** sum(self.pools)
-
-
-ENCODERS = {
-    # ICLR Table 1.
-    "small": EncoderConfig(channels=(8, 16, 32, 64, 128), embedding_dim=128),
-    # ICLR section 4, "Impact of encoder architecture size": channels x4.
-    "large": EncoderConfig(channels=(32, 64, 128, 256, 512), embedding_dim=256),
-    # SPL section IV, "Encoder architecture".
-    "vgg6": EncoderConfig(
-        channels=(64, 128, 256, 256, 512, 512),
-        embedding_dim=128,
-        separable=False,
-        pool_before_growth=True,
-    ),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class InputStats:
-    """Mean and variance of every log-mel value of the training data: two scalars."""
-
-    mean: float = 0.0
-    variance: float = 1.0
+from a2v_tf.specs import EncoderConfig, InputStats
 
 
 def standardise(stats: InputStats) -> layers.Layer:

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from a2v_tf.models.decoder import build_decoder
-from a2v_tf.models.encoder import EncoderConfig, InputStats
+from a2v_tf.specs import EncoderConfig, InputStats
 
 HIDDEN = 64  # units of TemporalGap's hidden layer
 

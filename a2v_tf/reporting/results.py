@@ -7,8 +7,8 @@ from types import MappingProxyType
 from a2v_tf.evaluation import metrics, paper
 from a2v_tf.evaluation.metrics import LINEAR_HEADS, MEAN, SUPERVISED, Row
 from a2v_tf.evaluation.paper import Figure, PaperTable
-from a2v_tf.models.encoder import ENCODERS
 from a2v_tf.reporting.runs import Model, Result, labels
+from a2v_tf.specs import ENCODERS
 
 NO_TRAINING, WHOLE = "none", "all"  # of `--finetune`
 DEPTHS = MappingProxyType({NO_TRAINING: "head alone", WHOLE: "all of it"})

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from a2v_tf.models import heads
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import Slicing
 from a2v_tf.tasks.crops import Crops
 from a2v_tf.tasks.setup import Setup
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from a2v_tf import slicing
 from a2v_tf.data.sampling import EVERYTHING, Share
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import Slicing
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from a2v_tf.models import audio2vec
 from a2v_tf.models.heads import partner_loss
 from a2v_tf.models.precision import precision
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import Slicing
 from a2v_tf.tasks import (
     arrow_of_time,
     autoencoder,

@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from a2v_tf.models.encoder import EncoderConfig, InputStats
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import EncoderConfig, InputStats, Slicing
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ moved one and all slices of other clips in the batch. Without `--mix` or `--slic
 change each of the three by itself, the first two are equal and little is left to learn.
 """
 
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import Slicing
 from a2v_tf.tasks import contrastive
 
 LEARNING_RATE = contrastive.LEARNING_RATE

@@ -11,8 +11,7 @@ from a2v_tf.data import sampling
 from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.data.sources import Source
 from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, log_mel
-from a2v_tf.models.encoder import InputStats
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import InputStats, Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.crops import Crops
 

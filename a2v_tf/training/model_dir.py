@@ -11,13 +11,13 @@ from typing import Any
 import keras
 
 from a2v_tf import __version__
-from a2v_tf.data.spectrogram import BandLevels
 from a2v_tf.errors import A2vError
 from a2v_tf.files import write_json
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models import augment, heads  # noqa: F401 (register layers that models are saved with)
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_stream_encoder
+from a2v_tf.models.encoder import build_stream_encoder
 from a2v_tf.pretrained import is_packaged, resolve
+from a2v_tf.specs import ENCODERS, BandLevels, InputStats
 
 CONFIG = "config.json"
 ENCODER = "encoder.keras"  # the best by validation loss; what every later command uses

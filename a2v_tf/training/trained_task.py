@@ -10,7 +10,7 @@ import numpy as np
 
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.crops import Crops
 from a2v_tf.training.model_dir import load_model, read_config

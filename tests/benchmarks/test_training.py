@@ -12,8 +12,7 @@ from absl import flags
 
 from a2v_tf.commands.summary import layer_table
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import ENCODERS, EncoderConfig, InputStats, Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup
 

@@ -12,7 +12,8 @@ from a2v_tf.commands.embed import arrays, embed_files, open_model, write_table
 from a2v_tf.errors import A2vError
 from a2v_tf.export.build import export_file
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.specs import ENCODERS, InputStats
 from a2v_tf.training.model_dir import write_config
 from tests.conftest import run_command
 from tests.export.conftest import randomise_batch_norm

@@ -24,10 +24,11 @@ from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.build import export_file
 from a2v_tf.export.check import probe_signal
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.runtime.nearest import Examples, embed_examples
 from a2v_tf.runtime.stream_picture import StreamPicture
+from a2v_tf.specs import ENCODERS, InputStats
 from a2v_tf.training.model_dir import write_config
 from tests.conftest import command, run_command, run_here
 from tests.export.conftest import randomise_batch_norm

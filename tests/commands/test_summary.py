@@ -3,7 +3,8 @@
 import pytest
 
 from a2v_tf.commands import summary
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.specs import ENCODERS, InputStats
 from tests.conftest import run_command
 
 WEIGHTS = [224, 1_280, 5_120, 20_480, 81_920, 16_384]  # 125,408 in all

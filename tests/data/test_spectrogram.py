@@ -18,8 +18,9 @@ from a2v_tf.data.sources import one_line_errors, open_source
 from a2v_tf.errors import A2vError
 from a2v_tf.export.build import export_file
 from a2v_tf.files import cache_dir
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
 from a2v_tf.runtime.embedder import Embedder
+from a2v_tf.specs import ENCODERS, InputStats
 from a2v_tf.training.model_dir import load_encoder, load_model, read_config, write_config
 from tests.conftest import run_command
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data.labelled import Clip
 from a2v_tf.evaluation.windows import Windows
-from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.specs import EncoderConfig, InputStats
 
 TINY = EncoderConfig(channels=(2, 3, 4), embedding_dim=5)
 

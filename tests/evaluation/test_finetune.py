@@ -16,7 +16,8 @@ from a2v_tf.evaluation.finetune import (
     held_out,
     kernel_weights,
 )
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.specs import ENCODERS, InputStats
 from tests.evaluation.conftest import Tones, tiny_encoder
 
 QUICK = TrainingSettings(steps=2, learning_rate=1e-2, batch_size=4)

@@ -13,7 +13,8 @@ from a2v_tf.export import build, convert
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.check import probe_signal
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.specs import ENCODERS, InputStats
 from a2v_tf.training.model_dir import write_config
 
 SAMPLES = 15_600

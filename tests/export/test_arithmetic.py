@@ -8,7 +8,7 @@ import pytest
 from a2v_tf.export import build, streaming
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.arithmetic import multiply_accumulates
-from a2v_tf.models.encoder import ENCODERS
+from a2v_tf.specs import ENCODERS
 
 
 def expected_a_frame(name: str, hop: int) -> float:

@@ -12,8 +12,9 @@ from a2v_tf.errors import A2vError
 from a2v_tf.export import build, check, convert
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.quantize import Quantization
-from a2v_tf.models.encoder import ENCODERS, InputStats, build_stream_encoder
+from a2v_tf.models.encoder import build_stream_encoder
 from a2v_tf.runtime.embedder import Embedder, make_interpreter
+from a2v_tf.specs import ENCODERS, InputStats
 from tests.export.signals import frames_of, stream_of
 
 STREAMING_FORMS = list(itertools.product(build.INPUTS, build.STATES))

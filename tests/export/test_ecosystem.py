@@ -16,8 +16,9 @@ import tensorflow as tf
 from a2v_tf.export import build, convert
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.check import probe_signal
-from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
 from a2v_tf.runtime.embedder import KERNELS, Embedder, Interpreter, make_interpreter
+from a2v_tf.specs import EncoderConfig, InputStats
 from tests.conftest import GOLDEN, command
 from tests.export.conftest import randomise_batch_norm
 from tests.export.signals import STEPS, frames_of, stream_of

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from a2v_tf.export import build, streaming
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.models.encoder import ENCODERS
 from a2v_tf.runtime.embedder import KERNELS, Embedder, make_interpreter
+from a2v_tf.specs import ENCODERS
 from tests.export.signals import random_frames
 
 HOPS = (32, 16, 8, 4, 2, 1)

@@ -8,8 +8,9 @@ from keras import layers
 from a2v_tf.errors import A2vError
 from a2v_tf.export import build, check, convert, streaming
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder, standardise
+from a2v_tf.models.encoder import build_encoder, standardise
 from a2v_tf.runtime.embedder import Embedder, make_interpreter
+from a2v_tf.specs import EncoderConfig, InputStats
 from tests.export.conftest import randomise_batch_norm
 from tests.export.signals import random_frames
 

@@ -16,7 +16,8 @@ from a2v_tf.models import heads
 from a2v_tf.models.audio2vec import build_model
 from a2v_tf.models.classifier import build_classifier
 from a2v_tf.models.decoder import build_decoder
-from a2v_tf.models.encoder import ENCODERS, EncoderConfig, InputStats, build_encoder
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.specs import ENCODERS, EncoderConfig, InputStats
 
 TINY = EncoderConfig(channels=(4, 8), embedding_dim=6)
 TINY_VGG = EncoderConfig((4, 4, 8), 6, separable=False, pool_before_growth=True)
@@ -133,7 +134,7 @@ def test_trains_a_step_under_jax():
 import sys, numpy as np, keras
 from a2v_tf.models import heads
 from a2v_tf.models.audio2vec import build_model
-from a2v_tf.models.encoder import EncoderConfig, InputStats
+from a2v_tf.specs import EncoderConfig, InputStats
 assert keras.backend.backend() == "jax"
 assert "tensorflow" not in sys.modules
 keras.utils.set_random_seed(0)

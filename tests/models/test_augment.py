@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from a2v_tf.models.augment import MOST_BINS, QUIETER_DB, Augment, Transpose
+from a2v_tf.models.augment import MOST_BINS, Augment, Transpose
+from a2v_tf.specs import MIX_DB
 
 SLICES = np.random.default_rng(0).normal(-3.0, 1.0, (5, 3, 8, 4)).astype(np.float32)
 
@@ -34,8 +35,8 @@ def test_each_slice_has_its_own_gain():
 def test_what_is_mixed_in_is_another_example_quieter_by_the_stated_range():
     added = np.exp(2 * heard(mix=1.0).astype(np.float64)) - np.exp(2 * SLICES)
     below = level_db(SLICES) - 10 * np.log10(added.mean(axis=(-2, -1)))
-    assert (below > QUIETER_DB[0] - 0.01).all()
-    assert (below < QUIETER_DB[1] + 0.01).all()
+    assert (below > MIX_DB[0] - 0.01).all()
+    assert (below < MIX_DB[1] + 0.01).all()
     shape = added / added.sum(axis=(-2, -1), keepdims=True)
     others = np.exp(2 * SLICES) / np.exp(2 * SLICES).sum(axis=(-2, -1), keepdims=True)
     came_from = []

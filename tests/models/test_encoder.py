@@ -4,14 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from a2v_tf.models.encoder import (
-    ENCODERS,
-    EncoderConfig,
-    InputStats,
-    build_encoder,
-    build_stream_encoder,
-    fold_batch_norm,
-)
+from a2v_tf.models.encoder import build_encoder, build_stream_encoder, fold_batch_norm
+from a2v_tf.specs import ENCODERS, EncoderConfig, InputStats
 
 SMALL = ENCODERS["small"]
 STATS = InputStats(mean=-1.3, variance=5.0)

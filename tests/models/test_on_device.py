@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, pcm_to_float
-from a2v_tf.models.encoder import EncoderConfig
 from a2v_tf.models.on_device import OnDevice, log_mel, trained_part
+from a2v_tf.specs import EncoderConfig
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup
 from a2v_tf.training.batches import task_batches

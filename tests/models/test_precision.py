@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.models.encoder import EncoderConfig
 from a2v_tf.models.precision import as_float32, precision
+from a2v_tf.specs import EncoderConfig
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup
 from a2v_tf.training.checkpoints import save_model

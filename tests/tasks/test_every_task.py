@@ -10,7 +10,7 @@ import pytest
 
 from a2v_tf.commands import train
 from a2v_tf.export import build
-from a2v_tf.models.encoder import ENCODERS
+from a2v_tf.specs import ENCODERS
 from a2v_tf.tasks import multi_head
 from a2v_tf.training.model_dir import LAST_ENCODER, load_encoder, load_model
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.slicing import Slicing
+from a2v_tf.specs import Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.training.batches import (
     VALIDATION_ROUND,

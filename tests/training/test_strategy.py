@@ -23,8 +23,8 @@ from a2v_tf.data.labelled import open_labelled
 from a2v_tf.data.sampling import Share
 from a2v_tf.data.sources import open_source
 from a2v_tf.errors import A2vError
-from a2v_tf.models.encoder import EncoderConfig, InputStats, build_encoder
-from a2v_tf.slicing import Slicing
+from a2v_tf.models.encoder import build_encoder
+from a2v_tf.specs import EncoderConfig, InputStats, Slicing
 from a2v_tf.training import strategy
 from a2v_tf.training.batches import labelled_batches, task_batches
 from a2v_tf.training.checkpoints import checkpoint_after, save_model
