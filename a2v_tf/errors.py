@@ -1,18 +1,62 @@
 """The one exception type for bad input, and how the commands start and print it."""
 
+import contextlib
+import importlib.util
+import pathlib
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from absl import app, flags, logging
+
+# Packages that the light install does not bring: what users call them, and the extras that do.
+_TENSORFLOW = ("TensorFlow", "pip install 'a2v_tf[cpu]' (or [gpu], [tf])")
+_EXTRAS = {
+    "tensorflow": _TENSORFLOW,
+    "keras": _TENSORFLOW,
+    **{
+        module: (name, "pip install 'a2v_tf[train]'")
+        for module, name in {
+            "etils": "etils",
+            "pandas": "pandas",
+            "sklearn": "scikit-learn",
+            "tensorflow_datasets": "tensorflow-datasets",
+            "threadpoolctl": "threadpoolctl",
+        }.items()
+    },
+    "apache_beam": ("Apache Beam", "pip install 'a2v_tf[beam]'"),
+    "jax": ("JAX", "pip install 'a2v_tf[jax]'"),
+    "librosa": ("librosa", "pip install 'a2v_tf[inversion]'"),
+    "matplotlib": ("matplotlib", "pip install 'a2v_tf[plot]'"),
+    "pyarrow": ("pyarrow", "pip install 'a2v_tf[parquet]'"),
+}
 
 
 class A2vError(Exception):
     """Bad input: its message is one line with the offending value and what was expected."""
 
 
+def require(module: str, user: str) -> None:
+    """Check that an optional package is installed, before the work that ends with it.
+
+    Args:
+      module: its import name.
+      user: what needs it, such as a flag with its value.
+
+    Raises:
+      A2vError: it is missing; the message says which extra brings it.
+    """
+    if importlib.util.find_spec(module) is None:
+        name, command = _EXTRAS[module]
+        raise A2vError(f"{user} needs {name}: {command}")
+
+
 def run_app(main: Callable[[list[str]], None], *, arguments: bool = False) -> NoReturn:
-    """Run `main` as an absl app; an `A2vError` becomes one line on stderr and exit code 1.
+    """Run `main` as an absl app.
+
+    Bad input, flags that cannot be parsed and packages that are not installed become one line on
+    stderr and exit code 1.
 
     Args:
       main: is given the name of the program and its arguments.
@@ -22,21 +66,68 @@ def run_app(main: Callable[[list[str]], None], *, arguments: bool = False) -> No
     _help_is_of(main.__module__)
     flags.FLAGS.set_gnu_getopt(arguments)
 
-    def guarded(argv: list[str]) -> None:
-        if len(argv) > 1 and not arguments:
-            raise app.UsageError(f"unexpected argument {argv[1]!r}: every option is a --flag=value")
-        if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.WARNING)  # TensorFlow talks at INFO
-        try:
-            main(argv)
-        except A2vError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            sys.exit(130)
+    def parse(argv: list[str]) -> list[str]:
+        with _errors_in_one_line():
+            try:
+                return flags.FLAGS(argv)
+            except flags.Error as error:
+                raise A2vError(_flag_message(error)) from error
+            except SystemExit:  # after --help, for which absl's code is 1
+                sys.exit(0)
 
-    app.run(guarded)
+    def guarded(argv: list[str]) -> None:
+        with _errors_in_one_line():
+            if len(argv) > 1 and not arguments:
+                raise A2vError(f"unexpected argument {argv[1]!r}: every option is a --flag=value")
+            if not flags.FLAGS["verbosity"].present:
+                logging.set_verbosity(logging.WARNING)  # TensorFlow talks at INFO
+            main(argv)
+
+    app.run(guarded, flags_parser=parse)
+
+
+@contextlib.contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except A2vError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in _EXTRAS:
+            raise
+        if importlib.util.find_spec("tensorflow") is None:
+            module = "tensorflow"  # brings the others, too
+        name, command = _EXTRAS[module]
+        print(f"error: {_program()} needs {name}: {command}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _program() -> str:
+    return pathlib.Path(sys.argv[0]).name
+
+
+def _flag_message(error: flags.Error) -> str:
+    """One line; for required flags an example of the command's docstring that gives them."""
+    text = str(error)
+    missing = re.findall(r"Flag (--\w+) must have a value other than None", text)
+    if not missing:
+        return "; ".join(re.sub(r"^flags? ", "", line) for line in text.splitlines())
+    message = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} required"
+    for example in _examples():
+        if all(f" {flag}=" in example for flag in missing):
+            return f"{message}, as in: {example}"
+    return message
+
+
+def _examples() -> list[str]:
+    """The command lines in the docstring of the command, without their comments."""
+    text = re.sub(r"\\\n\s*", "", sys.modules["__main__"].__doc__ or "")
+    return re.findall(rf"^ *({re.escape(_program())} .*?) *(?:#.*)?$", text, re.MULTILINE)
 
 
 def _help_is_of(module: str) -> None:

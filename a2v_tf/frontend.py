@@ -4,11 +4,16 @@ ICLR paper, section 4 ("Encoder architecture"): 16 kHz, 25 ms window, 10 ms hop,
 60-7800 Hz; section 3: the logarithm of the modulus.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
+
+if TYPE_CHECKING:  # the functions below import it: `FrontEnd` is of use without it
+    import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +66,8 @@ FRONT_END = FrontEnd()
 @functools.cache
 def window_and_mel(spec: FrontEnd = FRONT_END) -> tuple[np.ndarray, np.ndarray]:
     """The Hann window, `[window_length]`, and the mel matrix, `[fft_length / 2 + 1, mel_bins]`."""
+    import tensorflow as tf
+
     with tf.init_scope():
         window = tf.signal.hann_window(spec.window_length).numpy()
         mel = tf.signal.linear_to_mel_weight_matrix(
@@ -86,6 +93,8 @@ def log_mel(pcm: tf.Tensor, spec: FrontEnd = FRONT_END) -> tf.Tensor:
     Raises:
       ValueError: fewer samples than one window.
     """
+    import tensorflow as tf
+
     samples = pcm.shape[-1]
     if samples is not None and samples < spec.window_length:
         raise ValueError(f"{samples} samples make no frame: expected at least {spec.window_length}")
@@ -99,9 +108,13 @@ def log_mel(pcm: tf.Tensor, spec: FrontEnd = FRONT_END) -> tf.Tensor:
 
 def pcm_to_float(pcm: tf.Tensor) -> tf.Tensor:
     """Convert int16 PCM to float32 in [-1, 1)."""
+    import tensorflow as tf
+
     return tf.cast(pcm, tf.float32) / 32_768.0
 
 
 def float_to_pcm(pcm: tf.Tensor) -> tf.Tensor:
     """Convert float32 in [-1, 1] to int16 PCM: exactly, where it was int16."""
+    import tensorflow as tf
+
     return tf.cast(tf.minimum(tf.round(pcm * 32_768.0), 32_767.0), tf.int16)

@@ -22,10 +22,10 @@ import tensorflow as tf
 from absl import flags
 
 from a2v_tf.audio.read import read_audio
-from a2v_tf.commands.embed import audio_files, embed_files, open_model
-from a2v_tf.data import demo
+from a2v_tf.commands.embed import audio_files
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.frontend import pcm_to_float
+from a2v_tf.runtime.clips import embed_files, tflite_clips
 from a2v_tf.runtime.embedder import Embedder
 
 FLAGS = flags.FLAGS
@@ -48,8 +48,7 @@ def main(argv: list[str]) -> None:
     embedder = Embedder(FLAGS.model)
     if not embedder.streaming or embedder.input != "pcm":
         raise A2vError(f"--model={FLAGS.model!r}: the app needs a streaming file that takes PCM")
-    audio = demo.ensure() / "labelled" if FLAGS.audio == "demo" else pathlib.Path(FLAGS.audio)
-    files = audio_files(audio)
+    files = audio_files(FLAGS.audio)
     embeddings = embed(files)
     content = {
         "projection": projection(embeddings),
@@ -66,8 +65,7 @@ def main(argv: list[str]) -> None:
 
 def embed(files: list[pathlib.Path]) -> np.ndarray:
     """The embeddings of audio files, float32 `[n, d]`."""
-    table = embed_files(files, open_model(FLAGS.model, None), max_bad_fraction=0.1)
-    return table.filter(regex=r"^e\d+$").to_numpy(np.float32)
+    return embed_files(files, tflite_clips(FLAGS.model), max_bad_fraction=0.1).embeddings
 
 
 def projection(embeddings: np.ndarray) -> dict[str, list]:

@@ -14,8 +14,11 @@ probe signal of the export, against float64: of log-mel, and of the mel magnitud
 loudest bin of the Fourier transform. Time: about 15 s on one core.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -27,8 +30,11 @@ from a2v_tf.export.benchmark.measure import machine, machine_line
 from a2v_tf.export.check import probe_signal
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.frontend import FRONT_END, log_mel, window_and_mel
-from a2v_tf.runtime.embedder import KERNELS, Interpreter, make_interpreter
+from a2v_tf.runtime.embedder import KERNELS, make_interpreter
 from a2v_tf.text import align
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 
 FLAGS = flags.FLAGS
 

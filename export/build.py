@@ -12,6 +12,7 @@ import numpy as np
 from a2v_tf.errors import A2vError
 from a2v_tf.export import arithmetic, check, convert, metadata, streaming
 from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, STATES
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.files import whole_file
@@ -20,10 +21,6 @@ from a2v_tf.pretrained import resolve
 from a2v_tf.specs import ENCODERS, BandLevels, EncoderConfig, InputStats
 from a2v_tf.training.model_dir import check_hears_audio, front_end_of, read_config
 
-MODES = ("streaming", "window")
-STATES = ("internal", "external")
-INPUTS = ("pcm", "log_mel")
-CALIBRATION_SLICES = 256
 _CHECKED_HOPS, _CHECKED_FRAMES = 8, 256  # whichever is longer
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 from a2v_tf.errors import A2vError, run_app
-from a2v_tf.export.build import CALIBRATION_SLICES, INPUTS, MODES, STATES, export_file
+from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, STATES
 from a2v_tf.export.quantize import ACTIVATIONS, RANGES, Quantization
 from a2v_tf.files import write_json
 
@@ -125,6 +125,8 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     del argv
+    from a2v_tf.export.build import export_file
+
     summary = export_file(
         FLAGS.model_dir,
         FLAGS.output,

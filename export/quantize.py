@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.runtime.embedder import KERNELS, Interpreter
+from a2v_tf.runtime.embedder import make_interpreter
 
 Range = tuple[float, float]
 Histogram = tuple[np.ndarray, np.ndarray]  # counts [n], the bins' edges [n + 1]
@@ -178,11 +178,7 @@ def _histograms(real: fb.Model, values: np.ndarray, *, counted: bool) -> dict[in
 def _activations(
     real: fb.Model, values: np.ndarray, wanted: list[int]
 ) -> Iterator[dict[int, np.ndarray]]:
-    interpreter = Interpreter(
-        model_content=fb.write(real),
-        experimental_op_resolver_type=KERNELS["builtin"],
-        experimental_preserve_all_tensors=True,
-    )
+    interpreter = make_interpreter(fb.write(real), "builtin", keep_tensors=True)
     interpreter.allocate_tensors()
     for value in values:
         interpreter.set_tensor(wanted[0], value[None])

@@ -27,7 +27,7 @@ import numpy as np
 from absl import flags
 
 from a2v_tf.audio.live import Microphone, file_blocks, raw_blocks
-from a2v_tf.errors import A2vError, run_app
+from a2v_tf.errors import A2vError, require, run_app
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.runtime.nearest import Examples, Nearest, embed_examples
@@ -219,6 +219,7 @@ def _checked_plot(plot: str | None) -> pathlib.Path | None:
     path = pathlib.Path(plot)
     if not path.absolute().parent.is_dir():
         raise A2vError(f"--plot={plot!r}: no directory {str(path.parent)!r}")
+    require("matplotlib", f"--plot={plot!r}")
     return path
 
 

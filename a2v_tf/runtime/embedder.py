@@ -1,32 +1,53 @@
-"""Run the exported files: the interpreter, whichever package has it, and `Embedder` over it."""
+"""Run exported files: the TFLite interpreter, and `Embedder` on top of it."""
 
+from __future__ import annotations
+
+import functools
 import pathlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.pretrained import STREAMING, resolve
 from a2v_tf.runtime import metadata
 
-try:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-except ImportError:  # TensorFlow's own copy, the only one beside TF 2.16
-    import tensorflow as tf
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 
-    Interpreter, OpResolverType = tf.lite.Interpreter, tf.lite.experimental.OpResolverType
-
+# The names of OpResolverType.
 KERNELS = {
-    "xnnpack": OpResolverType.AUTO,  # what a phone runs: XNNPACK where it can, else builtin
-    "builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    "reference": OpResolverType.BUILTIN_REF,
+    "xnnpack": "AUTO",  # what a phone runs: XNNPACK where it can, else builtin
+    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "reference": "BUILTIN_REF",
 }
 _STATE = "state_"
 _USUAL_WINDOW_MS = 975.0  # of files without metadata
 _SAMPLES_PER_MS = 16
 
 
+@functools.cache
+def litert() -> tuple[type[Interpreter], Any]:
+    """The classes `Interpreter` and `OpResolverType`.
+
+    They are LiteRT's; in an environment without it, that of TensorFlow 2.16, they are TensorFlow's.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    except ModuleNotFoundError:
+        import tensorflow as tf
+
+        return tf.lite.Interpreter, tf.lite.experimental.OpResolverType
+    return Interpreter, OpResolverType
+
+
 def make_interpreter(
-    model: bytes | str | pathlib.Path, kernels: str = "xnnpack", threads: int = 1
+    model: bytes | str | pathlib.Path,
+    kernels: str = "xnnpack",
+    threads: int = 1,
+    *,
+    keep_tensors: bool = False,
 ) -> Interpreter:
     """Open a TFLite file, given by path or content.
 
@@ -34,18 +55,21 @@ def make_interpreter(
       model: path or content; or `pretrained`, the streaming file of that encoder.
       kernels: "xnnpack", "builtin" or "reference".
       threads: of the interpreter.
+      keep_tensors: whether every intermediate tensor can be read after a run.
 
     Raises:
       A2vError: no such file, or it is not a TFLite model that this runtime can run.
     """
     if kernels not in KERNELS:
         raise A2vError(f"unknown kernels {kernels!r}: expected one of {', '.join(KERNELS)}")
+    interpreter, resolvers = litert()
     try:
         content = model if isinstance(model, bytes) else resolve(model, STREAMING).read_bytes()
-        return Interpreter(
+        return interpreter(
             model_content=content,
             num_threads=threads,
-            experimental_op_resolver_type=KERNELS[kernels],
+            experimental_op_resolver_type=resolvers[KERNELS[kernels]],
+            experimental_preserve_all_tensors=keep_tensors,
         )
     except OSError as error:
         raise A2vError(f"cannot read {str(model)!r}: {error.strerror}") from error
@@ -171,8 +195,6 @@ class Embedder:
         if self.input == "pcm":
             samples, self._carried = self.input_shape[0], 0  # the file itself carries them
         else:
-            from a2v_tf.frontend import FRONT_END  # needs TensorFlow, which files on PCM do not
-
             samples = FRONT_END.samples(self.input_shape[0])
             self._carried = FRONT_END.overlap if self.streaming else 0
         self.hop = samples - self._carried if self.streaming else None
@@ -181,8 +203,6 @@ class Embedder:
         self.span = self.window or round(said * _SAMPLES_PER_MS)
 
     def _log_mel(self, pcm: np.ndarray) -> np.ndarray:
-        from a2v_tf.frontend import log_mel
-
         return log_mel(np.asarray(pcm, np.float32)).numpy()
 
 

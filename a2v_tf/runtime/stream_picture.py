@@ -1,16 +1,22 @@
-"""A picture of a stream: its embeddings over time, how much they change, what they are near to."""
+"""A picture of a stream: its embeddings over time, how much they change, what they are near to.
+
+matplotlib, which is no part of the light install, is imported when the picture is drawn.
+"""
+
+from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _COLUMNS = 4_096  # at most in memory, twice what a screen shows
 _MOST_LABELS = 10  # with a colour each; the rest are grey
@@ -74,6 +80,8 @@ class StreamPicture:
             raise A2vError(f"cannot write {str(path)!r}: {error.strerror}") from error
 
     def _draw(self) -> Figure:
+        from matplotlib.figure import Figure
+
         ends = np.array([column.end_s for column in self._columns])
         step = ends[0] if len(ends) == 1 else ends[1] - ends[0]
         labels = [column.label for column in self._columns]
@@ -111,6 +119,9 @@ def _draw_embeddings(axes: Axes, ends: np.ndarray, step: float, embeddings: np.n
 
 
 def _draw_labels(axes: Axes, ends: np.ndarray, step: float, labels: list[str | None]) -> None:
+    from matplotlib import colormaps
+    from matplotlib.patches import Patch
+
     common = sorted(set(labels), key=lambda label: (-labels.count(label), label))
     colours = dict(zip(common[:_MOST_LABELS], colormaps["tab10"].colors, strict=False))
     grey = (0.75, 0.75, 0.75)

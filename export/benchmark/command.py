@@ -18,8 +18,9 @@ from absl import flags
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.export.benchmark import phone as benchmark_phone
 from a2v_tf.export.benchmark.measure import ROUNDS, STEPS, machine, machine_line, measure
-from a2v_tf.export.benchmark.models import PEERS, SAMPLE_RATE, Case
+from a2v_tf.export.benchmark.models import PEERS, Case
 from a2v_tf.files import write_json
+from a2v_tf.frontend import FRONT_END
 from a2v_tf.pretrained import STREAMING, resolve
 from a2v_tf.runtime.embedder import KERNELS
 from a2v_tf.text import align
@@ -101,7 +102,7 @@ def main(argv: list[str]) -> None:
     del argv
     _check_output()
     hop = FLAGS.window_hop_ms
-    window_hop = None if hop is None else round(hop * SAMPLE_RATE / 1000)
+    window_hop = None if hop is None else round(hop * FRONT_END.sample_rate / 1000)
     threads = [int(number) for number in FLAGS.threads]
     if FLAGS.adb:
         phone = benchmark_phone.find(FLAGS.benchmark_binary, FLAGS.serial)

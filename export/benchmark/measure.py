@@ -17,7 +17,8 @@ import numpy as np
 
 from a2v_tf import __version__
 from a2v_tf.errors import A2vError
-from a2v_tf.export.benchmark.models import SAMPLE_RATE, Case
+from a2v_tf.export.benchmark.models import Case
+from a2v_tf.frontend import FRONT_END
 
 STEPS = 100
 ROUNDS = 5
@@ -137,12 +138,12 @@ def _summary(worker: _Worker, blocks: list[dict], window_hop: int | None) -> dic
     hop = samples if facts["streaming"] or window_hop is None else window_hop
     latencies = np.concatenate([block["latency_us"] for block in blocks])
     cpu = np.array([block["cpu_us"] / len(block["latency_us"]) for block in blocks])
-    per_second = None if hop is None else cpu * SAMPLE_RATE / hop
+    per_second = None if hop is None else cpu * FRONT_END.sample_rate / hop
     mean = float(latencies.mean())
     return {
         **dataclasses.asdict(worker.case),
         **facts,
-        "hop_ms": None if hop is None else 1000 * hop / SAMPLE_RATE,
+        "hop_ms": None if hop is None else 1000 * hop / FRONT_END.sample_rate,
         "steps": len(latencies),
         "latency_us": {
             "median": float(np.median(latencies)),
@@ -160,7 +161,7 @@ def _summary(worker: _Worker, blocks: list[dict], window_hop: int | None) -> dic
 
 def real_time_factor(latency_us: float, hop: int | None) -> float | None:
     """Wall time of a step by the time between two; below 1 it keeps up."""
-    return None if hop is None else latency_us * SAMPLE_RATE / hop / 1e6
+    return None if hop is None else latency_us * FRONT_END.sample_rate / hop / 1e6
 
 
 def machine() -> dict[str, Any]:

@@ -4,23 +4,25 @@ Nothing here imports TensorFlow where LiteRT is installed, so that a process tha
 holds little else.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import importlib.metadata
 import importlib.resources
 import os
 import pathlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import default_rng  # loaded with this module, not while memory is watched
 
 from a2v_tf.errors import A2vError
-from a2v_tf.runtime.embedder import Interpreter, make_interpreter
+from a2v_tf.frontend import FRONT_END
+from a2v_tf.runtime.embedder import make_interpreter
 
-# Of FRONT_END, whose module imports TensorFlow; a test holds them equal.
-SAMPLE_RATE = 16_000
-FRAME_HOP = 160
-MEL_BINS = 64
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 
 _STATE = "state_"
 
@@ -150,10 +152,10 @@ def _samples(shape: tuple[int, ...], streaming: bool) -> int | None:
     """Samples of audio in an input `[1, samples]` or `[1, frames, bins]`."""
     if len(shape) == 2:
         return shape[1]
-    if shape[2] != MEL_BINS:
+    if shape[2] != FRONT_END.mel_bins:
         return None  # band levels: the file does not tell their period
     overlap = 0 if streaming else 240  # the last frame of a window is 400 samples long
-    return FRAME_HOP * shape[1] + overlap
+    return FRONT_END.hop_length * shape[1] + overlap
 
 
 # Peers -------------------------------------------------------------------------------------------
@@ -245,7 +247,7 @@ def _micro_wake_word(case: Case, front_end: bool) -> Stepper:
         model.invoke()
         return model.get_tensor(output)
 
-    shared = {"streaming": True, "samples": FRAME_HOP * stride, "parts": (Part(path),)}
+    shared = {"streaming": True, "samples": FRONT_END.hop_length * stride, "parts": (Part(path),)}
     version = package_version("pymicro-wakeword")
     if not front_end:
         inputs = [np.abs(features) for features in _noise(tuple(detail["shape"]), 8)]
@@ -263,7 +265,7 @@ def _micro_wake_word(case: Case, front_end: bool) -> Stepper:
         del rows[:stride]
         return step(joined)
 
-    noise = [x.astype(np.int16).tobytes() for x in _noise((FRAME_HOP * stride,), 3_000)]
+    noise = [x.astype(np.int16).tobytes() for x in _noise((FRONT_END.hop_length * stride,), 3_000)]
     return Stepper(f"int8, pcm, {version}", inputs=noise, step=step_from_pcm, **shared)
 
 

@@ -8,12 +8,14 @@ import pytest
 import soundfile
 
 from a2v_tf.commands import embed
-from a2v_tf.commands.embed import arrays, embed_files, open_model, write_table
+from a2v_tf.commands.embed import open_model
 from a2v_tf.errors import A2vError
 from a2v_tf.export.build import export_file
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.models.encoder import build_encoder
+from a2v_tf.runtime.clips import embed_files
 from a2v_tf.specs import ENCODERS, InputStats
+from a2v_tf.training import keras_clips
 from a2v_tf.training.model_dir import write_config
 from tests.conftest import run_command
 from tests.export.conftest import randomise_batch_norm
@@ -73,15 +75,12 @@ def embed_a(model, recordings, hop_ms=None, stream=False):
     return embed_files([recordings / "a.wav"], open_model(str(model), hop_ms, stream), 0.1)
 
 
-def vectors(table):
-    return arrays(table)["embeddings"]
-
-
 def test_windows_every_hop(model_dir, recordings):
     table = embed_a(model_dir, recordings, hop_ms=100)
-    assert list(table.columns[:4]) == ["path", "start_s", "end_s", "e0"]
-    np.testing.assert_allclose(table["start_s"], 0.1 * np.arange(len(table)))
-    np.testing.assert_allclose(table["end_s"] - table["start_s"], 0.975)
+    assert set(table.path) == {str(recordings / "a.wav")}
+    np.testing.assert_allclose(table.start_s, 0.1 * np.arange(len(table)))
+    np.testing.assert_allclose(table.end_s - table.start_s, 0.975)
+    assert table.embeddings.shape == (len(table), 128)
     assert len(table) == 1 + int((4.0 - 0.975) / 0.1)
 
 
@@ -91,13 +90,12 @@ def test_same_numbers_from_keras_and_tflite(mode, model_dir, exported, recording
     float_table = embed_a(exported[mode, False], recordings)
     int8_table = embed_a(exported[mode, True], recordings)
     for table in (float_table, int8_table):
-        pd.testing.assert_frame_equal(
-            table[["path", "start_s", "end_s"]], keras_table[["path", "start_s", "end_s"]]
-        )
-    want = vectors(keras_table)
-    np.testing.assert_allclose(vectors(float_table), want, atol=1e-3)
-    cosine = (vectors(int8_table) * want).sum(1) / (
-        np.linalg.norm(vectors(int8_table), axis=1) * np.linalg.norm(want, axis=1)
+        for name in ("path", "start_s", "end_s"):
+            np.testing.assert_array_equal(getattr(table, name), getattr(keras_table, name))
+    want = keras_table.embeddings
+    np.testing.assert_allclose(float_table.embeddings, want, atol=1e-3)
+    cosine = (int8_table.embeddings * want).sum(1) / (
+        np.linalg.norm(int8_table.embeddings, axis=1) * np.linalg.norm(want, axis=1)
     )
     assert cosine.min() > 0.97
 
@@ -105,42 +103,46 @@ def test_same_numbers_from_keras_and_tflite(mode, model_dir, exported, recording
 def test_stream_hears_what_came_before(model_dir, recordings):
     """After three hops with nothing before, a stream and a window hear the same frames."""
     stream = embed_a(model_dir, recordings, stream=True)
-    np.testing.assert_allclose(stream["end_s"], 0.32 * np.arange(1, len(stream) + 1))
-    assert (stream["start_s"] >= 0).all()
+    np.testing.assert_allclose(stream.end_s, 0.32 * np.arange(1, len(stream) + 1))
+    assert (stream.start_s >= 0).all()
     encoder = open_model(str(model_dir), None)
     pcm, _ = soundfile.read(recordings / "a.wav", dtype="float32")
     first_window = np.concatenate([np.zeros(240, np.float32), pcm[: 3 * HOP]])
     _, _, window = encoder(first_window)
-    np.testing.assert_allclose(vectors(stream)[2], window[0], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(stream.embeddings[2], window[0], rtol=1e-3, atol=1e-4)
 
 
 def test_long_clips_go_in_blocks(model_dir, recordings, monkeypatch):
     whole = embed_a(model_dir, recordings, stream=True)
-    monkeypatch.setattr(embed, "_BATCH", 2)
+    monkeypatch.setattr(keras_clips, "BATCH", 2)
     in_blocks = embed_a(model_dir, recordings, stream=True)
-    np.testing.assert_allclose(vectors(in_blocks), vectors(whole), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(in_blocks.embeddings, whole.embeddings, rtol=1e-4, atol=1e-5)
 
 
 def test_a_stream_forgets_between_files(exported, recordings):
     model = open_model(exported["streaming", True], None)
     alone = embed_files([recordings / "a.wav"], model, 0.1)
     after_another = embed_files([recordings / "b" / "c.flac", recordings / "a.wav"], model, 0.1)
-    np.testing.assert_array_equal(vectors(after_another)[-len(alone) :], vectors(alone))
+    np.testing.assert_array_equal(after_another.embeddings[-len(alone) :], alone.embeddings)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv", ".parquet"])
 def test_formats(suffix, model_dir, recordings, tmp_path):
     table = embed_a(model_dir, recordings)
     output = tmp_path / f"out{suffix}"
-    write_table(table, output)
+    table.write(output)
     if suffix == ".npz":
         with np.load(output) as loaded:
-            np.testing.assert_array_equal(loaded["embeddings"], vectors(table))
-            np.testing.assert_array_equal(loaded["start_s"], table["start_s"])
+            np.testing.assert_array_equal(loaded["embeddings"], table.embeddings)
+            np.testing.assert_array_equal(loaded["start_s"], table.start_s)
             assert set(loaded["path"]) == {str(recordings / "a.wav")}
     else:
         loaded = pd.read_csv(output) if suffix == ".csv" else pd.read_parquet(output)
-        np.testing.assert_allclose(vectors(loaded), vectors(table), rtol=1e-6)
+        assert list(loaded.columns[:4]) == ["path", "start_s", "end_s", "e0"]
+        for name in ("path", "start_s", "end_s"):
+            np.testing.assert_array_equal(loaded[name], getattr(table, name))
+        found = loaded.drop(columns=["path", "start_s", "end_s"]).to_numpy(np.float32)
+        np.testing.assert_array_equal(found, table.embeddings)
     assert [p.name for p in tmp_path.iterdir()] == [output.name]
 
 
@@ -148,7 +150,7 @@ def test_a_bad_file_is_named_and_skipped(model_dir, recordings, tmp_path, caplog
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"not audio")
     table = embed_files([recordings / "a.wav", bad], open_model(str(model_dir), None), 0.5)
-    assert set(table["path"]) == {str(recordings / "a.wav")}
+    assert set(table.path) == {str(recordings / "a.wav")}
     assert "bad.wav" in caplog.text
     with pytest.raises(A2vError, match=r"1 of 2 files cannot be used.*bad\.wav"):
         embed_files([recordings / "a.wav", bad], open_model(str(model_dir), None), 0.1)

@@ -9,6 +9,7 @@ import threading
 import tracemalloc
 import types
 
+import keras
 import numpy as np
 import pytest
 import soundfile
@@ -51,6 +52,7 @@ FORMS = {
 def models(tmp_path_factory):
     """int8 files by form."""
     directory = tmp_path_factory.mktemp("model")
+    keras.utils.set_random_seed(0)
     encoder = build_encoder(ENCODERS["small"], 96, 64, STATS)
     randomise_batch_norm(encoder)
     encoder.save(directory / "encoder.keras")

@@ -17,7 +17,7 @@ from a2v_tf.export import build, convert
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.check import probe_signal
 from a2v_tf.models.encoder import build_encoder
-from a2v_tf.runtime.embedder import KERNELS, Embedder, Interpreter, make_interpreter
+from a2v_tf.runtime.embedder import KERNELS, Embedder, litert, make_interpreter
 from a2v_tf.specs import EncoderConfig, InputStats
 from tests.conftest import GOLDEN, command
 from tests.export.conftest import randomise_batch_norm
@@ -31,14 +31,17 @@ except ImportError:  # beside TensorFlow 2.16
 EXPORTED = GOLDEN / "exported.npz"
 STREAMING = [(input, state) for input in ("pcm", "log_mel") for state in ("internal", "external")]
 
+Interpreter, _ = litert()
+
 # Runs a signature: name, inputs by name -> outputs by name.
 Run = Callable[..., dict[str, np.ndarray]]
 
 
 def _with_interpreter(kind: Any, content: bytes, kernels: str = "xnnpack") -> Run:
-    resolver = KERNELS[kernels]
-    if kind is tf.lite.Interpreter:  # which wants its own enum, of the same names
-        resolver = tf.lite.experimental.OpResolverType[resolver.name]
+    # TensorFlow's interpreter wants its own enum, of the same names.
+    ours = kind is not tf.lite.Interpreter
+    resolvers = litert()[1] if ours else tf.lite.experimental.OpResolverType
+    resolver = resolvers[KERNELS[kernels]]
     interpreter = kind(model_content=content, num_threads=1, experimental_op_resolver_type=resolver)
     return lambda signature, **inputs: interpreter.get_signature_runner(signature)(**inputs)
 

@@ -13,14 +13,13 @@ import pytest
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.benchmark import measure as measuring
-from a2v_tf.export.benchmark import models, phone
 from a2v_tf.export.benchmark import ops as op_profile
+from a2v_tf.export.benchmark import phone
 from a2v_tf.export.benchmark.command import ops_table, table
 from a2v_tf.export.benchmark.measure import machine, machine_line, measure
 from a2v_tf.export.benchmark.models import PEERS, Case, open_case
 from a2v_tf.export.benchmark.ops import profile
 from a2v_tf.export.benchmark.worker import run_block
-from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder
 from tests.conftest import run_command
 from tests.export.benchmark.files import write_file
@@ -34,12 +33,6 @@ def tiny(tmp_path):
 
 
 # What is stepped ---------------------------------------------------------------------------------
-
-
-def test_the_front_end_without_tensorflow():
-    assert FRONT_END.sample_rate == models.SAMPLE_RATE
-    assert FRONT_END.hop_length == models.FRAME_HOP
-    assert FRONT_END.mel_bins == models.MEL_BINS
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,210 @@
+"""Embed whole recordings, and write down which stretch of which file each embedding describes."""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tqdm
+from absl import logging
+
+from a2v_tf.audio.read import read_audio, windows
+from a2v_tf.errors import A2vError, require
+from a2v_tf.files import whole_file
+from a2v_tf.frontend import FRONT_END
+from a2v_tf.runtime.embedder import Embedder
+
+DEFAULT_HOP_MS = 320.0
+SUFFIXES = (".npz", ".csv", ".parquet")
+BATCH = 256  # windows or steps that are embedded at once
+
+
+class ClipEmbeddings(NamedTuple):
+    """The embeddings of one clip.
+
+    Attributes:
+      starts: int `[n]`, the first sample that each describes.
+      ends: int `[n]`, one past the last.
+      embeddings: float32 `[n, d]`.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    embeddings: np.ndarray
+
+
+EmbedClip = Callable[[np.ndarray], ClipEmbeddings]  # of PCM, float32 [samples]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The embeddings of several files, a row each.
+
+    Attributes:
+      path: str `[n]`, the file.
+      start_s: float64 `[n]`, where the stretch that a row describes starts, in seconds.
+      end_s: float64 `[n]`, where it ends.
+      embeddings: float32 `[n, d]`.
+    """
+
+    path: np.ndarray
+    start_s: np.ndarray
+    end_s: np.ndarray
+    embeddings: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    def write(self, output: pathlib.Path) -> None:
+        """Write the rows: .npz with the arrays above, or .csv or .parquet with columns e0, e1, ...
+
+        Raises:
+          A2vError: the file cannot be written.
+        """
+        write = {".npz": self._write_npz, ".csv": self._write_csv, ".parquet": self._write_parquet}
+        try:
+            with whole_file(output) as partial:
+                write[output.suffix](partial)
+        except OSError as error:
+            raise A2vError(f"cannot write {str(output)!r}: {error.strerror}") from error
+
+    def _write_npz(self, path: pathlib.Path) -> None:
+        np.savez_compressed(path, **vars(self))
+
+    def _write_csv(self, path: pathlib.Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["path", "start_s", "end_s", *self._dimensions()])
+            rows = zip(self.path, self.start_s, self.end_s, self.embeddings, strict=True)
+            for name, start, end, embedding in rows:
+                writer.writerow([name, start, end, *embedding])
+
+    def _write_parquet(self, path: pathlib.Path) -> None:
+        import pyarrow
+        from pyarrow import parquet
+
+        keys = {name: getattr(self, name) for name in ("path", "start_s", "end_s")}
+        dimensions = dict(zip(self._dimensions(), self.embeddings.T, strict=True))
+        parquet.write_table(pyarrow.table(keys | dimensions), path)
+
+    def _dimensions(self) -> list[str]:
+        return [f"e{i}" for i in range(self.embeddings.shape[1])]
+
+
+def check_output(output: pathlib.Path, flag: str = "--output") -> None:
+    """Say before the work that a table cannot be written.
+
+    Raises:
+      A2vError: another suffix, no such directory, or a package is missing.
+    """
+    if output.suffix not in SUFFIXES:
+        raise A2vError(f"{flag}={str(output)!r}: expected a .npz, .csv or .parquet file")
+    if not output.absolute().parent.is_dir():
+        raise A2vError(f"{flag}={str(output)!r}: no directory {str(output.parent)!r}")
+    if output.suffix == ".parquet":
+        require("pyarrow", f"{flag}={str(output)!r}")
+
+
+def embed_files(
+    files: Sequence[pathlib.Path], embed_clip: EmbedClip, max_bad_fraction: float
+) -> Table:
+    """Embed files; one that cannot be read is logged, counted and left out.
+
+    Args:
+      files: at least one.
+      embed_clip: from `tflite_clips` or `a2v_tf.training.keras_clips.keras_clips`.
+      max_bad_fraction: of the files, that may be unreadable.
+
+    Raises:
+      A2vError: more of them are; or all.
+    """
+    names, clips, bad = [], [], []
+    for path in tqdm.tqdm(files, unit="file", disable=len(files) < 2):
+        try:
+            pcm = read_audio(path)
+        except A2vError as error:
+            bad.append(str(error))
+            logging.warning("skipped %s", error)
+            continue
+        clips.append(embed_clip(pcm))
+        names += [str(path)] * len(clips[-1].embeddings)
+    if len(bad) > max_bad_fraction * len(files) or not clips:
+        raise A2vError(f"{len(bad)} of {len(files)} files cannot be used; the first: {bad[0]}")
+    starts, ends, embeddings = (np.concatenate(parts) for parts in zip(*clips, strict=True))
+    rate = FRONT_END.sample_rate
+    return Table(np.array(names), starts / rate, ends / rate, embeddings)
+
+
+# The TFLite file of a model ----------------------------------------------------------------------
+
+
+def tflite_clips(
+    model: pathlib.Path | str, hop_ms: float | None = None, name: str | None = None
+) -> EmbedClip:
+    """Open a TFLite file to embed clips with.
+
+    Args:
+      model: the file, window or streaming.
+      hop_ms: milliseconds between embeddings; None for 320, or a streaming file's own.
+      name: of the model in messages, if other than its path.
+
+    Raises:
+      A2vError: no such file, or one that cannot have this hop or takes no audio.
+    """
+    embedder, name = Embedder(model), name or str(model)
+    if embedder.input == "log_mel" and embedder.input_shape[1] != FRONT_END.bins:
+        raise A2vError(f"{name!r} takes spectrograms of {embedder.input_shape[1]} bands, no audio")
+    if embedder.streaming:
+        check_stream_hop(hop_ms, embedder.hop, name)
+        return lambda pcm: _stream_clip(embedder, pcm)
+
+    def embed(batch: np.ndarray) -> np.ndarray:
+        return np.stack([embedder.embed_window(window) for window in batch])
+
+    return window_clips(embed, hop_ms, embedder.window)
+
+
+def _stream_clip(embedder: Embedder, pcm: np.ndarray) -> ClipEmbeddings:
+    """Embed a clip as a stream that begins with it; one shorter than a hop is padded to one."""
+    embedder.reset()
+    embeddings = embedder.stream(np.pad(pcm, (0, max(0, embedder.hop - len(pcm)))))
+    return stream_embeddings(np.stack(embeddings), embedder.hop, embedder.span)
+
+
+# What files and Keras encoders share --------------------------------------------------------------
+
+
+def window_clips(
+    embed: Callable[[np.ndarray], np.ndarray], hop_ms: float | None, window: int
+) -> EmbedClip:
+    """Cut clips into windows and embed these, `[n, window]` -> `[n, d]`.
+
+    Raises:
+      A2vError: the hop is less than a sample.
+    """
+    hop = round((hop_ms or DEFAULT_HOP_MS) * FRONT_END.sample_rate / 1000)
+    if hop < 1:
+        raise A2vError(f"--hop_ms={hop_ms}: expected at least one sample, 0.0625 ms")
+
+    def embed_clip(pcm: np.ndarray) -> ClipEmbeddings:
+        cut = windows(pcm, hop, window)
+        batches = [embed(cut[i : i + BATCH]) for i in range(0, len(cut), BATCH)]
+        starts = hop * np.arange(len(cut))
+        return ClipEmbeddings(starts, starts + window, np.concatenate(batches))
+
+    return embed_clip
+
+
+def stream_embeddings(embeddings: np.ndarray, hop: int, window: int) -> ClipEmbeddings:
+    """The embeddings `[n, d]` of a stream that begins with the clip, one every `hop` samples."""
+    ends = hop * np.arange(1, len(embeddings) + 1)
+    return ClipEmbeddings(np.maximum(0, ends - window), ends, embeddings)
+
+
+def check_stream_hop(hop_ms: float | None, hop: int, model: str) -> None:
+    """Raise `A2vError` if a stream with a hop of `hop` samples is asked for another hop."""
+    own = 1000 * hop / FRONT_END.sample_rate
+    if hop_ms is not None and hop_ms != own:
+        raise A2vError(f"--hop_ms={hop_ms:g}: the stream of {model!r} has a hop of {own:g} ms")

@@ -1,0 +1,6 @@
+"""The forms that an exported file can have, and how much audio calibrates it."""
+
+MODES = ("streaming", "window")
+STATES = ("internal", "external")  # of a streaming file
+INPUTS = ("pcm", "log_mel")
+CALIBRATION_SLICES = 256
