@@ -29,22 +29,22 @@ from a2v_tf.training.model_dir import LOG, read_config
 FLAGS = flags.FLAGS
 
 LIMIT = 1_500_000  # bytes, of the folder
-HEADS = {"linear": "Linear probe", "knn_clips": "Ten nearest neighbours, no training"}
+HEADS = {"linear": "Linear probe", "knn_clips": "Ten nearest neighbours"}
 MODELS = {
     "int8 window": "**pretrained, int8**",
     "int8 streaming": "pretrained, int8, streaming",
     "float": "pretrained, float",
     UNTRAINED: "the same network untrained, mean of 5 seeds",
-    "log_mel_statistics": "log-mel statistics: mean, deviation, deviation of changes; 192 numbers",
-    "speech_embedding": "speech_embedding (Google), all of its embeddings, every 80 ms",
-    "speech_embedding_mean": "speech_embedding, one mean a clip",
+    "log_mel_statistics": "log-mel statistics, 192 numbers: mean, deviation, deviation of change",
+    "speech_embedding": "speech_embedding (Google), every embedding (80 ms)",
+    "speech_embedding_mean": "speech_embedding, mean per clip",
 }
 TASKS = {
-    "SPC": "20 English words, other voices (most of them synthetic)",
-    "LSP": "36 speakers, other utterances",
+    "SPC": "20 English words, unseen voices (most of them synthetic)",
+    "LSP": "36 speakers, unseen utterances",
     "MUS": "music, speech or noise",
-    "BSD": "a bird, or none (calls mixed over backgrounds)",
-    "NPI": "40 pitches, other instruments (rendered)",
+    "BSD": "bird or no bird (calls mixed over backgrounds)",
+    "NPI": "40 pitches, unseen instruments (rendered)",
 }
 # Of config.json, what says nothing of how the encoder learned.
 _NO_SETTINGS = {
@@ -184,55 +184,56 @@ def card(
     versions_line = ", ".join(f"{name} {version}" for name, version in made_with.items() if version)
     return f"""# The pretrained encoder
 
-From 975 ms of sound to {_dimensions(config)} numbers: the encoder `{config["encoder"]}` of the
-README, trained on unlabelled recordings of speech, music and other sounds by the task
-`{config["task"]}`. It is what the model name `pretrained` means in all of a2v_tf. This card was
-written by `recipes/debian_audio/card.py`; `make pretrained` makes everything anew.
+Maps 975 ms of sound to {_dimensions(config)} numbers: the encoder `{config["encoder"]}`, trained on
+unlabelled recordings of speech, music and other sounds with the task `{config["task"]}`. Every
+command takes it as the model `pretrained`. This card was written by `recipes/debian_audio/card.py`;
+`make pretrained` repeats everything.
 
-| file | what |
+| file | contents |
 |---|---|
-| `streaming.tflite` | int8, from sound at 16 kHz, an embedding every 80 ms, state inside |
-| `window.tflite` | int8, from 15,600 samples |
-| `encoder.keras`, `config.json` | float, for Keras: from log-mel frames; to fine-tune, to export |
-| `quantized_core.tflite` | what every int8 export is made from |
+| `streaming.tflite` | int8; PCM at 16 kHz in, an embedding every 80 ms out; internal state |
+| `window.tflite` | int8; a window of 15,600 samples in, its embedding out |
+| `encoder.keras`, `config.json` | float Keras model of log-mel frames, for fine-tuning and export |
+| `quantized_core.tflite` | the quantised model that every int8 export is made from |
 | `golden.npz` | embeddings of a synthetic sound, checked by the tests |
-| `SHA256SUMS` | `sha256sum -c SHA256SUMS` |
+| `SHA256SUMS` | checksums: `sha256sum -c SHA256SUMS` |
 
 ## Use
 
-Meant for: telling sounds apart on a device with few labelled examples (a linear classifier or
-nearest neighbours on the embeddings), finding similar sounds, as a start for fine-tuning, for
-teaching and research. Not meant for: identifying persons, decisions about persons, alarms that
-lives depend on.
+Intended: classifying sounds on a device from few labelled examples (a linear classifier or nearest
+neighbours on the embeddings), finding similar sounds, fine-tuning, teaching and research. Not
+intended: identifying people, decisions about people, safety-critical alarms.
 
 ## Evaluation
 
-Clips classified correctly, in %, with 95 % intervals, by the *test* clips of five development
-tasks. The encoder is frozen; a head is fitted on the embeddings of the tasks' train clips. Nothing
-was chosen by test clips. Intervals are Wilson's for a task, and joined over tasks for the mean:
-they say how far another draw of test clips might lead, not how other tasks would come out.
+Test clips of five development tasks classified correctly, in %, with 95 % confidence intervals. The
+encoder is frozen; a head is fitted to the embeddings of the tasks' training clips. No choice was
+made on test clips. Intervals are Wilson's for a task, and combined over tasks for the mean. They
+cover the sampling of test clips, not the choice of tasks.
 
 {_evaluation(rows)}
 {_bullets(TASKS)}
 
-The tasks are made from the same packages as the training audio, though from other recordings, and
-small; some are synthetic. They rank encoders; they are no promise for other sounds.
+The tasks are small, some are synthetic, and they come from the same packages as the training audio,
+though from other recordings. They rank encoders; they do not predict accuracy on other sounds.
 
-Chosen among these encoders by the *val* clips of the same tasks (mean of both heads, in %):
+The encoder was chosen among these, on the validation clips of the same tasks (mean of both heads,
+in %):
 
-{_table(("encoder", "examples it learned from", "val"), scores)}
+{_table(("encoder", "training examples", "validation"), scores)}
 
 ## Data
 
 {sum(unlabelled.values()):.1f} hours of recordings from packages of Debian, in clips of 10 s,
-without labels. No file of a val or test clip, nor another take of it, is among them. The licences
-below are those of the recordings; none of these, nor any part of them, is in this folder. The
-weights come under the licence of this project, Apache-2.0. Whether weights are a work derived from
-what they learned from is not settled everywhere; the table lets you judge for yourself.{note}
+without labels. No file of a validation or test clip, nor another take of it, is among them. The
+licences below are those of the recordings, of which no part is in this folder. All packages are in
+Debian's main archive, which accepts only licences that permit commercial use. The weights are
+licensed like this project, Apache-2.0. Whether weights are a derivative work of their training data
+is not settled everywhere; the table lets you judge for yourself.{note}
 
-{_table(("package", "version", "licence of its sounds", "hours"), _data(hours, licences, versions))}
+{_table(("package", "version", "licence", "hours"), _data(hours, licences, versions))}
 
-The tasks' clips, of which training saw nothing but what is in the table above:
+Hours of the tasks' clips; only their training clips may also be in the table above:
 {_task_hours(hours)}.
 
 ## Training
@@ -241,18 +242,18 @@ The tasks' clips, of which training saw nothing but what is in the table above:
 
 Time: {train_hours:.1f} hours. Made with: {versions_line}.
 
-Energy, an estimate: {train_hours:.1f} hours on {cores} cores of {watts:g} W are
-{energy:.2f} kWh; the other encoders of the table above, the search for settings and
-the evaluation are not counted.
+Estimated energy: {energy:.2f} kWh ({train_hours:.1f} hours, number of cores: {cores}, {watts:g} W
+each). The other encoders of the table above, the search for settings and the evaluation are not
+included.
 
 ## Biases and limits
 
 - Little audio: AudioSet, which the papers train on, has about 5,800 hours.
-- Speech is prompts, game dialogue and single words, many of them read by few persons; most of it is
-  in European languages. Children's voices, whispers, crowds and far microphones are rare.
-- Many sounds are designed for games, and much music is sequenced: cleaner and nearer than life.
-  There is little of streets, homes or machines as a phone in a pocket hears them.
-- What is above 7.8 kHz is not heard at all, and a stream looks back two seconds at most.
+- Speech is prompts, game dialogue and single words, read by few speakers, mostly in European
+  languages. Children's voices, whispers, crowds and distant microphones are rare.
+- Many sounds were designed for games and much of the music is sequenced, so recordings are cleaner
+  and closer than usual. Streets, homes and machines, as a phone records them, are rare.
+- Frequencies above 7.8 kHz are discarded. The receptive field of a stream is at most two seconds.
 """
 
 
