@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and functions that all tests share."""
 
 import contextlib
 import importlib.metadata
@@ -23,18 +23,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no_skips_in",
         default="",
-        help="comma-separated parts of test names: skipping a test with one of them is a failure",
+        help="comma-separated parts of test names: a skipped test that matches one is a failure",
     )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """Under --no_skips_in, turn a skip into a failure: CI must not pass by leaving things out."""
+    """Turn skips into failures under --no_skips_in, so that CI cannot pass by skipping tests."""
     report = yield
     parts = [part for part in item.config.getoption("--no_skips_in").split(",") if part]
     if report.skipped and not hasattr(report, "wasxfail") and any(p in item.nodeid for p in parts):
         report.outcome = "failed"
-        report.longrepr = f"skipped where it must run: {report.longrepr}"
+        report.longrepr = f"skipped, but --no_skips_in requires it: {report.longrepr}"
     return report
 
 
@@ -45,7 +45,7 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="module")
 def quick_jax(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let processes with JAX compile less thoroughly, and each program once for all of them."""
+    """Let processes with JAX optimise less when they compile, and share what they compiled."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("JAX_PLATFORMS", "cpu")
         environment.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
@@ -62,10 +62,13 @@ def command(name: str) -> str:
 def run_command(
     name: str, *options: object, fails: bool = False, here: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run a console script as a user does, and check that it passes, or that it fails.
+    """Run a console script as a user does, and check its exit code.
 
-    What is to fail runs in this process, and so does what another test runs in one of its own
-    (`here`): a new one takes seconds to import TensorFlow.
+    Args:
+      name: of the script.
+      options: of the script.
+      fails: whether the script should fail; it then runs in this process.
+      here: run it in this process, which saves the seconds that importing TensorFlow takes.
     """
     arguments = [command(name), *map(str, options)]
     if fails or here:
@@ -77,7 +80,7 @@ def run_command(
 
 
 def run_here(name: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Call the function that a console script calls."""
+    """Run a console script's entry point in this process."""
     (entry_point,) = importlib.metadata.entry_points(group="console_scripts", name=name)
     run = entry_point.load()
     verbosity = logging.get_verbosity()
@@ -101,10 +104,10 @@ def run_here(name: str, arguments: list[str]) -> subprocess.CompletedProcess[str
 
 
 def load_script(path: pathlib.Path) -> types.ModuleType:
-    """A script as a module."""
+    """Import a script as a module."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
-    # While it is loaded, dataclasses look for it under its name; absl, later, for its docstring.
+    # dataclasses looks it up by name while it loads, and absl later, for its docstring.
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
@@ -112,14 +115,14 @@ def load_script(path: pathlib.Path) -> types.ModuleType:
 
 @contextlib.contextmanager
 def forgotten_flags() -> Iterator[None]:
-    """Afterwards, no flag is defined or parsed that a command defined in here."""
+    """Undefine, on exit, the flags that a command defined inside."""
     known = set(flags.FLAGS)
     try:
         yield
     finally:
         new = set(flags.FLAGS) - known
         modules = {name: flags.FLAGS.find_module_defining_flag(name) for name in new}
-        # absl's own stay: it defines them only once.
+        # absl defines its own flags only once, so they stay.
         ours = {name for name, module in modules.items() if not module.startswith("absl")}
         flags.FLAGS.remove_flag_values(ours)
         flags.FLAGS.unparse_flags()

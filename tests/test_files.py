@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes, and the cache directory."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ import pytest
 from a2v_tf.files import cache_dir, whole_file, write_json
 
 
-def test_a_whole_file_takes_the_place_of_the_old_one_and_nothing_else_stays(tmp_path):
+def test_a_whole_file_replaces_the_old_one_and_leaves_no_other(tmp_path):
     path = tmp_path / "weights.h5"
     path.write_text("old")
     with whole_file(path) as partial:
@@ -18,7 +18,7 @@ def test_a_whole_file_takes_the_place_of_the_old_one_and_nothing_else_stays(tmp_
     assert [p.read_text() for p in tmp_path.iterdir()] == ["new"]
 
 
-def test_an_error_half_way_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_an_error_while_writing_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "weights.h5"
     path.write_text("old")
 
@@ -32,14 +32,14 @@ def test_an_error_half_way_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
 
 
-def test_the_environment_moves_the_cache(monkeypatch):
+def test_xdg_cache_home_moves_the_cache(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert cache_dir() == pathlib.Path("/somewhere/a2v_tf")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_dir() == pathlib.Path.home() / ".cache" / "a2v_tf"
 
 
-def test_json_is_written_whole_or_not_at_all(tmp_path):
+def test_json_is_written_atomically(tmp_path):
     path = tmp_path / "config.json"
     write_json(path, {"a": [1, None]})
     assert json.loads(path.read_text()) == {"a": [1, None]}

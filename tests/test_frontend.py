@@ -14,7 +14,7 @@ SAMPLES = 15_600  # one slice: 975 ms
 
 
 def golden_signals() -> dict[str, np.ndarray]:
-    """int16 signals of one slice each that reach every part of the front end's range."""
+    """int16 signals of one slice each that cover the front end's range."""
     rng = np.random.default_rng(7)
     t = np.arange(SAMPLES) / 16_000
     click = np.zeros(SAMPLES)
@@ -31,7 +31,7 @@ def golden_signals() -> dict[str, np.ndarray]:
 
 
 def reference_log_mel(pcm: np.ndarray) -> np.ndarray:
-    """float64 NumPy, written from the definition: HTK mel scale, triangles on the mel axis."""
+    """The definition in float64 NumPy: HTK mel scale, triangles on the mel axis."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
     starts = range(0, len(pcm) - 400 + 1, 160)
     modulus = np.abs([np.fft.rfft(pcm[s : s + 400] * window, 512) for s in starts])
@@ -73,7 +73,7 @@ def test_equals_float64_reference(name):
     assert ours.shape == (96, 64)
     assert ours.dtype == np.float32
     want = np.exp(reference_log_mel(pcm / 32_768.0))
-    # A float32 FFT is exact to some 1e-7 of the loudest bin, which shows in bins 120 dB below it.
+    # The error of a float32 FFT is about 1e-7 of the loudest bin, visible in bins 120 dB below.
     np.testing.assert_allclose(np.exp(ours), want, rtol=1e-4, atol=5e-7 * want.max())
 
 
@@ -94,7 +94,7 @@ def test_number_of_frames(samples):
     assert FRONT_END.samples(frames) <= samples < FRONT_END.samples(frames + 1)
 
 
-def test_less_than_one_window():
+def test_signals_shorter_than_one_window():
     assert FRONT_END.frames(399) == FRONT_END.frames(0) == FRONT_END.samples(0) == 0
     with pytest.raises(ValueError, match=r"399 samples.*at least 400"):
         log_mel(tf.zeros([399]))
@@ -105,7 +105,7 @@ def test_slice_is_975_ms():
     assert FRONT_END.seconds(96) == 0.975
 
 
-def test_other_specs_work():
+def test_other_front_ends():
     spec = FrontEnd(mel_bins=29, log_offset=1e-3)
     assert log_mel(tf.zeros([2, 1_000]), spec).shape == (2, 4, 29)
 

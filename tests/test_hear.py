@@ -1,4 +1,4 @@
-"""`a2v_tf.hear`: HEAR's common API, as its public validator checks it and beyond."""
+"""`a2v_tf.hear`: the common API of HEAR 2021, with the checks of its public validator."""
 
 import importlib.util
 import sys
@@ -38,7 +38,7 @@ def write_model(directory, bins=64, front_end=None):
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
-    """The same encoder in each form that HEAR may be given."""
+    """The same encoder in each form that `hear.load_model` accepts."""
     directory = tmp_path_factory.mktemp("model")
     write_model(directory)
     found = {"keras": str(directory)}
@@ -60,10 +60,10 @@ def noise(sounds, seconds, seed=0):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_validator_checks(kind, models):
-    """The checks of hearvalidator 2021.0.2 and 2021.0.6, made here.
+    """The checks of hearvalidator 2021.0.2 and 2021.0.6, repeated here.
 
-    The package itself is no test dependency: it requires PyTorch (7 GB installed on Linux), and its
-    releases from 2021.0.3 on require a Python below 3.9, which no supported TensorFlow has.
+    The package itself is not a test dependency: it requires PyTorch (7 GB installed on Linux), and
+    releases from 2021.0.3 on require Python below 3.9, which no supported TensorFlow runs on.
     """
     model = models[kind]
     assert isinstance(model, tf.Module)
@@ -86,12 +86,12 @@ def test_what_the_validator_checks(kind, models):
 
 
 def test_the_public_validator(paths, monkeypatch, capsys):
-    """hearvalidator itself, where it is installed: `pip install --no-deps hearvalidator` will do.
+    """hearvalidator itself, where `pip install --no-deps hearvalidator` installed it.
 
-    Of a TensorFlow model it asks PyTorch nothing, so an empty module can stand in for that.
+    It does not use PyTorch for TensorFlow models, so an empty module replaces that.
     """
     if importlib.util.find_spec("hearvalidator") is None:
-        pytest.skip("no hearvalidator: its checks are made by the test above")
+        pytest.skip("no hearvalidator: the test above repeats its checks")
     if importlib.util.find_spec("torch") is None:
         monkeypatch.setitem(sys.modules, "torch", types.ModuleType("torch"))
     validate = importlib.import_module("hearvalidator.validate")
@@ -100,7 +100,7 @@ def test_the_public_validator(paths, monkeypatch, capsys):
     assert capsys.readouterr().out.count("Checking get_scene_embeddings") == len(paths)
 
 
-def test_an_embedding_is_of_the_window_centred_at_its_timestamp(paths, models):
+def test_windows_are_centred_at_their_timestamps(paths, models):
     pcm = noise(2, 1.33).numpy() * np.linspace(0.01, 1, int(16_000 * 1.33), dtype=np.float32)
     embeddings, timestamps = hear.get_timestamp_embeddings(pcm, models["keras"])
     encoder = keras.models.load_model(f"{paths['keras']}/encoder.keras", compile=False)
@@ -112,7 +112,7 @@ def test_an_embedding_is_of_the_window_centred_at_its_timestamp(paths, models):
         np.testing.assert_allclose(embeddings[:, i], want, rtol=1e-4, atol=1e-4)
 
 
-def test_every_form_gives_the_same(models):
+def test_all_forms_agree(models):
     audio = noise(2, 1.2) * np.linspace(0.01, 1, 19_200, dtype=np.float32)
     want, _ = hear.get_timestamp_embeddings(audio, models["keras"])
     for kind in KINDS[1:]:
@@ -128,7 +128,7 @@ def test_a_scene_is_the_mean_of_its_timestamps(models):
 
 
 def test_blocks_and_neighbours_change_nothing(models, monkeypatch):
-    """The memory that long sounds need is bounded by blocks; a batch is only a convenience."""
+    """Long sounds are embedded in blocks, and a batch changes nothing but the speed."""
     audio = noise(3, 2.0)
     whole, _ = hear.get_timestamp_embeddings(audio, models["keras"])
     alone, _ = hear.get_timestamp_embeddings(audio[1:2], models["keras"])

@@ -1,4 +1,4 @@
-"""The encoder that comes with the package: its files, what they compute, and its name."""
+"""The pretrained encoder: its files, the embeddings that they compute, and its name."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def sound(wave, tmp_path_factory):
 
 
 def run(name, *options, fails=False):
-    """A command in this process."""
+    """Run a command in this process."""
     done = run_here(name, [name, *map(str, options)])
     assert (done.returncode != 0) == fails, done.stdout[-2000:] + done.stderr[-2000:]
     return done
@@ -67,7 +67,7 @@ def test_checksums():
         assert hashlib.sha256((DIRECTORY / name).read_bytes()).hexdigest() == digest, name
 
 
-def test_all_of_it_is_small():
+def test_the_folder_is_small():
     assert sum(p.stat().st_size for p in DIRECTORY.iterdir() if p.is_file()) < 1_500_000
 
 
@@ -77,7 +77,7 @@ def test_it_can_be_copied_by_name(tmp_path):
         assert (tmp_path / "copy" / name).read_bytes() == (DIRECTORY / name).read_bytes()
 
 
-def test_nothing_names_the_machine_that_made_it():
+def test_no_file_contains_a_path_of_the_machine_that_wrote_it():
     config = json.loads((DIRECTORY / "config.json").read_text())
     assert config["data"] == "debian_audio"
     for path in DIRECTORY.iterdir():
@@ -85,7 +85,7 @@ def test_nothing_names_the_machine_that_made_it():
             assert not re.search(rb"(/home|/root|/tmp|/work|/Users)/", path.read_bytes()), path
 
 
-def test_card_speaks_of_this_encoder():
+def test_card_describes_this_encoder():
     card = (DIRECTORY / "card.md").read_text()
     config = read_config("pretrained")
     assert f"`{config['task']}`" in card
@@ -93,7 +93,7 @@ def test_card_speaks_of_this_encoder():
     assert "licence" in card
 
 
-# What they compute -------------------------------------------------------------------------------
+# Embeddings --------------------------------------------------------------------------------------
 
 
 def test_float_embeddings_do_not_change(golden, cut):
@@ -118,7 +118,7 @@ def test_int8_is_close_to_float(golden):
     assert cosines.min() > 0.99
 
 
-# Its name ----------------------------------------------------------------------------------------
+# The name ----------------------------------------------------------------------------------------
 
 
 def test_other_names_are_paths(tmp_path, monkeypatch):
@@ -129,7 +129,7 @@ def test_other_names_are_paths(tmp_path, monkeypatch):
     assert pretrained.is_packaged(pretrained.resolve("pretrained"))
 
 
-def test_a_file_that_was_not_installed():
+def test_missing_files_are_named():
     with pytest.raises(A2vError, match=r"no pretrained window2\.tflite: expected "):
         pretrained.resolve("pretrained", "window2.tflite")
 
@@ -203,7 +203,7 @@ def test_every_export_has_the_same_weights(hop_ms, tmp_path):
 
 
 def test_own_calibration_is_not_kept(monkeypatch):
-    """Another quantised encoder must not take the place of the one that is shipped."""
+    """An encoder quantised with other data must not replace the shipped one."""
     before = (DIRECTORY / "quantized_core.tflite").read_bytes()
     monkeypatch.setattr(convert, "window_model", lambda *_: fb.read(before))
     slices = np.zeros((1, 96, 64), np.float32)
@@ -212,10 +212,10 @@ def test_own_calibration_is_not_kept(monkeypatch):
 
 
 def test_a2v_benchmark(monkeypatch):
-    from a2v_tf.export import benchmark
+    from a2v_tf.export.benchmark import command
 
     monkeypatch.setattr(sys, "argv", ["a2v_benchmark"])
-    (case,) = benchmark._cases(["pretrained"], [], ["xnnpack"], [1])
+    (case,) = command._cases(["pretrained"], [], ["xnnpack"], [1])
     assert case.model == str(DIRECTORY / "streaming.tflite")
 
 
@@ -226,7 +226,7 @@ def test_a2v_benchmark(monkeypatch):
         ("a2v_train", ["--data=demo"], "expected another"),
     ],
 )
-def test_what_it_does_not_have(command, options, message):
+def test_commands_that_need_more_say_so(command, options, message):
     done = run(command, "--model_dir=pretrained", *options, fails=True)
     assert message in done.stderr
     assert "Traceback" not in done.stderr

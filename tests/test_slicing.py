@@ -1,4 +1,4 @@
-"""Slicing of every task against NumPy references written from the papers' formulas."""
+"""The slices of every task against NumPy references of the papers' formulas."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ KEY = tf.constant([1, 2], tf.int64)
 
 
 def reference(x: np.ndarray, n: int, p_max: int, g: int) -> tuple[np.ndarray, np.ndarray]:
-    """ICLR section 3: X_(p) is the N frames of X that start at i + p(N + G)."""
+    """ICLR, section 3: X_(p) is the N frames of X from i + p(N + G) on."""
     i = p_max * (n + g)  # X_(-P) starts the crop
     slices = {p: x[i + p * (n + g) :][:n] for p in range(-p_max, p_max + 1)}
     middle = slices.pop(0)
@@ -22,7 +22,7 @@ def reference(x: np.ndarray, n: int, p_max: int, g: int) -> tuple[np.ndarray, np
 
 
 def frame_numbers(batch: int, frames: int) -> np.ndarray:
-    """`[batch, frames, 2]`: crop b counts 1000·b, 1000·b + 1, ... in its first bin."""
+    """`[batch, frames, 2]`, where the first bin of crop b counts 1000·b, 1000·b + 1, ..."""
     numbers = np.arange(frames) + 1000 * np.arange(batch)[:, None]
     return np.stack([numbers, -numbers], axis=-1).astype(np.float32)
 
@@ -36,7 +36,7 @@ def frame_numbers(batch: int, frames: int) -> np.ndarray:
 )
 @settings(max_examples=60, deadline=None)
 def test_context_slices_equal_reference(n, p, g, batch, more):
-    """Also in the middle of crops that are longer than they need to be."""
+    """Also for crops longer than necessary, whose middle is used."""
     slicing = Slicing(frames=n, context=p, gap=g)
     crop = np.random.default_rng(0).normal(size=(batch, slicing.span + more, 3)).astype(np.float32)
     surrounding, middle = context_slices(crop, slicing)
@@ -49,14 +49,14 @@ def test_context_slices_equal_reference(n, p, g, batch, more):
         np.testing.assert_array_equal(middle[b], want_middle)
 
 
-def test_the_papers_numbers():
+def test_defaults_are_the_papers():
     slicing = Slicing()
     assert (slicing.frames, slicing.context, slicing.gap) == (96, 2, 2)
     assert slicing.span == 488  # 5 slices and 4 gaps: 4.895 s
     assert slicing.reach == 488
 
 
-def test_slices_never_touch():
+def test_slices_do_not_touch():
     slicing = Slicing()
     surrounding, middle = context_slices(frame_numbers(1, slicing.span)[0], slicing)
     starts = sorted([float(middle[0, 0]), *surrounding[:, 0, 0].numpy()])
@@ -73,7 +73,7 @@ def test_slices_never_touch():
     seed=st.integers(0, 2**31),
 )
 @settings(max_examples=60, deadline=None)
-def test_pairs_are_slices_at_the_gap_they_say(n, longest, more, batch, seed):
+def test_pairs_are_slices_at_the_stated_gap(n, longest, more, batch, seed):
     """TemporalGap: Δ = |i - j|, δ = Δ / (N_max - N), both slices inside the N_max frames."""
     slicing = Slicing(frames=n, max_frames=n + longest)
     crops = frame_numbers(batch, n + longest + more)
@@ -109,7 +109,7 @@ def test_the_gap_is_uniform(many_pairs):
     assert gap.max() == 1
 
 
-def test_given_the_gap_every_start_is_as_likely(many_pairs):
+def test_starts_are_uniform_given_the_gap(many_pairs):
     starts, _, _ = many_pairs
     first = starts.min(axis=1)[np.abs(starts[:, 0] - starts[:, 1]) == 5]
     counts = np.bincount(first)
@@ -117,7 +117,7 @@ def test_given_the_gap_every_start_is_as_likely(many_pairs):
     assert scipy.stats.chisquare(counts).pvalue > 0.01
 
 
-def test_no_order_is_imposed(many_pairs):
+def test_either_slice_may_come_first(many_pairs):
     starts, _, _ = many_pairs
     apart = starts[starts[:, 0] != starts[:, 1]]
     earlier = int((apart[:, 0] < apart[:, 1]).sum())
@@ -134,7 +134,7 @@ def test_the_other_clip_is_never_the_same(clips, seed):
         assert (clip[chosen.numpy()] != clip).all()
 
 
-def test_every_other_clip_is_as_likely():
+def test_other_clips_are_drawn_uniformly():
     chosen = [
         other_clip(np.array([0, 0, 1, 2, 3]), tf.constant([seed, 0], tf.int64))[0][0].numpy()
         for seed in range(600)

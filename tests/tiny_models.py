@@ -1,4 +1,4 @@
-"""Untrained models of any task with short slices, in directories as `a2v_train` leaves them."""
+"""Model directories as `a2v_train` writes them, of untrained models with short slices."""
 
 import pathlib
 
@@ -12,16 +12,16 @@ from a2v_tf.training.model_dir import write_config
 
 STATS = InputStats(-1.0, 4.0)
 THIRD_OCTAVES = {"columns": [f"{band}" for band in range(29)], "period": 0.125}
-SLICING = Slicing(frames=32, context=1, gap=2, max_frames=132)  # 100 frames, 1 s, are the most
+SLICING = Slicing(frames=32, context=1, gap=2, max_frames=132)  # gaps up to 100 frames, 1 s
 
 
 def write_model(directory: pathlib.Path, *names: str, **config) -> keras.Model:
     """Write a model of one task, or of several as heads of multi_head.
 
     Args:
-      directory: to write, which exists.
+      directory: existing directory to write to.
       names: of the tasks.
-      config: what config.json is to say instead.
+      config: entries of config.json to override.
 
     Returns:
       The model.
