@@ -1,18 +1,18 @@
 # `make demo` and `make test` need only Python and make; `make help` lists the rest.
 PYTHON ?= python3
 VENV ?= .venv
-# Which TensorFlow a new .venv gets: cpu, gpu, or tf (PyPI's "tensorflow", for every other machine).
+# The extra with TensorFlow for a new .venv: cpu, gpu, or tf (PyPI's "tensorflow", for other platforms).
 TF ?= $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),cpu,tf)
-# What `make demo` learns from, where it writes, and for how long it trains.
+# For `make demo`: training audio, output folder, training steps and further flags of a2v_train.
 DATA ?= demo
 OUT ?= demo_out
 STEPS ?= 300
 TRAIN_FLAGS ?=
-# Processes that tests run in. A file's tests share what is costly to make, so they stay together.
+# Test processes. The tests of a file share fixtures that are slow to make, so they stay together.
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
-# The longest first, so that no process is left with one of them at the end. (pytest forgets the order
-# of what it is also given as part of a folder.)
+# The slowest folders first, so that no process ends with one of them. (Files that are also part of a
+# listed folder lose their place in pytest's order.)
 LONGEST := tests/commands tests/tasks
 FOLDERS := $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
 TESTS := $(LONGEST) $(filter-out $(LONGEST),$(FOLDERS) $(wildcard tests/test_*.py))
@@ -22,18 +22,18 @@ INSTALLED := $(VENV)/.installed
 CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
   sys.exit("error: $(PYTHON) is Python %d.%d: a2v_tf needs 3.10 to 3.13; try make PYTHON=python3.12" % v[:2])
 
-# What `make pretrained` keeps between its steps; RECIPE_FLAGS=--large for twice the audio.
+# For `make pretrained`: working folder, and --large for twice the audio.
 WORK ?= pretrained_work
 RECIPE_FLAGS ?=
 
-# The Android app: what it is built in, and whose encoder it brings.
+# For `make apk`: build folder, and the model directory of the bundled encoder.
 APK := android_demo/build
 APK_MODEL_DIR ?= pretrained
 JVM_TESTS := mvn -q -B -f android_demo/pom.xml test
 
 .PHONY: help demo test test-jvm test-tfio pretrained apk lint format clean
 
-help:  ## this list
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 	@echo "Variables: PYTHON VENV TF=cpu|gpu|tf; for make demo also DATA=/path/to/audio OUT STEPS TRAIN_FLAGS"
 
@@ -42,14 +42,14 @@ $(INSTALLED): setup.py constraints.txt
 	@echo "Installing into $(VENV) (once; some 600 MB of packages)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(TF),jax,benchmark,recipe,dev]'
-	@# It requires PyTorch, but asks it nothing about a TensorFlow model.
+	@# hearvalidator requires PyTorch, but does not use it for TensorFlow models: hence --no-deps.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps hearvalidator==2021.0.2
 	@touch $@
 
 TRAIN := $(BIN)/a2v_train --data=$(DATA) --model_dir=$(OUT)/model --steps=$(STEPS) --batch_size=64 \
   --eval_every=50 --validation_examples=256 $(TRAIN_FLAGS)
 
-demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, evaluate, report
+demo: $(INSTALLED)  ## train, export, embed, evaluate and report, in about 5 minutes
 	$(TRAIN)
 	$(BIN)/export_tflite --model_dir=$(OUT)/model --quantize --output=$(OUT)/streaming.tflite \
 	  --summary=$(OUT)/streaming.json
@@ -61,21 +61,21 @@ demo: $(INSTALLED)  ## the whole road in some minutes: train, export, embed, eva
 	  $(OUT)/embeddings.npz $(if $(filter demo,$(DATA)),--labels=demo) --output=$(OUT)/report.html
 	@echo "Open $(OUT)/report.html"
 
-test: $(INSTALLED)  ## the fast tests (8 to 10 minutes on 2 cores)
+test: $(INSTALLED)  ## run the fast tests (8 to 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
 	@if { command -v javac && command -v mvn && command -v aapt2; } > /dev/null; then $(JVM_TESTS); \
-	  else echo "JVM tests of android_demo left out: no JDK, Maven or aapt2"; fi
+	  else echo "JVM tests of android_demo skipped: no JDK, Maven or aapt2"; fi
 
-test-jvm:  ## the Android app's tests on the JVM
+test-jvm:  ## run the Android app's tests on the JVM
 	$(JVM_TESTS)
 
 $(OUT)/model/encoder.keras: | $(INSTALLED)
 	$(TRAIN)
 
-pretrained: $(INSTALLED)  ## the weights of a2v_tf/pretrained/ anew, from Debian's packages (hours)
+pretrained: $(INSTALLED)  ## retrain a2v_tf/pretrained/ from Debian packages (hours)
 	PATH="$(abspath $(BIN)):$$PATH" recipes/debian_audio/run.sh $(WORK) $(RECIPE_FLAGS)
 
-apk: $(INSTALLED) $(if $(filter pretrained,$(APK_MODEL_DIR)),,$(APK_MODEL_DIR)/encoder.keras)  ## the Android app: android_demo/build/a2v_tf.apk
+apk: $(INSTALLED) $(if $(filter pretrained,$(APK_MODEL_DIR)),,$(APK_MODEL_DIR)/encoder.keras)  ## build the Android app: android_demo/build/a2v_tf.apk
 	android_demo/install_packages.sh
 	mkdir -p $(APK)
 	$(BIN)/export_tflite --model_dir=$(APK_MODEL_DIR) --quantize --hop_ms=80 \
@@ -92,16 +92,16 @@ $(VENV)-tfio/.installed: setup.py
 	@$(VENV)-tfio/bin/python -m pip install --quiet --disable-pip-version-check -e '.[tfio,beam,dev]'
 	@touch $@
 
-test-tfio: $(VENV)-tfio/.installed  ## decoding, Beam and export under TensorFlow 2.16 with tensorflow-io
+test-tfio: $(VENV)-tfio/.installed  ## test decoding, Beam and export under TensorFlow 2.16 with tensorflow-io
 	$(VENV)-tfio/bin/python -m pytest -m "not slow" $(PARALLEL) tests/data tests/export tests/test_frontend.py $(PYTEST_FLAGS)
 
-lint: $(INSTALLED)  ## ruff: rules and formatting
+lint: $(INSTALLED)  ## check the code: ruff's rules and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(INSTALLED)  ## let ruff rewrite
+format: $(INSTALLED)  ## fix and format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove what make made
+clean:  ## remove everything that make created
 	rm -rf $(VENV) $(VENV)-tfio $(OUT) $(APK) android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -28,8 +28,8 @@ COMMANDS = {
 setup(
     name="a2v_tf",
     version=VERSION,
-    description="Self-supervised audio embeddings for mobile devices: Audio2Vec in TensorFlow, "
-    "exported to int8 TFLite that streams.",
+    description="Self-supervised audio embeddings for phones and embedded devices: training in "
+    "Keras, bit-exact streaming in int8 TFLite, and a pretrained encoder.",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
