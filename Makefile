@@ -59,7 +59,7 @@ demo: $(INSTALLED)  ## train, export, embed, evaluate and report, in about 5 min
 	$(BIN)/a2v_evaluate --model_dir=$(OUT)/model --downstream=demo --output=$(OUT)/results.json
 	$(BIN)/a2v_report $(OUT)/model $(OUT)/results.json $(OUT)/streaming.json $(OUT)/window.json \
 	  $(OUT)/embeddings.npz $(if $(filter demo,$(DATA)),--labels=demo) --output=$(OUT)/report.html
-	@echo "Open $(OUT)/report.html"
+	@echo "Done. Open $(OUT)/report.html; for your own recordings: make demo DATA=/path/to/recordings OUT=my_out"
 
 test: $(INSTALLED)  ## run the fast tests (8 to 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
