@@ -40,12 +40,14 @@ setup(
         "a2v_tf.export.benchmark",
     ],
     package_data={
+        "a2v_tf.reporting": ["*.jinja"],
         "a2v_tf.pretrained": ["*.keras", "*.json", "*.tflite", "*.npz", "*.md", "SHA256SUMS"],
     },
     package_dir={"a2v_tf": "a2v_tf", "a2v_tf.export": "export"},
     install_requires=[
         "absl-py",
         "etils",
+        "jinja2",  # a2v_report
         "importlib_resources",  # tensorflow-datasets imports it without asking for it
         "keras>=3.3",
         "matplotlib",

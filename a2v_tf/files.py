@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from a2v_tf.errors import A2vError
+
 
 @contextlib.contextmanager
 def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
@@ -37,6 +39,25 @@ def write_json(path: pathlib.Path | str, content: Any) -> None:
     text = json.dumps(content, indent=2)
     with whole_file(path) as partial:
         partial.write_text(text + "\n")
+
+
+def checked_output(flag: str, path: str, suffix: str = "") -> pathlib.Path:
+    """Check before the work that its result can be written.
+
+    Args:
+      flag: the flag that gives `path`, without dashes.
+      path: of the file to write.
+      suffix: that the file's name must end in.
+
+    Raises:
+      A2vError: another suffix, or a directory that does not exist.
+    """
+    output = pathlib.Path(path)
+    if not output.name.endswith(suffix):
+        raise A2vError(f"--{flag}={path!r}: expected a name ending in {suffix}")
+    if not output.absolute().parent.is_dir():
+        raise A2vError(f"--{flag}={path!r}: no directory {str(output.parent)!r}")
+    return output
 
 
 def cache_dir() -> pathlib.Path:

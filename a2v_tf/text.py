@@ -1,6 +1,6 @@
-"""Tables for a terminal."""
+"""Tables for a terminal and in Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def align(lines: Sequence[Sequence[str]]) -> str:
@@ -13,3 +13,9 @@ def align(lines: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out a Markdown table whose rows have as many cells as its header."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -18,7 +18,6 @@ from a2v_tf.evaluation.windows import Windows
 from a2v_tf.files import whole_file
 
 VERSION = 1  # raise it with every change to what a window or its embedding is
-DIRECTORY = "embeddings"  # in the model directory
 
 
 class EmbeddingCache:

@@ -11,52 +11,20 @@ from absl import logging
 from a2v_tf.data.labelled import LabelledData
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.cache import EmbeddingCache
-from a2v_tf.evaluation.embeddings import WindowEmbedder, embed_task, keras_embedder
-from a2v_tf.evaluation.finetune import ALL, NONE, TrainingSettings, fine_tune, held_out
-from a2v_tf.evaluation.heads import HeadSettings, Score, linear, sgd, two_layer
+from a2v_tf.evaluation.embeddings import Embedder, embed_task, keras_embedder
+from a2v_tf.evaluation.finetune import fine_tune, held_out
+from a2v_tf.evaluation.heads import Score, linear, sgd, two_layer
 from a2v_tf.evaluation.metrics import HEADLESS, MEAN, MULTI_HEAD, SUPERVISED, Row, wilson
 from a2v_tf.evaluation.neighbours import knn, knn_clips
+from a2v_tf.evaluation.settings import ALL, NONE, PROTOCOLS, Settings, TrainingSettings
 from a2v_tf.evaluation.windows import Windows
-from a2v_tf.specs import MAX_BAD_FRACTION
 
-PROTOCOLS = {
-    "linear": linear,
-    "sgd": sgd,
-    "two_layer": two_layer,
-    "knn": knn,
-    "knn_clips": knn_clips,
-}
+HEADS = dict(zip(PROTOCOLS, (linear, sgd, two_layer, knn, knn_clips), strict=True))
 RANDOM = ("sgd", "two_layer", "knn")  # those whose result depends on a seed
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What is common to all models and tasks of an evaluation.
-
-    Attributes:
-      protocols: of `PROTOCOLS`.
-      frames: N, frames of a window.
-      replicas: seeds to average over where there is randomness: 5 in ICLR section 4, 4 in SPL.
-      seed: the first.
-      examples_per_class: train clips of each class; None for all. SPL section IV: all, and 1,000.
-      max_bad_fraction: of a task's clips that may be unreadable.
-      heads: how Adam trains heads.
-      split: whose clips judge: "test", or "val" to choose between models; then nothing is tuned on
-        val clips, and test clips play no part.
-    """
-
-    protocols: Sequence[str] = ("linear", "knn")
-    frames: int = 96
-    replicas: int = 1
-    seed: int = 0
-    examples_per_class: Sequence[int | None] = (None,)
-    max_bad_fraction: float = MAX_BAD_FRACTION
-    heads: HeadSettings = dataclasses.field(default_factory=HeadSettings)
-    split: str = "test"
-
-
 def frozen(
-    models: Mapping[str, WindowEmbedder | Sequence[WindowEmbedder]],
+    models: Mapping[str, Embedder | Sequence[Embedder]],
     datasets: Sequence[LabelledData],
     settings: Settings,
     cache: EmbeddingCache | None = None,
@@ -77,7 +45,7 @@ def frozen(
       A2vError: a task cannot be used.
     """
     members = {
-        name: [entry] if isinstance(entry, WindowEmbedder) else list(entry)
+        name: [entry] if isinstance(entry, Embedder) else list(entry)
         for name, entry in models.items()
     }
     flat = {(name, i): member for name, group in members.items() for i, member in enumerate(group)}
@@ -230,9 +198,7 @@ def _replicas(
     chance = protocol in RANDOM or per_class is not None
     count = max(len(windows), settings.replicas if chance else 1)
     return [
-        PROTOCOLS[protocol](
-            windows[i % len(windows)].limited(per_class, seed), seed, settings.heads
-        )
+        HEADS[protocol](windows[i % len(windows)].limited(per_class, seed), seed, settings.heads)
         for i, seed in enumerate(_seeds(settings, count))
     ]
 
@@ -281,7 +247,7 @@ def _headless(
     windows = embed_task(data, models, settings.frames, max_bad_fraction=bad)[data.name]
     windows = _judged(windows, data, settings)
     return [
-        (protocol, PROTOCOLS[protocol](windows.limited(per_class, seed), seed))
+        (protocol, HEADS[protocol](windows.limited(per_class, seed), seed))
         for protocol in protocols
     ]
 

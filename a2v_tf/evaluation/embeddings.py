@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import pathlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -20,7 +20,7 @@ from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.pretrained import WINDOW, resolve
 from a2v_tf.runtime import embedder as tflite
-from a2v_tf.specs import ENCODERS, MAX_BAD_FRACTION, InputStats
+from a2v_tf.specs import MAX_BAD_FRACTION, InputStats, find_encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,25 @@ class WindowEmbedder:
     key: str | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class ClipEmbedder:
+    """Anything that cuts its own windows out of a clip.
+
+    Attributes:
+      embed: from PCM float32 `[samples]`, at least one slice long, to embeddings `[n, d]`, n > 0.
+      key: identifies what `embed` computes, as in `WindowEmbedder`.
+    """
+
+    embed: Callable[[np.ndarray], np.ndarray]
+    key: str | None = None
+
+
+Embedder = WindowEmbedder | ClipEmbedder
+
+
 def embed_task(
     data: LabelledData,
-    embedders: Mapping[str, WindowEmbedder],
+    embedders: Mapping[str, Embedder],
     frames: int = 96,
     *,
     max_bad_fraction: float = MAX_BAD_FRACTION,
@@ -84,10 +100,13 @@ def embed_task(
                 if found := cache.load(data.name, contents[name]):
                     done[name] = found
     missing = {name: embedder for name, embedder in embedders.items() if name not in done}
-    if missing:
-        done |= _embed(data, missing, frames, max_bad_fraction, splits)
-        for name in missing.keys() & contents.keys():
-            cache.save(data.name, contents[name], done[name])
+    of_windows = {n: e for n, e in missing.items() if isinstance(e, WindowEmbedder)}
+    if of_windows:
+        done |= _embed(data, of_windows, frames, max_bad_fraction, splits)
+    for name in missing.keys() - of_windows.keys():
+        done[name] = _embed_clips(data, missing[name], frames, max_bad_fraction, splits)
+    for name in missing.keys() & contents.keys():
+        cache.save(data.name, contents[name], done[name])
     return {name: done[name] for name in embedders}
 
 
@@ -120,7 +139,7 @@ def untrained_encoder(config: Mapping[str, Any], seed: int | None = None) -> ker
       A2vError: a key is missing or names no encoder.
     """
     try:
-        shape = ENCODERS[config["encoder"]]
+        shape = find_encoder(config["encoder"])
         stats = InputStats(config["input_mean"], config["input_variance"])
         keras.utils.set_random_seed(config["seed"] if seed is None else seed)
         return build_encoder(shape, config["frames"], config["bins"], stats)
@@ -164,15 +183,47 @@ def _embed(
             for name, embedder in embedders.items():
                 values[name].append(embedder.embed(inputs[embedder.takes]))
             bar.update(len(clips) - bar.n)
+    return {
+        name: _joined(data, clips, splits, window_clip, parts) for name, parts in values.items()
+    }
+
+
+def _embed_clips(
+    data: LabelledData,
+    embedder: ClipEmbedder,
+    frames: int,
+    max_bad_fraction: float,
+    splits: Collection[str],
+) -> Windows:
+    clips, parts = [], []
+    samples = FRONT_END.samples(frames)
+    every = data.clips(max_bad_fraction)
+    for clip, pcm in tqdm.tqdm(every, desc=data.name, unit="clip", disable=None, leave=False):
+        if clip.split in splits:
+            clips.append(clip)
+            parts.append(embedder.embed(np.pad(pcm, (0, max(0, samples - len(pcm))))))
+    window_clip = np.repeat(np.arange(len(clips)), [len(part) for part in parts])
+    return _joined(data, clips, splits, window_clip, parts)
+
+
+def _joined(
+    data: LabelledData,
+    clips: Sequence[Clip],
+    splits: Collection[str],
+    window_clip: Sequence[int],
+    parts: Sequence[np.ndarray],
+) -> Windows:
+    """The windows of clips, whose values come in parts."""
     logging.info("%s: %d clips, %d windows embedded", data.name, len(clips), len(window_clip))
     _check(data, clips, splits)
     index = {name: i for i, name in enumerate(data.classes)}
-    labels = np.array([index[clip.label] for clip in clips])
-    split_of = np.array([clip.split for clip in clips])
-    return {
-        name: Windows(data.classes, labels, split_of, np.array(window_clip), np.concatenate(parts))
-        for name, parts in values.items()
-    }
+    return Windows(
+        data.classes,
+        labels=np.array([index[clip.label] for clip in clips]),
+        splits=np.array([clip.split for clip in clips]),
+        clip=np.array(window_clip),
+        values=np.concatenate(parts),
+    )
 
 
 def _windows(
@@ -194,7 +245,7 @@ def _hop(frames: int) -> int:
     return FRONT_END.samples(frames) // 2
 
 
-def _check(data: LabelledData, clips: list[Clip], splits: Collection[str]) -> None:
+def _check(data: LabelledData, clips: Sequence[Clip], splits: Collection[str]) -> None:
     """Check that the clips that could be read train and test a head."""
     labels = {split: {clip.label for clip in clips if clip.split == split} for split in splits}
     for split in labels.keys() & {"train", "test"}:

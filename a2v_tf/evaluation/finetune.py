@@ -5,7 +5,6 @@ windows over them.
 """
 
 import contextlib
-import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,32 +19,14 @@ from a2v_tf.data.sources import one_line_errors
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.embeddings import WindowEmbedder, embed_task
 from a2v_tf.evaluation.heads import Score, kernel_weights
+from a2v_tf.evaluation.settings import ALL, FC, NONE, TrainingSettings
 from a2v_tf.evaluation.windows import Windows, in_batches
 from a2v_tf.models.classifier import build_classifier
 from a2v_tf.specs import MAX_BAD_FRACTION
 from a2v_tf.tasks import supervised
 from a2v_tf.training.batches import labelled_batches, training_batches
 
-NONE, FC, ALL = "none", "fc", "all"
 ROUNDS = 5  # after each the val clips, where there are any, judge the weights
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingSettings:
-    """How an encoder is trained on labels.
-
-    Attributes:
-      steps: for each data set, rounded up to whole rounds; SPL section IV takes 100,000.
-      learning_rate: Adam's; 1e-4 in SPL section IV, 1e-3 for Supervised and MultiHead in ICLR
-        section 4.
-      batch_size: crops a step; 256 in both papers.
-      per_class: use at most so many train clips of each class; None for all.
-    """
-
-    steps: int = 1_000
-    learning_rate: float = 1e-4
-    batch_size: int = 256
-    per_class: int | None = None
 
 
 def depths(encoder: keras.Model) -> list[str]:

@@ -8,7 +8,6 @@ stays what it is; but the penalty and Adam's steps of a fixed size would otherwi
 whose outputs happen to be large.
 """
 
-import dataclasses
 import math
 import warnings
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from a2v_tf.evaluation.settings import HeadSettings
 from a2v_tf.evaluation.windows import Windows, in_batches
 
 # Inverse strengths of the linear head's L2 penalty, from strong to weak: each fit starts from the
@@ -50,21 +50,6 @@ class Score(NamedTuple):
     accuracy: float
     n_test: int
     task_parameters: int | None
-
-
-@dataclasses.dataclass(frozen=True)
-class HeadSettings:
-    """How the heads that Adam trains are trained.
-
-    Attributes:
-      steps: of 256 windows; SPL section IV takes 100,000.
-      learning_rate: Adam's; SPL section IV takes 1e-4.
-      hidden: ReLU units of the two-layer head's first layer; ICLR Table 5 does not say how many.
-    """
-
-    steps: int = 10_000
-    learning_rate: float = 1e-4
-    hidden: int = 128
 
 
 def linear(windows: Windows, seed: int = 0, settings: HeadSettings | None = None) -> Score:

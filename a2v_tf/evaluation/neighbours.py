@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.random_projection import GaussianRandomProjection
 
-from a2v_tf.evaluation.heads import HeadSettings, Score
+from a2v_tf.evaluation.heads import Score
+from a2v_tf.evaluation.settings import HeadSettings
 from a2v_tf.evaluation.windows import Windows
 from a2v_tf.runtime.nearest import NEIGHBOURS
 

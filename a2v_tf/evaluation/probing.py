@@ -8,9 +8,9 @@ from typing import Any
 import keras
 
 from a2v_tf.data.labelled import LabelledData
-from a2v_tf.evaluation.compare import PROTOCOLS, check_single_label
+from a2v_tf.evaluation.compare import HEADS, check_single_label
 from a2v_tf.evaluation.embeddings import embed_task, keras_values, spectrogram_embedder
-from a2v_tf.evaluation.heads import HeadSettings
+from a2v_tf.evaluation.settings import HeadSettings
 from a2v_tf.evaluation.windows import Windows, in_batches
 from a2v_tf.files import whole_file
 from a2v_tf.specs import MAX_BAD_FRACTION
@@ -48,7 +48,7 @@ class ProbeRounds(keras.callbacks.Callback):
           datasets: the tasks.
           frames: N, frames of a window.
           log_path: the CSV, with the columns of `COLUMNS`.
-          protocols: of `compare.PROTOCOLS`.
+          protocols: of `settings.PROTOCOLS`.
           settings: of the heads that Adam trains.
           max_bad_fraction: of a task's clips that may be unreadable.
 
@@ -83,7 +83,7 @@ class ProbeRounds(keras.callbacks.Callback):
         for task, log_mel in self._tasks.items():
             embedded = _embedded(encoder, log_mel)
             for i, protocol in enumerate(self._protocols):
-                accuracy = PROTOCOLS[protocol](embedded, 0, self._settings).accuracy
+                accuracy = HEADS[protocol](embedded, 0, self._settings).accuracy
                 rows.append((step, task, protocol, accuracy))
                 if logs is not None:
                     logs[f"probe_{task}" if i == 0 else f"probe_{task}_{protocol}"] = accuracy

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from a2v_tf.evaluation.finetune import NONE
 from a2v_tf.evaluation.metrics import BASELINES, FORMULAS, MEAN, Row
+from a2v_tf.evaluation.settings import NONE
 from a2v_tf.text import align
 
 MAX_COLUMNS = 5  # models side by side; more go below

@@ -1,39 +1,58 @@
-"""The rows of many evaluations put together, normalised anew, and arranged by table."""
+"""The rows of several evaluations, normalised together and arranged as tables."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 
 from a2v_tf.evaluation import metrics, paper
 from a2v_tf.evaluation.metrics import LINEAR_HEADS, MEAN, SUPERVISED, Row
 from a2v_tf.evaluation.paper import Figure, PaperTable
-from a2v_tf.reporting.runs import Model, Result, labels
+from a2v_tf.evaluation.settings import ALL, NONE
+from a2v_tf.reporting.models import Model, labels
 from a2v_tf.specs import ENCODERS
 
-NO_TRAINING, WHOLE = "none", "all"  # of `--finetune`
-DEPTHS = MappingProxyType({NO_TRAINING: "head alone", WHOLE: "all of it"})
-# The groups of lines: baselines, models, what learned from the tasks' labels from scratch.
+# Groups of lines: baselines, trained models, and what learns the tasks' labels from scratch.
 BEFORE, MODELS, FROM_SCRATCH = range(3)
+_HEADS = {
+    "sgd": (
+        "Linear head, trained with Adam",
+        "Test accuracy of a linear classifier, trained with Adam on frozen embeddings",
+    ),
+    "linear": (
+        "Linear head, logistic regression",
+        "Test accuracy of logistic regression on frozen embeddings",
+    ),
+    "two_layer": (
+        "Head with two layers",
+        "Test accuracy of a classifier with one hidden layer on frozen embeddings",
+    ),
+    "knn": (
+        "10 nearest neighbours, of windows",
+        "Fraction of test windows whose 10 nearest training windows give the right label",
+    ),
+    "knn_clips": (
+        "10 nearest neighbours, joined by clip",
+        "Fraction of test clips whose windows' 10 nearest neighbours give the right label",
+    ),
+}
+_FINE_TUNED = (
+    "Fine-tuned",
+    "Test accuracy when the head alone, or more and more of the encoder, is trained for each task",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """How models were judged: what the rows of a table have in common.
+    """How models were evaluated: what the rows of a table have in common.
 
     Attributes:
-      name: of `compare.PROTOCOLS`, or finetune.
-      depth: what of the encoder was trained, a value of `--finetune`.
-      per_class: train clips of each class; None for all.
+      name: one of `settings.PROTOCOLS`, or finetune.
+      depth: which part of the encoder was trained, a value of `--finetune`.
+      per_class: training clips of each class; None for all.
     """
 
     name: str
-    depth: str = NO_TRAINING
+    depth: str = NONE
     per_class: int | None = None
-
-    @staticmethod
-    def of(row: Row) -> "Protocol":
-        """That of a row."""
-        return Protocol(row["protocol"], row["finetune"], row["examples_per_class"])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,12 +60,12 @@ class Line:
     """A line of a table.
 
     Attributes:
-      model: what it is about.
+      model: the model that it is about.
       label: its name.
-      protocol: how it was judged.
+      protocol: how it was evaluated.
       rows: of a2v_evaluate, by downstream task.
-      normalised: of `metrics.normalised`, by task, ICLR's formula.
-      table: of a paper, with such lines; None if there is none.
+      normalised: of `metrics.normalised`, by task, with ICLR's formula.
+      table: the paper's table with such lines; None if there is none.
     """
 
     model: Model
@@ -57,15 +76,13 @@ class Line:
     table: PaperTable | None
 
     def figure(self, task: str) -> Figure | None:
-        """What the paper has beside a row."""
+        """The paper's figure for a row."""
         return self.table.get(self.model.kind, task) if self.table and task in self.rows else None
 
     @property
     def group(self) -> int:
-        """Baselines first, then the models, then what learned from the tasks' labels."""
-        if not self.model.is_baseline:
-            return MODELS
-        return FROM_SCRATCH if self.model.learns_labels else BEFORE
+        """One of `BEFORE`, `MODELS` and `FROM_SCRATCH`."""
+        return _group(self.model)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,23 +91,25 @@ class Grid:
 
     Attributes:
       title: of both.
+      about: one sentence on what they show.
       columns: downstream tasks.
-      lines: see there; each has rows.
+      lines: each has rows.
     """
 
     title: str
+    about: str
     columns: Sequence[str]
     lines: Sequence[Line]
 
     @property
-    def fine_tunes(self) -> bool:
-        """Whether it is about how much of a model is trained for a task."""
-        return bool(self.depths - {NO_TRAINING})
+    def depths(self) -> set[str]:
+        """Which parts of the models are trained."""
+        return {line.protocol.depth for line in self.lines if line.group == MODELS}
 
     @property
-    def depths(self) -> set[str]:
-        """What of the models is trained."""
-        return {line.protocol.depth for line in self.lines if line.group == MODELS}
+    def fine_tunes(self) -> bool:
+        """Whether it is about how much of a model is trained for a task."""
+        return bool(self.depths - {NONE})
 
     @property
     def sources(self) -> list[str]:
@@ -99,23 +118,29 @@ class Grid:
         return list(dict.fromkeys(table.source for table in tables))
 
 
-class Results:
-    """Rows of any number of evaluations; a row given twice counts as given last."""
+@dataclasses.dataclass(frozen=True)
+class Mean:
+    """A mean normalised accuracy: its row of `metrics.normalised`, and the tasks it is over."""
 
-    def __init__(self, results: Iterable[Result]) -> None:
-        """Put the results of `runs.read` together."""
+    row: Row
+    tasks: Sequence[str]
+
+
+class Results:
+    """Rows of any number of evaluations; of a row that is given twice, the last counts."""
+
+    def __init__(self, results: Iterable[tuple[Model, Row]]) -> None:
+        """Put the results of `inputs.read` together."""
         self._rows: dict[tuple[Model, Protocol], dict[str, Row]] = {}
-        for result in results:
-            key = result.model, Protocol.of(result.row)
-            self._rows.setdefault(key, {})[result.row["task"]] = result.row
+        for model, row in results:
+            self._rows.setdefault((model, _protocol(row)), {})[row["task"]] = row
         self.tasks = in_paper_order({task for rows in self._rows.values() for task in rows})
         self._normalised = self._normalise()
 
     @property
     def models(self) -> list[Model]:
-        """All models that have rows: baselines before and after the others, as in the papers."""
-        models = list(dict.fromkeys(model for model, _ in self._rows))
-        return sorted(models, key=_place)
+        """All models that have rows, in the papers' order."""
+        return sorted(dict.fromkeys(model for model, _ in self._rows), key=_place)
 
     @property
     def encoders(self) -> list[str]:
@@ -131,7 +156,7 @@ class Results:
 
     @property
     def per_class(self) -> list[int | None]:
-        """The numbers of examples of each class, all of them first."""
+        """The numbers of examples per class, beginning with all."""
         found = {protocol.per_class for protocol in self.protocols}
         return sorted(found, key=lambda count: (count is not None, count))
 
@@ -139,33 +164,33 @@ class Results:
         """Rows by task."""
         return self._rows.get((model, protocol), {})
 
-    def normalised(
-        self, model: Model, protocol: Protocol, formula: str, encoder: str
-    ) -> Mapping[str, Row]:
-        """Normalised accuracies by task, and as `mean` their mean if there are several.
-
-        Args:
-          model: with that encoder, or Spectrogram.
-          protocol: how it was judged.
-          formula: of `metrics.FORMULAS`.
-          encoder: that of Supervised, and of Untrained.
-        """
-        return self._normalised.get((encoder, model, protocol, formula), {})
-
     def of_encoder(self, encoder: str) -> list[Model]:
         """The models with an encoder, and Spectrogram."""
         return [model for model in self.models if model.encoder in (encoder, "")]
 
-    def line(self, model: Model, protocol: Protocol, encoder: str) -> Line:
-        """What there is about a model beside others with an encoder; its rows may be empty."""
-        return Line(
-            model,
-            model.title,
-            protocol,
-            self.rows(model, protocol),
-            self.normalised(model, protocol, "iclr", encoder),
-            paper_table(model, protocol),
-        )
+    def lines(self, encoder: str, protocol: Protocol) -> list[Line]:
+        """The lines of a protocol that have rows, with an encoder's baselines as yardsticks."""
+        return [
+            Line(
+                model,
+                model.title,
+                protocol,
+                self.rows(model, protocol),
+                self._normalised.get((encoder, model, protocol, "iclr"), {}),
+                paper_table(model, protocol),
+            )
+            for model in self.of_encoder(encoder)
+            if self.rows(model, protocol)
+        ]
+
+    def mean_normalised(self, model: Model, depth: str, per_class: int | None) -> Mean | None:
+        """A model's mean normalised accuracy by SPL's formula."""
+        for name in LINEAR_HEADS if depth == NONE else ("finetune",):
+            key = model.encoder, model, Protocol(name, depth, per_class), "spl"
+            rows = self._normalised.get(key, {})
+            if MEAN in rows:
+                return Mean(rows[MEAN], [task for task in rows if task != MEAN])
+        return None
 
     def _normalise(self) -> dict[tuple[str, Model, Protocol, str], dict[str, Row]]:
         """Normalise the rows of each encoder by the baselines with the same encoder."""
@@ -181,18 +206,18 @@ class Results:
                 for row in rows.values()
             ]
             for row in metrics.normalised(rows):
-                key = encoder, named[row["model"]], Protocol.of(row), row["formula"]
+                key = encoder, named[row["model"]], _protocol(row), row["formula"]
                 found.setdefault(key, {})[row["task"]] = row
         return found
 
 
 def paper_table(model: Model, protocol: Protocol) -> PaperTable | None:
-    """The table of a paper that reports such a model under such a protocol."""
+    """The paper's table that reports such a model under such a protocol."""
     if protocol.per_class is not None or model.variant != "plain":
         return None
-    if model.kind == SUPERVISED and not model.is_baseline:  # of other labels than the tasks'
+    if model.kind == SUPERVISED and not model.is_baseline:  # on other labels than the tasks'
         return None
-    if protocol.depth != NO_TRAINING:
+    if protocol.depth != NONE:
         from_scratch = model.is_baseline and model.encoder == "small"
         return paper.ICLR_TABLE_2 if from_scratch else None
     if model.encoder == "large":
@@ -215,32 +240,23 @@ def on_audioset(model: Model) -> bool:
 
 
 def grids(results: Results) -> list[Grid]:
-    """What becomes a table and a plot: for each encoder, every head, then fine-tuning."""
+    """The content of the tables: for each encoder every head, then fine-tuning."""
     found = []
     for encoder in results.encoders:
         for per_class in results.per_class:
-            for name, title in _TITLES.items():
+            for name, texts in _HEADS.items():
                 lines = _head_lines(results, encoder, name, per_class)
-                found.append(_grid(_title(title, encoder, per_class), results.tasks, lines))
+                found.append(_grid(texts, encoder, per_class, results.tasks, lines))
             lines = _fine_tuned_lines(results, encoder, per_class)
-            found.append(_grid(_title("Fine-tuned", encoder, per_class), results.tasks, lines))
+            found.append(_grid(_FINE_TUNED, encoder, per_class, results.tasks, lines))
     return [grid for grid in found if any(line.group == MODELS for line in grid.lines)]
 
 
-_TITLES = {
-    "sgd": "Linear head, trained with Adam",
-    "linear": "Linear head, logistic regression",
-    "two_layer": "Head with two layers",
-    "knn": "10 nearest neighbours, of windows",
-    "knn_clips": "10 nearest neighbours, joined by clip",
-}
-
-
 def _head_lines(results: Results, encoder: str, name: str, per_class: int | None) -> list[Line]:
-    """A head on frozen embeddings; beside linear ones, what was trained from scratch."""
-    lines = _lines(results, encoder, Protocol(name, per_class=per_class))
+    """A head on frozen embeddings; beside linear heads, what was trained from scratch."""
+    lines = results.lines(encoder, Protocol(name, per_class=per_class))
     if name in LINEAR_HEADS:
-        scratch = _lines(results, encoder, Protocol("finetune", WHOLE, per_class))
+        scratch = results.lines(encoder, Protocol("finetune", ALL, per_class))
         lines += [line for line in scratch if line.group == FROM_SCRATCH]
     return lines
 
@@ -251,44 +267,41 @@ def _fine_tuned_lines(results: Results, encoder: str, per_class: int | None) -> 
         {p for p in results.protocols if p.name == "finetune" and p.per_class == per_class},
         key=_depth_order,
     )
-    tuned = [line for p in protocols for line in _lines(results, encoder, p)]
-    alone = _alone(results, encoder, per_class)
+    tuned = [line for protocol in protocols for line in results.lines(encoder, protocol)]
+    alone: dict[Model, Line] = {}
+    for name in LINEAR_HEADS:
+        for line in results.lines(encoder, Protocol(name, per_class=per_class)):
+            alone.setdefault(line.model, line)
     models = dict.fromkeys(line.model for line in tuned if line.group == MODELS)
-    ordered = [line for model in models for line in alone + tuned if line.model is model]
+    every = [*alone.values(), *tuned]
+    ordered = [line for model in models for line in every if line.model == model]
     return ordered + [line for line in tuned if line.group == FROM_SCRATCH]
 
 
-def _alone(results: Results, encoder: str, per_class: int | None) -> list[Line]:
-    """The linear head that fine-tuning of each model is compared with, where there is one."""
-    found: dict[Model, Line] = {}
-    for name in LINEAR_HEADS:
-        for line in _lines(results, encoder, Protocol(name, per_class=per_class)):
-            found.setdefault(line.model, line)
-    return list(found.values())
-
-
-def _lines(results: Results, encoder: str, protocol: Protocol) -> list[Line]:
-    """The lines with rows of that protocol."""
-    lines = [results.line(model, protocol, encoder) for model in results.of_encoder(encoder)]
-    return [line for line in lines if line.rows]
-
-
-def _grid(title: str, tasks: Sequence[str], lines: Sequence[Line]) -> Grid:
-    """A grid of lines that tell in their labels what they differ in."""
+def _grid(
+    texts: tuple[str, str],
+    encoder: str,
+    per_class: int | None,
+    tasks: Sequence[str],
+    lines: Sequence[Line],
+) -> Grid:
+    """A grid of lines whose labels say how they differ."""
     tuned = [line for line in lines if line.group == MODELS and line.protocol.name == "finetune"]
     columns = [task for task in tasks if any(task in line.rows for line in tuned or lines)]
     names = labels(dict.fromkeys(line.model for line in lines))
     named = []
     for line in lines:
         depth = line.protocol.depth
-        how = f", {DEPTHS.get(depth, f'from {depth}')}" if tuned and line.group == MODELS else ""
-        named.append(dataclasses.replace(line, label=names[line.model] + how))
-    return Grid(title, columns, named)
+        part = {NONE: "head alone", ALL: "all of it"}.get(depth, f"from {depth}")
+        part = f", {part}" if tuned and line.group == MODELS else ""
+        named.append(dataclasses.replace(line, label=names[line.model] + part))
+    title, about = texts
+    return Grid(f"{title}{few(per_class)}: encoder {encoder}", about, columns, named)
 
 
-def _title(title: str, encoder: str, per_class: int | None) -> str:
-    few = f", {per_class:,} examples per class" if per_class else ""
-    return f"{title}{few}: encoder {encoder}"
+def few(per_class: int | None) -> str:
+    """The number of examples per class, for titles; empty for all of them."""
+    return f", {per_class:,} examples per class" if per_class else ""
 
 
 def in_paper_order(tasks: Iterable[str]) -> list[str]:
@@ -298,12 +311,20 @@ def in_paper_order(tasks: Iterable[str]) -> list[str]:
     return [t for t in known if t in tasks] + sorted(tasks - set(known))
 
 
+def _protocol(row: Row) -> Protocol:
+    return Protocol(row["protocol"], row["finetune"], row["examples_per_class"])
+
+
+def _group(model: Model) -> int:
+    if not model.is_baseline:
+        return MODELS
+    return FROM_SCRATCH if model.learns_labels else BEFORE
+
+
 def _place(model: Model) -> tuple[int, int]:
     """Baselines, then models by the papers' order of their tasks, then what learns from labels."""
     kinds = [*(kind for kind in paper.MODELS if kind != SUPERVISED), "multi_head", SUPERVISED]
-    kind = kinds.index(model.kind) if model.kind in kinds else len(kinds)
-    group = FROM_SCRATCH if model.learns_labels else BEFORE
-    return (group, kind) if model.is_baseline else (MODELS, kind)
+    return _group(model), kinds.index(model.kind) if model.kind in kinds else len(kinds)
 
 
 def _depth_order(protocol: Protocol) -> tuple[int, int]:
@@ -311,4 +332,4 @@ def _depth_order(protocol: Protocol) -> tuple[int, int]:
     depth = protocol.depth
     if depth.startswith("conv"):
         return 1, -int(depth.removeprefix("conv"))
-    return {"fc": 0, WHOLE: 2}.get(depth, 3), 0
+    return {"fc": 0, ALL: 2}.get(depth, 3), 0

@@ -24,6 +24,7 @@ from a2v_tf.commands.train import FLAGS_OF_TASKS
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.metrics import MEAN, UNTRAINED, Row
 from a2v_tf.files import whole_file
+from a2v_tf.text import markdown_table
 from a2v_tf.training.model_dir import LOG, read_config
 
 FLAGS = flags.FLAGS
@@ -220,7 +221,7 @@ though from other recordings. They rank encoders; they do not predict accuracy o
 The encoder was chosen among these, on the validation clips of the same tasks (mean of both heads,
 in %):
 
-{_table(("encoder", "training examples", "validation"), scores)}
+{markdown_table(("encoder", "training examples", "validation"), scores)}
 
 ## Data
 
@@ -231,14 +232,14 @@ Debian's main archive, which accepts only licences that permit commercial use. T
 licensed like this project, Apache-2.0. Whether weights are a derivative work of their training data
 is not settled everywhere; the table lets you judge for yourself.{note}
 
-{_table(("package", "version", "licence", "hours"), _data(hours, licences, versions))}
+{markdown_table(("package", "version", "licence", "hours"), _data(hours, licences, versions))}
 
 Hours of the tasks' clips; only their training clips may also be in the table above:
 {_task_hours(hours)}.
 
 ## Training
 
-{_table(("setting", "value"), settings)}
+{markdown_table(("setting", "value"), settings)}
 
 Time: {train_hours:.1f} hours. Made with: {versions_line}.
 
@@ -293,7 +294,7 @@ def _evaluation(rows: Sequence[Row]) -> str:
             (MODELS.get(model, model), *(_accuracy(cells[model, task]) for task in tasks))
             for model in models
         ]
-        parts.append(f"{title}:\n\n{_table(('model', *tasks), lines)}\n")
+        parts.append(f"{title}:\n\n{markdown_table(('model', *tasks), lines)}\n")
     return "\n".join(parts)
 
 
@@ -316,11 +317,6 @@ def _data(
 def _task_hours(hours: Mapping[str, Mapping[str, float]]) -> str:
     parts = [(name, sum(hours[name].values())) for name in TASKS if name in hours]
     return ", ".join(f"{name} {total:.1f} h" for name, total in parts)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _bullets(facts: Mapping[str, str]) -> str:

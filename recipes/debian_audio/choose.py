@@ -17,9 +17,9 @@ from judging import PROTOCOLS, csv_spec, judge
 from a2v_tf.data.labelled import open_labelled
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.cache import EmbeddingCache
-from a2v_tf.evaluation.compare import Settings
 from a2v_tf.evaluation.embeddings import keras_embedder
 from a2v_tf.evaluation.metrics import MEAN, Row
+from a2v_tf.evaluation.settings import Settings
 from a2v_tf.evaluation.tables import table
 from a2v_tf.files import write_json
 from a2v_tf.text import align

@@ -20,9 +20,9 @@ from a2v_tf import __version__
 from a2v_tf.data.labelled import open_labelled
 from a2v_tf.errors import run_app
 from a2v_tf.evaluation.cache import EmbeddingCache
-from a2v_tf.evaluation.compare import Settings
 from a2v_tf.evaluation.embeddings import keras_embedder, tflite_embedder, untrained_encoder
 from a2v_tf.evaluation.metrics import UNTRAINED
+from a2v_tf.evaluation.settings import Settings
 from a2v_tf.evaluation.tables import table
 from a2v_tf.files import write_json
 from a2v_tf.pretrained import resolve

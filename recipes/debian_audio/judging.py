@@ -1,20 +1,18 @@
 """What choose.py and evaluate.py judge: models by name, and their rows on the labelled tasks."""
 
-import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tqdm
 
 from a2v_tf.audio.read import SLICE_SAMPLES
 from a2v_tf.data.labelled import LabelledData
-from a2v_tf.evaluation import compare
+from a2v_tf.evaluation import compare, embeddings
 from a2v_tf.evaluation.cache import EmbeddingCache, file_key
-from a2v_tf.evaluation.embeddings import WindowEmbedder
+from a2v_tf.evaluation.embeddings import ClipEmbedder, WindowEmbedder
 from a2v_tf.evaluation.metrics import Row
-from a2v_tf.evaluation.windows import Windows
+from a2v_tf.evaluation.settings import Settings
 from a2v_tf.export.benchmark.models import OPEN_WAKE_WORD, package_version, packaged_model
 from a2v_tf.runtime.embedder import Embedder, make_interpreter
 
@@ -23,19 +21,6 @@ TASKS = ("SPC", "LSP", "MUS", "BSD", "NPI")
 
 # speech_embedding (Google, 2020) looks at 76 mel frames, 8 frames (80 ms) further each time.
 _FRAMES, _STEP = 76, 8
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipEmbedder:
-    """Anything that places its own windows over a clip.
-
-    Attributes:
-      embed: from PCM float32 `[samples]`, at least one slice long, to embeddings `[n, d]`, n > 0.
-      key: says what `embed` computes, for the cache.
-    """
-
-    embed: Callable[[np.ndarray], np.ndarray]
-    key: str
 
 
 # Models ------------------------------------------------------------------------------------------
@@ -106,9 +91,9 @@ def _run(interpreter: Any, values: np.ndarray) -> np.ndarray:
 
 
 def judge(
-    models: Mapping[str, WindowEmbedder | ClipEmbedder | Sequence[WindowEmbedder]],
+    models: Mapping[str, embeddings.Embedder | Sequence[embeddings.Embedder]],
     datasets: Sequence[LabelledData],
-    settings: compare.Settings,
+    settings: Settings,
     cache: EmbeddingCache | None = None,
 ) -> list[Row]:
     """Frozen heads on every model: the rows of `compare.frozen`, and their means over tasks.
@@ -122,40 +107,10 @@ def judge(
     Raises:
       A2vError: a task cannot be used.
     """
-    of_clips = {name: m for name, m in models.items() if isinstance(m, ClipEmbedder)}
-    of_windows = {name: m for name, m in models.items() if name not in of_clips}
-    rows = compare.frozen(of_windows, datasets, settings, cache) if of_windows else []
-    for name, model in of_clips.items():
-        for data in datasets:
-            windows = _embed_clips(data, name, model, cache).judged_on(settings.split)
-            for protocol in settings.protocols:
-                score = compare.PROTOCOLS[protocol](windows, settings.seed)
-                rows.append(compare.make_row(data, name, protocol, [score]))
+    rows = compare.frozen(models, datasets, settings, cache)
     order = list(models)
     rows.sort(key=lambda row: order.index(row["model"]))
     return rows + compare.means(rows)
-
-
-def _embed_clips(
-    data: LabelledData, name: str, model: ClipEmbedder, cache: EmbeddingCache | None
-) -> Windows:
-    contents = {"data": data.fingerprint(), "classes": data.classes, "clip_model": model.key}
-    if cache and (found := cache.load(data.name, contents)):
-        return found
-    clips, parts = [], []
-    for clip, pcm in tqdm.tqdm(data.clips(), desc=f"{data.name} {name}", disable=None, leave=False):
-        clips.append(clip)
-        parts.append(model.embed(np.pad(pcm, (0, max(0, SLICE_SAMPLES - len(pcm))))))
-    windows = Windows(
-        data.classes,
-        labels=np.array([data.classes.index(clip.label) for clip in clips]),
-        splits=np.array([clip.split for clip in clips]),
-        clip=np.repeat(np.arange(len(clips)), [len(part) for part in parts]),
-        values=np.concatenate(parts),
-    )
-    if cache:
-        cache.save(data.name, contents, windows)
-    return windows
 
 
 def csv_spec(corpus: pathlib.Path) -> str:

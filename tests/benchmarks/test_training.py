@@ -10,8 +10,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import flags
 
-from a2v_tf.commands.summary import layer_table
 from a2v_tf.frontend import FRONT_END
+from a2v_tf.models.layer_table import layer_table
 from a2v_tf.specs import ENCODERS, EncoderConfig, InputStats, Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.setup import Setup

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from a2v_tf.commands.gap import estimate, greatest
 from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.gap import estimate, greatest
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.training.trained_task import first_sample, open_task
 from tests.conftest import run_command
@@ -46,9 +46,9 @@ def test_the_mean_over_both_orders(names, recording, tmp_path):
     places = {1: 0, 3: 2, 2: 1}[
         len(names)
     ]  # behind the two surrounding slices, or the backward one
-    hears = np.random.default_rng(1).normal(size=(2, *model.input_shape[1:])).astype(np.float32)
-    hears[:, places : places + 2] = [[x, y], [y, x]]
-    normalised = np.asarray(model.predict_on_batch(hears)["temporal_gap"])
+    slices = np.random.default_rng(1).normal(size=(2, *model.input_shape[1:])).astype(np.float32)
+    slices[:, places : places + 2] = [[x, y], [y, x]]
+    normalised = np.asarray(model.predict_on_batch(slices)["temporal_gap"])
     assert abs(normalised[0] - normalised[1]) > 1e-4  # the head itself is not symmetric
 
     task = open_task(tmp_path, ["temporal_gap"])
@@ -73,7 +73,7 @@ def test_command(model_dir, recording):
     estimated, true, note = out.splitlines()
     assert 0 <= float(estimated.removeprefix("estimated distance:").removesuffix("s")) <= 1
     assert true.split() == ["true", "distance:", "2.25", "s"]
-    assert "beyond what the model was trained for, 0 to 1.00 s (N_max = 132 frames)" in note
+    assert "trained on distances of 0 to 1.00 s only (N_max = 132 frames)" in note
     for bad, message in (
         (["--second=2.9"], "--second=2.9: the recording lasts 3.00 s, so expected 0 to 2.665"),
         (["--second=1", "--audio=/no/such.wav"], "/no/such.wav: no such file"),

@@ -6,17 +6,11 @@ import soundfile
 from matplotlib.image import imread
 
 from a2v_tf.audio.read import read_audio
-from a2v_tf.commands.reconstruct import (
-    RECONSTRUCTING,
-    Reconstruction,
-    bin_of,
-    figure,
-    reconstruct,
-    whole_prediction,
-    write_sounds,
-)
 from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.reconstruction import Reconstruction, reconstruct, write_sounds
+from a2v_tf.evaluation.settings import RECONSTRUCTING
 from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.reporting.reconstruction_plot import bin_of, figure
 from a2v_tf.training.trained_task import open_task
 from tests.conftest import run_command
 from tests.tiny_models import write_model
@@ -41,20 +35,20 @@ def frames_at(pcm, sample, count):
 
 @pytest.mark.parametrize("others", [[], ["temporal_gap", "arrow_of_time"]], ids=["alone", "heads"])
 @pytest.mark.parametrize("name", RECONSTRUCTING)
-def test_what_is_heard_and_predicted(name, others, recording, tmp_path):
+def test_inputs_and_predictions(name, others, recording, tmp_path):
     """The slices are cut with NumPy, and put where the model's input has them."""
     model = write_model(tmp_path, *others, name)
     pcm = read_audio(recording)
     at = 24_003  # samples: no multiple of a frame
     before, middle, after = (frames_at(pcm, at + p * 34 * 160, N) for p in (-1, 0, 1))
-    heard, true = {
+    inputs, true = {
         "cbow": ([before, after], [middle]),
         "skip_gram": ([middle], [before, after]),
         "autoencoder": ([middle], [middle]),
     }[name]
-    hears = np.random.default_rng(1).normal(size=(1, *model.input_shape[1:])).astype(np.float32)
-    hears[0, -len(heard) :] = heard
-    want = np.asarray(model.predict_on_batch(hears)[name])[0]
+    slices = np.random.default_rng(1).normal(size=(1, *model.input_shape[1:])).astype(np.float32)
+    slices[0, -len(inputs) :] = inputs
+    want = np.asarray(model.predict_on_batch(slices)[name])[0]
 
     result = reconstruct(open_task(tmp_path, [name]), pcm, at / RATE)
     np.testing.assert_allclose(result.slices, want, rtol=1e-4, atol=1e-4)
@@ -62,18 +56,18 @@ def test_what_is_heard_and_predicted(name, others, recording, tmp_path):
         [result.truth[i : i + N] for i in result.predicted], true, rtol=1e-4, atol=1e-4
     )
     np.testing.assert_allclose(
-        [result.truth[i : i + N] for i in result.heard], heard, rtol=1e-4, atol=1e-4
+        [result.truth[i : i + N] for i in result.inputs], inputs, rtol=1e-4, atol=1e-4
     )
     np.testing.assert_allclose(
         result.errors, np.mean(np.square(want - true), axis=(1, 2)), rtol=1e-3
     )
-    assert result.start * RATE + 160 * result.heard[0] == pytest.approx(
+    assert result.start * RATE + 160 * result.inputs[0] == pytest.approx(
         at - (34 * 160 if name == "cbow" else 0)
     )
 
 
 def skip_gram_result(loudness=0.0):
-    """One slice heard, one predicted on each side, 2 frames between them."""
+    """One input slice, one predicted on each side, 2 frames between them."""
     rng = np.random.default_rng(0)
     truth = rng.normal(loudness, 0.3, (100, 64)).astype(np.float32)
     slices = rng.normal(loudness, 0.3, (2, N, 64)).astype(np.float32)
@@ -82,7 +76,7 @@ def skip_gram_result(loudness=0.0):
 
 def test_the_whole_prediction_has_no_holes():
     result = skip_gram_result()
-    whole = whole_prediction(result)
+    whole = result.without_gaps()
     np.testing.assert_array_equal(whole[:N], result.slices[0])
     np.testing.assert_array_equal(whole[34:66], result.truth[34:66])
     np.testing.assert_array_equal(whole[68:], result.slices[1])
@@ -90,7 +84,7 @@ def test_the_whole_prediction_has_no_holes():
     np.testing.assert_allclose(whole[32], result.slices[0, -1] + step, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(whole[33], result.truth[34] - step, rtol=1e-5, atol=1e-5)
     cbow = Reconstruction("cbow", 0.5, result.truth, [0, 68], [34], result.slices[:1])
-    np.testing.assert_array_equal(whole_prediction(cbow), result.slices[0])
+    np.testing.assert_array_equal(cbow.without_gaps(), result.slices[0])
 
 
 @pytest.mark.parametrize("loudness", [0.0, 4.0])
@@ -136,7 +130,7 @@ def test_the_picture(tmp_path):
     blank = np.isnan(images[1].get_array().filled(np.nan)).all(axis=0)
     np.testing.assert_array_equal(np.flatnonzero(blank), [32, 33, 66, 67])
     texts = [text.get_text().split(" (")[0] for text in below.texts]
-    assert texts == ["heard", "predicted", "predicted"]
+    assert texts == ["input", "predicted", "predicted"]
     drawn.savefig(tmp_path / "picture.png")
     assert imread(tmp_path / "picture.png").std() > 0.1
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from a2v_tf.commands import report
-from a2v_tf.reporting import runs
+from a2v_tf.reporting import inputs
+from a2v_tf.reporting.report import build
 from tests.conftest import run_command
 from tests.reporting.results_files import row, write
 from tests.tiny_models import write_model
@@ -57,7 +57,7 @@ def test_whole_page(trained, tmp_path):
     assert page.count('role="img" aria-label=') == 5
     markdown = (tmp_path / "report.md").read_text()
     for text in (page, markdown):
-        for part in ("0.60 ± .03", "0.98 ± .00 (+97%)", "streaming.tflite", "bit for bit"):
+        for part in ("0.60 ± .03", "0.98 ± .00 (+97%)", "streaming.tflite", "bit-exact"):
             assert part in text
     assert "A2V(CBoW), encoder small" in page
     assert "20 files" in page
@@ -70,10 +70,10 @@ def test_audio_that_is_gone_is_said_on_the_page(trained, tmp_path, capsys):
     (moved / "config.json").write_text(json.dumps({**config, "data": "/gone"}))
     for name in ("train_log.csv", "model.keras"):
         (moved / name).write_bytes((trained / "mine" / name).read_bytes())
-    title, _, sections = report.build(runs.read([str(moved)]))
-    assert title == "A2V(CBoW), encoder small"
-    assert [section.title for section in sections] == ["Runs", "Training", "Examples", "Settings"]
-    (words,) = sections[2].blocks
+    report = build(inputs.read([str(moved)]))
+    assert report.title == "A2V(CBoW), encoder small"
+    assert [x.title for x in report.sections] == ["Runs", "Training", "Examples", "Settings"]
+    (words,) = report.sections[2].blocks
     assert words.startswith("A2V(CBoW): no examples, because")
     assert "/gone" in words
     assert "no examples of" in capsys.readouterr().err

@@ -2,8 +2,8 @@
 
 import pytest
 
-from a2v_tf.commands import summary
 from a2v_tf.models.encoder import build_encoder
+from a2v_tf.models.layer_table import TABLE_1, layer_table
 from a2v_tf.specs import ENCODERS, InputStats
 from tests.conftest import run_command
 
@@ -18,15 +18,15 @@ def rounded(count: int, digits: str) -> bool:
 
 
 def test_small_equals_table_1():
-    rows = summary.layer_table("small")
+    rows = layer_table("small")
     assert [row.parameters for row in rows] == WEIGHTS
-    assert [row.name for row in rows] == list(summary.TABLE_1)[:-1]
+    assert [row.name for row in rows] == list(TABLE_1)[:-1]
     for row in rows:
-        output, parameters, flops = summary.TABLE_1[row.name]
+        output, parameters, flops = TABLE_1[row.name]
         assert " x ".join(map(str, row.output)) == output
         assert rounded(row.parameters, parameters)
         assert rounded(row.flops, flops), row
-    _, parameters, flops = summary.TABLE_1["Total"]
+    _, parameters, flops = TABLE_1["Total"]
     assert rounded(sum(row.parameters for row in rows), parameters)
     assert rounded(sum(row.flops for row in rows), flops)
 
@@ -35,11 +35,11 @@ def test_small_equals_table_1():
 def test_all_kernels_are_counted(encoder):
     model = build_encoder(ENCODERS[encoder], 96, 64, InputStats())
     kernels = sum(w.shape.num_elements() for w in model.variables if w.name == "kernel")
-    assert sum(row.parameters for row in summary.layer_table(encoder)) == kernels
+    assert sum(row.parameters for row in layer_table(encoder)) == kernels
 
 
 def test_large_has_sixteen_times_the_weights_where_both_ends_grow():
-    small, large = summary.layer_table("small"), summary.layer_table("large")
+    small, large = layer_table("small"), layer_table("large")
     for a, b in zip(small[1:5], large[1:5], strict=True):
         assert b.parameters == 16 * a.parameters
 
@@ -59,5 +59,5 @@ def test_command(flags, words, here):
 
 def test_unknown_encoder_gets_one_line():
     run = run_command("a2v_summary", "--encoder=huge", fails=True)
-    assert "small|large|vgg6" in run.stderr
+    assert "--encoder=huge: expected small, large, vgg6 or package.module:NAME" in run.stderr
     assert "Traceback" not in run.stderr

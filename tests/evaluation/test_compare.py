@@ -7,11 +7,9 @@ import pytest
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation import compare
-from a2v_tf.evaluation.compare import Settings
 from a2v_tf.evaluation.embeddings import WindowEmbedder, keras_embedder, spectrogram_embedder
-from a2v_tf.evaluation.finetune import TrainingSettings
-from a2v_tf.evaluation.heads import HeadSettings
 from a2v_tf.evaluation.metrics import normalised
+from a2v_tf.evaluation.settings import HeadSettings, Settings, TrainingSettings
 from a2v_tf.evaluation.tables import table
 from tests.evaluation.conftest import Tones, tiny_encoder
 

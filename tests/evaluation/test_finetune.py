@@ -9,13 +9,13 @@ import pytest
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation import finetune
 from a2v_tf.evaluation.finetune import (
-    TrainingSettings,
     check_depths,
     depths,
     fine_tune,
     held_out,
     kernel_weights,
 )
+from a2v_tf.evaluation.settings import TrainingSettings
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.specs import ENCODERS, InputStats
 from tests.evaluation.conftest import Tones, tiny_encoder

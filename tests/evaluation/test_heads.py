@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a2v_tf.evaluation.compare import PROTOCOLS, RANDOM
-from a2v_tf.evaluation.heads import HeadSettings, sgd, two_layer
+from a2v_tf.evaluation.compare import HEADS, RANDOM
+from a2v_tf.evaluation.heads import sgd, two_layer
+from a2v_tf.evaluation.settings import HeadSettings
 from a2v_tf.evaluation.windows import SMOOTHING, aggregate
 from tests.evaluation.conftest import blobs
 
@@ -33,21 +34,21 @@ def test_naive_bayes_equals_a_loop(seed):
     np.testing.assert_array_equal(aggregate(probabilities, window_clip, clips), want)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", HEADS)
 def test_separable_classes_are_separated_and_noise_is_not(protocol):
-    easy = PROTOCOLS[protocol](blobs(), 0, FAST)
+    easy = HEADS[protocol](blobs(), 0, FAST)
     assert easy.accuracy == 1.0
     assert easy.n_test == (9 * 4 if protocol == "knn" else 9)  # windows, or clips
     noise = blobs(separation=0.0, clips=40)
-    assert PROTOCOLS[protocol](noise, 0, FAST).accuracy < 0.7
+    assert HEADS[protocol](noise, 0, FAST).accuracy < 0.7
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", HEADS)
 def test_the_scale_of_embeddings_matters_to_no_head(protocol):
     """kNN's distances scale along; the heads see standardised inputs."""
     noisy = blobs(separation=0.4, clips=40)
     scaled = dataclasses.replace(noisy, values=noisy.values * 1024)
-    first, second = (PROTOCOLS[protocol](windows, 0, FAST) for windows in (noisy, scaled))
+    first, second = (HEADS[protocol](windows, 0, FAST) for windows in (noisy, scaled))
     assert 0.3 < first.accuracy < 1.0
     assert first.accuracy == pytest.approx(second.accuracy, abs=0.05)
 
@@ -56,7 +57,7 @@ def test_the_scale_of_embeddings_matters_to_no_head(protocol):
 def test_a_seed_repeats_a_result(protocol):
     noise = blobs(separation=0.7, clips=40)
     few = HeadSettings(steps=20)
-    again = [PROTOCOLS[protocol](noise, seed, few).accuracy for seed in (3, 3)]
+    again = [HEADS[protocol](noise, seed, few).accuracy for seed in (3, 3)]
     assert again[0] == again[1]
 
 
@@ -82,7 +83,7 @@ def test_task_parameters():
     """ICLR Figure 3 counts 128 x C for a linear head."""
     windows = blobs(dims=128, classes=5)
     few = HeadSettings(steps=1, hidden=64)
-    found = {name: head(windows, 0, few).task_parameters for name, head in PROTOCOLS.items()}
+    found = {name: head(windows, 0, few).task_parameters for name, head in HEADS.items()}
     assert found == {
         "linear": 128 * 5,
         "sgd": 128 * 5,
@@ -97,7 +98,7 @@ def test_a_class_without_train_clips_counts_as_wrong():
     splits = np.where((windows.labels == 2) & (windows.splits == "train"), "val", windows.splits)
     windows = dataclasses.replace(windows, splits=splits)
     for protocol in ("linear", "knn", "knn_clips"):
-        assert PROTOCOLS[protocol](windows, 0).accuracy == pytest.approx(2 / 3)
+        assert HEADS[protocol](windows, 0).accuracy == pytest.approx(2 / 3)
 
 
 def test_examples_per_class():

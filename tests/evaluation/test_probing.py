@@ -6,14 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from a2v_tf.evaluation.compare import PROTOCOLS
+from a2v_tf.evaluation.compare import HEADS
 from a2v_tf.evaluation.embeddings import embed_task, keras_embedder
-from a2v_tf.evaluation.heads import HeadSettings
 from a2v_tf.evaluation.probing import ProbeRounds
+from a2v_tf.evaluation.settings import HeadSettings
 from tests.evaluation.conftest import Tones, tiny_encoder
 
 STEPS = 3
-HEADS = HeadSettings(steps=20)
+QUICK = HeadSettings(steps=20)
 
 
 def model_of(encoder: keras.Model) -> keras.Model:
@@ -41,7 +41,7 @@ def rows_of(path):
 
 def test_rows_and_logs(tmp_path):
     path = tmp_path / "probes.csv"
-    probe = ProbeRounds([Tones()], 48, path, ("linear", "knn", "sgd"), settings=HEADS)
+    probe = ProbeRounds([Tones()], 48, path, ("linear", "knn", "sgd"), settings=QUICK)
     model = model_of(tiny_encoder(frames=48))
     log = tmp_path / "log.csv"
     fit(model, 2, [probe, keras.callbacks.CSVLogger(log)])
@@ -54,7 +54,7 @@ def test_rows_and_logs(tmp_path):
     embedder = keras_embedder(model.get_layer("encoder"))
     windows = embed_task(Tones(), {"m": embedder}, 48)["m"]
     for row in rows[3:]:
-        want = PROTOCOLS[row["protocol"]](windows, 0, HEADS).accuracy
+        want = HEADS[row["protocol"]](windows, 0, QUICK).accuracy
         assert float(row["accuracy"]) == pytest.approx(want, abs=0.26)  # half precision: one clip
     last = rows_of(log)[-1]
     assert float(last["probe_tones"]) == float(rows[3]["accuracy"])
@@ -78,7 +78,7 @@ def test_a_resumed_run_repeats_no_row(tmp_path):
 
 def test_training_does_not_notice(tmp_path):
     probe = ProbeRounds(
-        [Tones()], 48, tmp_path / "probes.csv", ("knn", "two_layer"), settings=HEADS
+        [Tones()], 48, tmp_path / "probes.csv", ("knn", "two_layer"), settings=QUICK
     )
     weights = []
     for callbacks in ([], [probe]):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from a2v_tf.errors import A2vError
-from a2v_tf.evaluation.compare import Settings
-from a2v_tf.evaluation.embeddings import keras_embedder
+from a2v_tf.evaluation.embeddings import ClipEmbedder, keras_embedder
+from a2v_tf.evaluation.settings import Settings
 from tests.evaluation.conftest import Tones, tiny_encoder
 
 SETTINGS = Settings(("linear", "knn_clips"))
@@ -62,7 +62,7 @@ def test_rows_of_clips_and_of_windows(judging):
     from a2v_tf.frontend import log_mel
 
     model = keras_embedder(tiny_encoder())
-    clips = judging.ClipEmbedder(lambda pcm: model.embed(log_mel(windows(pcm, 7_800)).numpy()), "x")
+    clips = ClipEmbedder(lambda pcm: model.embed(log_mel(windows(pcm, 7_800)).numpy()), "x")
     rows = judging.judge({"clips": clips, "windows": model}, [Tones(), Tones("more")], SETTINGS)
     of = {name: [row for row in rows if row["model"] == name] for name in ("clips", "windows")}
     assert len(of["clips"]) == 6  # two tasks and their mean, two heads

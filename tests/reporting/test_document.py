@@ -6,10 +6,19 @@ import re
 import pytest
 
 from a2v_tf.reporting import document, plots
-from a2v_tf.reporting.document import Cell, Folded, Picture, Row, Section, Table
+from a2v_tf.reporting.document import (
+    Cell,
+    Folded,
+    Picture,
+    Report,
+    Row,
+    Section,
+    Table,
+)
 
 TABLE = Table(
     "A <b> title",
+    "What it shows.",
     [Cell("one", ("3 classes",)), Cell("two")],
     [
         Row("<mine>", [Cell("0.5 ± .1", ("(+3%)",), "0.4 (+1%)", "best"), Cell("a|b_c")]),
@@ -17,7 +26,7 @@ TABLE = Table(
     ],
     ["a note"],
 )
-REPORT = (
+REPORT = Report(
     "T & T",
     "lead",
     [
@@ -49,7 +58,7 @@ class Parser(html.parser.HTMLParser):
 
 
 def test_html():
-    text = document.to_html(*REPORT)
+    text = document.to_html(REPORT)
     parser = Parser()
     parser.feed(text)
     assert parser.open == []
@@ -57,7 +66,10 @@ def test_html():
     assert "<mine>" not in text
     tags = dict(parser.tags)
     assert tags["html"] == {"lang": "en"}
-    assert tags["svg"]["aria-label"] == 'a "plot"'
+    (label,) = [a["aria-label"] for _, a in parser.tags if a.get("role") == "img"]
+    assert label == 'a "plot"'
+    assert '<p class="about">What it shows.</p>' in text
+    assert "<p>a &lt; b</p>" in text
     assert [a["href"] for tag, a in parser.tags if tag == "a"] == ["#first-part", "#second"]
     assert [a["id"] for tag, a in parser.tags if tag == "h2"] == ["first-part", "second"]
     assert [a["scope"] for tag, a in parser.tags if tag == "th"] == ["col", "col", "row", "row"]
@@ -66,9 +78,9 @@ def test_html():
 
 
 def test_markdown():
-    text = document.to_markdown(*REPORT)
+    text = document.to_markdown(REPORT)
     assert text.splitlines()[0] == "# T & T"
-    assert "|  | one<br>3 classes | two |" in text
+    assert "\n\nWhat it shows.\n\n|  | one<br>3 classes | two |" in text
     assert "| \\<mine\\> | **0.5 ± .1** (+3%)<br>_0.4 (+1%)_ | a\\|b\\_c |" in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {4}
@@ -89,7 +101,7 @@ def contrast(one, other):
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_everything_can_be_told_from_the_ground(theme):
     """WCAG 2.1: 4.5 for text, 3 for graphics."""
-    variables = re.findall(r"--(\w+): (#\w+)", document._STYLE)
+    variables = re.findall(r"--(\w+): (#\w+)", document.to_html(REPORT))
     values = {name: [v for n, v in variables if n == name][theme] for name, _ in variables}
     ground = values["ground"]
     for name in ("ink", "muted", "link", "best", "worse"):

@@ -29,21 +29,21 @@ def test_a_picture_for_each_task(model_dir, monkeypatch):
     for caption, start in zip(
         captions,
         (
-            "It hears the slices around (dimmed below) and predicts the one in the middle",
-            "It hears the slice in the middle (dimmed below) and predicts those around it",
-            "It: the distance in time of two slices, 64 examples. It errs by ",
-            "It hears a slice and predicts the same",
-            "It: is a slice closer to one of its own clip than to one of another? In ",
-            "It: is a slice played backwards? ",
-            "It: of the slices of 64 crops, which is of the same clip? ",
-            "It: how alike are a slice and itself two mel bins higher? The median cosine of 64 ",
+            "It predicts the middle slice from those around it. Each example has",
+            "It predicts the slices around the middle one from it. Each example has",
+            "It estimates the distance in time of two slices, here of 64 examples",
+            "It reconstructs its input. Each example has",
+            "It places a slice closer to another slice of its own clip than ",
+            "It estimates whether a slice is played backwards; ",
+            "It places the two slices of a crop close together: ",
+            "It places a slice close to itself two mel bins higher: the median cosine of 64 ",
         ),
         strict=True,
     ):
         assert caption.startswith(start)
     images = [picture.svg.count("<image") for picture in found]
-    # Examples, truth and model, slices; of contrastive, cosines and their scale.
-    assert images == [3 * 2 * 3, 3 * 2 * 3, 0, 3 * 2, 0, 0, 2, 0]
+    # Examples: truth, prediction and their scale; of contrastive, cosines and their scale.
+    assert images == [3 * 3, 3 * 3, 0, 3 * 3, 0, 0, 2, 0]
 
 
 def test_audio_that_is_elsewhere(model_dir, tmp_path):
@@ -52,7 +52,7 @@ def test_audio_that_is_elsewhere(model_dir, tmp_path):
     with pytest.raises(A2vError, match="/nowhere"):
         examples.pictures(tmp_path, config, "It")
     (picture,) = examples.pictures(tmp_path, config, "It", str(model_dir / "audio"))
-    assert picture.caption.startswith("It hears a slice and predicts the same")
+    assert picture.caption.startswith("It reconstructs its input. Each example has")
 
 
 def test_supervised_has_none(tmp_path):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from a2v_tf.reporting import plots, runs
+from a2v_tf.reporting import inputs, plots
 from a2v_tf.reporting.results import Results, grids
 from tests.reporting.results_files import config, row, write
 
@@ -23,7 +23,7 @@ def fine_tuned(tmp_path):
         row("musan", "supervised", 0.99, "finetune", "all", parameters=126_000),
     ]
     path = write(tmp_path / "results.json", rows, config())
-    return grids(Results(runs.read([path]).results))
+    return grids(Results(inputs.read([path]).results))
 
 
 def test_accuracies_and_trade_off(fine_tuned):
@@ -52,10 +52,14 @@ def test_training_and_probing():
 def test_map_of_files_means():
     paths = np.array([f"/x/{'ab'[i % 2]}/{i // 2}.wav" for i in range(40)])
     values = np.random.default_rng(0).normal(size=(40, 8))
-    picture = plots.embedding_map(paths, values, runs.folder_names(paths))
-    assert picture.caption.startswith("40 files, each the mean of its embeddings (t-SNE)")
+    picture = plots.embedding_map(paths, values, inputs.read_labels(None, paths))
+    assert picture.caption.startswith(
+        "40 files, each the mean of its embeddings, in two dimensions (t-S"
+    )
     few = plots.embedding_map(np.repeat(paths[:3], 2), values[:6], ["a"] * 6)
-    assert few.caption.startswith("3 files, each the mean of its embeddings (principal components)")
+    assert few.caption.startswith(
+        "3 files, each the mean of its embeddings, in two dimensions (pri"
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12])

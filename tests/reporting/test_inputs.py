@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from a2v_tf.errors import A2vError
-from a2v_tf.reporting import runs
+from a2v_tf.reporting import inputs
+from a2v_tf.reporting.models import Model, labels
 from tests.reporting.results_files import config, row, write
 
 
@@ -24,57 +25,57 @@ def test_one_model_of_several_files_is_one_model(tmp_path):
             tmp_path / "b.json", [row("birds", "mine", 0.8), row("mean", "mine", 0.85)], config()
         ),
     ]
-    inputs = runs.read([str(run), *files])
-    assert len(inputs.models) == 1
-    assert list(inputs.directories) == list(inputs.models)
-    assert [(result.model.title, result.row["task"]) for result in inputs.results] == [
+    found = inputs.read([str(run), *files])
+    assert len(found.models) == 1
+    assert list(found.directories) == found.models
+    assert [(model.title, row["task"]) for model, row in found.results] == [
         ("A2V(CBoW)", "musan"),
         ("Untrained", "musan"),
         ("A2V(CBoW)", "birds"),
     ]
-    assert inputs.commands == [["a2v_evaluate", "-x"]] * 2
+    assert found.commands == [["a2v_evaluate", "-x"]] * 2
 
 
 def test_labels_tell_models_apart(tmp_path):
     def model(name, **settings):
-        return runs.Model(name, settings.get("encoder", "small"), config(**settings))
+        return Model(name, settings.get("encoder", "small"), config(**settings))
 
-    def labels(*models):
-        return list(runs.labels(models).values())
+    def names(*models):
+        return list(labels(models).values())
 
-    assert labels(model("a"), model("b", task="triplet")) == ["A2V(CBoW)", "TripletLoss"]
-    assert labels(model("a"), model("b", encoder="large")) == [
+    assert names(model("a"), model("b", task="triplet")) == ["A2V(CBoW)", "TripletLoss"]
+    assert names(model("a"), model("b", encoder="large")) == [
         "A2V(CBoW), small",
         "A2V(CBoW), large",
     ]
-    assert labels(model("a", data="/x/birds"), model("b", data="demo", steps=10)) == [
+    assert names(model("a", data="/x/birds"), model("b", data="demo", steps=10)) == [
         "A2V(CBoW), birds, 1,500,000 steps",
         "A2V(CBoW), demo, 10 steps",
     ]
-    assert labels(model("a"), model("b")) == ["A2V(CBoW), a", "A2V(CBoW), b"]
-    assert labels(model("a"), model("a.tflite")) == ["A2V(CBoW), a", "A2V(CBoW), a.tflite"]
-    assert labels(
+    assert names(model("a"), model("b")) == ["A2V(CBoW), a", "A2V(CBoW), b"]
+    assert names(model("a"), model("a.tflite")) == ["A2V(CBoW), a", "A2V(CBoW), a.tflite"]
+    assert names(
         model("a", task="autoencoder", variant="denoising"), model("b", task="supervised")
     ) == ["AutoEncoder (denoising)", "Supervised on audioset:unbalanced"]
-    assert model("a", task="multi_head").title != runs.Model("multihead", "small", {}).title
+    assert model("a", task="multi_head").title != Model("multihead", "small", {}).title
 
 
 def test_probes_by_task_and_protocol_in_order_of_steps(tmp_path):
     (tmp_path / "probes.csv").write_text(
         "step,task,protocol,accuracy\n20,a,linear,0.5\n10,a,linear,0.25\n10,b,knn,1.0\n"
     )
-    probes = runs.read_probes(tmp_path)
+    probes = inputs.read_probes(tmp_path)
     assert list(probes) == [("a", "linear"), ("b", "knn")]
     np.testing.assert_array_equal(probes["a", "linear"], [[10, 20], [0.25, 0.5]])
-    assert runs.read_probes(tmp_path / "nowhere") == {}
+    assert inputs.read_probes(tmp_path / "nowhere") == {}
 
 
 def test_labels_are_relative_to_their_csv(tmp_path):
     (tmp_path / "labels.csv").write_text("path,label,split\nclips/a.wav,bird,train\n")
     files = np.array([str(tmp_path / "clips/a.wav"), "/elsewhere/b.wav"])
-    assert runs.read_labels(str(tmp_path / "labels.csv"), files) == ["bird", "other"]
+    assert inputs.read_labels(str(tmp_path / "labels.csv"), files) == ["bird", "other"]
     with pytest.raises(A2vError, match="none of the files, such as '/elsewhere"):
-        runs.read_labels(str(tmp_path / "labels.csv"), files[1:])
+        inputs.read_labels(str(tmp_path / "labels.csv"), files[1:])
 
 
 def test_bad_files_are_named(tmp_path):
@@ -92,20 +93,26 @@ def test_bad_files_are_named(tmp_path):
     write(tmp_path / "old.json", [old], config())
     write(tmp_path / "nothing.json", [], {"task": "cbow"})
     for read, message in (
-        (lambda: runs.read([str(tmp_path / "no.json")]), r"cannot read .*no\.json"),
-        (lambda: runs.read([str(tmp_path / "bad.json")]), "not valid JSON"),
-        (lambda: runs.read([str(tmp_path / "list.json")]), "expected a JSON object, got a list"),
-        (lambda: runs.read([str(tmp_path / "other.json")]), "expected a model directory, the JSON"),
-        (lambda: runs.read([str(tmp_path / "old.json")]), "no 'finetune'; evaluate again"),
-        (lambda: runs.read([str(tmp_path / "nothing.json")]), "does not say which encoder"),
-        (lambda: runs.read([str(tmp_path)]), "no config.json in"),
-        (lambda: runs.read_embeddings(tmp_path / "bad.json"), "not an .npz of a2v_embed"),
-        (lambda: runs.read_log(tmp_path), "no train_log.csv"),
-        (lambda: runs.read_log(tmp_path / "empty"), "has a2v_train finished its first round"),
-        (lambda: runs.read_log(tmp_path / "log"), "expected numbers"),
-        (lambda: runs.read_labels(str(tmp_path / "no.csv"), np.array([])), r"--labels=.*no\.csv"),
+        (lambda: inputs.read([str(tmp_path / "no.json")]), r"cannot read .*no\.json"),
+        (lambda: inputs.read([str(tmp_path / "bad.json")]), "not valid JSON"),
+        (lambda: inputs.read([str(tmp_path / "list.json")]), "expected a JSON object, got a list"),
         (
-            lambda: runs.read_labels(str(tmp_path / "log/train_log.csv"), np.array([])),
+            lambda: inputs.read([str(tmp_path / "other.json")]),
+            "expected a model directory",
+        ),
+        (
+            lambda: inputs.read([str(tmp_path / "old.json")]),
+            "no 'finetune': run a2v_evaluate",
+        ),
+        (lambda: inputs.read([str(tmp_path / "nothing.json")]), "does not give the run's encoder"),
+        (lambda: inputs.read([str(tmp_path)]), "no config.json in"),
+        (lambda: inputs.read_embeddings(tmp_path / "bad.json"), "not an .npz of a2v_embed"),
+        (lambda: inputs.read_log(tmp_path), "no train_log.csv"),
+        (lambda: inputs.read_log(tmp_path / "empty"), "has a2v_train finished its first round"),
+        (lambda: inputs.read_log(tmp_path / "log"), "expected numbers"),
+        (lambda: inputs.read_labels(str(tmp_path / "no.csv"), np.array([])), r"--labels=.*no\.csv"),
+        (
+            lambda: inputs.read_labels(str(tmp_path / "log/train_log.csv"), np.array([])),
             "column 'path'",
         ),
     ):

@@ -1,0 +1,142 @@
+"""All that `a2v_evaluate` computes: models and baselines on downstream tasks."""
+
+import dataclasses
+import functools
+import pathlib
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import sklearn
+import tensorflow as tf
+from absl import logging
+
+from a2v_tf import __version__
+from a2v_tf.data.labelled import open_labelled
+from a2v_tf.errors import A2vError
+from a2v_tf.evaluation import compare, metrics
+from a2v_tf.evaluation.cache import EmbeddingCache
+from a2v_tf.evaluation.embeddings import (
+    WindowEmbedder,
+    keras_embedder,
+    spectrogram_embedder,
+    tflite_embedder,
+    untrained_encoder,
+)
+from a2v_tf.evaluation.finetune import check_depths
+from a2v_tf.evaluation.metrics import (
+    BASELINES,
+    MULTI_HEAD,
+    SPECTROGRAM,
+    SUPERVISED,
+    UNTRAINED,
+    Row,
+)
+from a2v_tf.evaluation.settings import CACHE, NONE, EvaluationSettings
+from a2v_tf.files import cache_dir
+from a2v_tf.pretrained import is_packaged, resolve
+from a2v_tf.training.model_dir import load_encoder, read_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+      rows: accuracies, as `compare.make_row` makes them.
+      normalised: normalised accuracies, as `metrics.normalised` makes them.
+      config: the model's config.json.
+    """
+
+    rows: list[Row]
+    normalised: list[Row]
+    config: Mapping[str, Any]
+
+
+def evaluate(settings: EvaluationSettings) -> Evaluation:
+    """Evaluate a model and its baselines.
+
+    Raises:
+      A2vError: the model or a data set cannot be used.
+    """
+    config = read_config(settings.model_dir)
+    encoder = None if settings.model else load_encoder(settings.model_dir)
+    _check_depths(settings, encoder)
+    datasets = open_labelled(settings.downstream, needs=("train", settings.common.split))
+    compare.check_single_label(datasets)
+    seed = config.get("seed", 0) if settings.seed is None else settings.seed
+    common = dataclasses.replace(settings.common, frames=config["frames"], seed=seed)
+    untrained = functools.partial(untrained_encoder, config)
+    name = model_name(settings.model or settings.model_dir)
+
+    # ---- Heads on frozen embeddings, parts of the encoder, the whole encoder
+    rows = []
+    if NONE in settings.depths:
+        model = keras_embedder(encoder) if encoder else tflite_embedder(settings.model)
+        models = {name: model, **_frozen_baselines(settings, config, seed)}
+        rows += compare.frozen(models, datasets, common, _cache(settings))
+    if encoder:
+        rows += compare.fine_tuned(
+            name, encoder, settings.depths, datasets, settings.fine_tuning, common
+        )
+    if SUPERVISED in settings.baselines:
+        rows += compare.supervised(untrained, datasets, settings.from_scratch, common)
+    if MULTI_HEAD in settings.baselines:
+        rows += compare.multi_head(untrained, datasets, settings.from_scratch, common)
+
+    normalised = metrics.normalised(rows, seed=seed)
+    if len(datasets) > 1:
+        rows += compare.means(rows)
+    return Evaluation(rows, normalised, config)
+
+
+def model_name(path: pathlib.Path | str) -> str:
+    """The name of a model directory or TFLite file in results; never that of a baseline."""
+    name = pathlib.Path(path).resolve().name
+    return "trained" if name in BASELINES else name
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that results depend on."""
+    return {
+        "a2v_tf": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "scikit-learn": sklearn.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _check_depths(settings: EvaluationSettings, encoder: keras.Model | None) -> None:
+    if encoder:
+        check_depths(settings.depths, encoder)
+    elif set(settings.depths) != {NONE}:
+        raise A2vError(
+            f"--finetune={','.join(settings.depths)}: a TFLite --model cannot be trained"
+        )
+
+
+def _frozen_baselines(
+    settings: EvaluationSettings, config: Mapping[str, Any], seed: int
+) -> dict[str, WindowEmbedder | list[WindowEmbedder]]:
+    found = {}
+    if UNTRAINED in settings.baselines:
+        seeds = range(seed, seed + settings.untrained_seeds)
+        found[UNTRAINED] = [keras_embedder(untrained_encoder(config, s)) for s in seeds]
+    if SPECTROGRAM in settings.baselines:
+        found[SPECTROGRAM] = spectrogram_embedder()
+    return found
+
+
+def _cache(settings: EvaluationSettings) -> EmbeddingCache | None:
+    if settings.cache_dir is not None:
+        return EmbeddingCache(settings.cache_dir) if settings.cache_dir else None
+    if is_packaged(resolve(settings.model_dir)):
+        return EmbeddingCache(cache_dir() / CACHE)
+    try:
+        return EmbeddingCache(pathlib.Path(settings.model_dir) / CACHE)
+    except A2vError as error:  # the model directory is read-only
+        logging.warning("%s: embeddings are not kept", error)
+        return None

@@ -1,0 +1,150 @@
+"""The slices of a recording that a model predicts, as numbers and as sound.
+
+Patent paragraphs 129-139, figure 8.
+"""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import soundfile
+import tensorflow as tf
+
+from a2v_tf.evaluation import inversion
+from a2v_tf.evaluation.settings import RECONSTRUCTING
+from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.specs import Slicing
+from a2v_tf.tasks.crops import Crops
+from a2v_tf.training.trained_task import NOT_RANDOM, TrainedTask, first_sample
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstruction:
+    """An excerpt of a recording, and what a model predicts of it.
+
+    Attributes:
+      task: the task that predicts.
+      start: seconds in the recording where the excerpt begins.
+      truth: log-mel of the excerpt, float32 `[T, F]`.
+      inputs: frames of `truth` where the encoder's input slices begin.
+      predicted: frames of `truth` where the predicted slices begin.
+      slices: the predicted slices, float32 `[n, N, F]`.
+    """
+
+    task: str
+    start: float
+    truth: np.ndarray
+    inputs: list[int]
+    predicted: list[int]
+    slices: np.ndarray
+
+    @property
+    def first(self) -> int:
+        """Frame of `truth` where the first predicted slice begins."""
+        return self.predicted[0]
+
+    @property
+    def end(self) -> int:
+        """Frame of `truth` after the last predicted slice."""
+        return self.predicted[-1] + self.slices.shape[1]
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Mean squared error of each predicted slice, `[n]`."""
+        frames = self.slices.shape[1]
+        true = np.stack([self.truth[i : i + frames] for i in self.predicted])
+        return np.mean((self.slices - true) ** 2, axis=(1, 2))
+
+    def inputs_and_predictions(self) -> np.ndarray:
+        """The excerpt with predictions in their places, `[T, F]`: NaN between slices."""
+        frames = self.slices.shape[1]
+        image = np.full_like(self.truth, np.nan)
+        for begin in self.inputs:
+            image[begin : begin + frames] = self.truth[begin : begin + frames]
+        for begin, predicted in zip(self.predicted, self.slices, strict=True):
+            image[begin : begin + frames] = predicted
+        return image
+
+    def without_gaps(self) -> np.ndarray:
+        """Log-mel from the first to the last predicted slice, `[frames, F]`.
+
+        Input slices in between are the truth. The few frames between two slices are interpolated
+        linearly.
+        """
+        known = self.inputs_and_predictions()[self.first : self.end]
+        frames = np.flatnonzero(np.isfinite(known[:, 0]))
+        every = np.arange(len(known))
+        return np.stack([np.interp(every, frames, band[frames]) for band in known.T], axis=1)
+
+
+def reconstruct(task: TrainedTask, pcm: np.ndarray, at: float) -> Reconstruction:
+    """Predict slices of a recording.
+
+    Args:
+      task: a trained task of `RECONSTRUCTING`.
+      pcm: float32 `[samples]`, the recording.
+      at: seconds where the middle slice starts.
+
+    Raises:
+      A2vError: the slices around it do not all lie within the recording.
+    """
+    frames, middle = task.crop_frames, _middle(task.crop_frames, task.slicing)
+    start = first_sample("at", at, pcm, frames, middle)
+    truth = log_mel(pcm[start : start + FRONT_END.samples(frames)]).numpy()
+    # Other tasks of the model may need longer crops, in whose middle the slices then stand.
+    before = _middle(task.all_crop_frames, task.slicing) - middle
+    after = task.all_crop_frames - before - frames
+    crop = np.pad(truth, ((before, after), (0, 0)))[np.newaxis]
+    crops = Crops(tf.constant(crop), tf.range(1), task.slicing, tf.constant(NOT_RANDOM))
+    return reconstruct_crops(task, crops, start / FRONT_END.sample_rate)[0]
+
+
+def reconstruct_crops(task: TrainedTask, crops: Crops, start: float = 0.0) -> list[Reconstruction]:
+    """Predict slices of each crop of a batch, whose excerpts begin at `start` seconds."""
+    frames, middle = task.crop_frames, _middle(task.crop_frames, task.slicing)
+    before = _middle(task.all_crop_frames, task.slicing) - middle
+    inputs, predicted = (_begins(kind, middle, task.slicing) for kind in RECONSTRUCTING[task.name])
+    slices, _ = task.run(crops)
+    truths = np.asarray(crops.log_mel)[:, before : before + frames]
+    return [
+        Reconstruction(task.name, start, truth, inputs, predicted, of_crop)
+        for truth, of_crop in zip(truths, slices, strict=True)
+    ]
+
+
+def write_sounds(result: Reconstruction, pcm: np.ndarray, output: pathlib.Path) -> list[str]:
+    """Write three WAV files with the same gain, which is below 1 where one of them would clip.
+
+    Args:
+      result: a reconstruction.
+      pcm: float32 `[samples]`, the whole recording.
+      output: prefix of the files.
+
+    Returns:
+      Their paths.
+    """
+    start = round(result.start * FRONT_END.sample_rate) + result.first * FRONT_END.hop_length
+    frames = result.end - result.first
+    sounds = {
+        "original": pcm[start : start + FRONT_END.samples(frames)],
+        "truth": inversion.invert(result.truth[result.first : result.end]),
+        "prediction": inversion.invert(result.without_gaps()),
+    }
+    gain = 0.99 / max(0.99, *(np.abs(sound).max() for sound in sounds.values()))
+    paths = {name: f"{output}_{name}.wav" for name in sounds}
+    for name, sound in sounds.items():
+        soundfile.write(paths[name], gain * sound, FRONT_END.sample_rate)
+    return list(paths.values())
+
+
+def _middle(frames: int, slicing: Slicing) -> int:
+    """Where the middle slice of a crop begins."""
+    return (frames - slicing.frames) // 2
+
+
+def _begins(kind: str, middle: int, slicing: Slicing) -> list[int]:
+    """The frames where slices of a kind begin, if the middle slice begins at `middle`."""
+    if kind == "middle":
+        return [middle]
+    sides = range(-slicing.context, slicing.context + 1)
+    return [middle + p * slicing.stride for p in sides if p]
