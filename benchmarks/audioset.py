@@ -1,18 +1,18 @@
-"""How fast AudioSet is built, from clips as downloaders leave them, and what all of it would take.
+"""How fast AudioSet is built from downloaded clips, and what the whole data set would take.
 
   python benchmarks/audioset.py
   python benchmarks/audioset.py --data=/path/to/recordings --clips=500 --output=audioset.json
   python benchmarks/audioset.py --formats=flac --ways=threads,beam --cores=1,2
 
-Cuts pieces of 10 s out of --data and stores them with ffmpeg as stereo files at 44.1 kHz (opus:
-48 kHz; m4a and opus at 128 kbit/s), then builds a data set of them, one format after the other:
-`threads`, as `python -m a2v_tf.data.builders` does; `beam`, with a process of Beam's for each core
-(extra [beam]). Each is done twice, with few clips and with all of them, and the difference counted,
-so that starting processes is not: in millions of clips that is nothing.
+Cuts excerpts of 10 s from --data and stores them with ffmpeg as stereo files at 44.1 kHz (opus:
+48 kHz; m4a and opus at 128 kbit/s), then builds a data set of each format: with `threads`, as
+`python -m a2v_tf.data.builders` does; or with `beam`, one Beam process per core (extra [beam]).
+Each build is done with a few clips and with all of them, and the difference is reported, which
+excludes the start of processes.
 
-CPU time is of all processes, ffmpeg's too; a busy machine makes the clips/s fewer and leaves the
-CPU time nearly alone. The plan is made from the CPU time: clips x CPU time / cores, with all cores
-busy. --price is an assumption; look up your own. Time: 3 minutes on 2 cores that are free.
+CPU time is that of all processes, including ffmpeg. On a busy machine the clips per second drop,
+but the CPU time hardly changes. The plan follows from the CPU time: clips x CPU time / cores, with
+all cores busy. --price is an assumption; set your own. Time: 3 minutes on 2 idle cores.
 """
 
 import os
@@ -29,6 +29,7 @@ import soundfile
 import tensorflow_datasets as tfds
 from absl import flags
 
+from a2v_tf.commands.flag_types import define_counts, define_some_of
 from a2v_tf.data.builders import shards
 from a2v_tf.data.builders.audioset import Audioset
 from a2v_tf.data.sources import open_source
@@ -49,42 +50,30 @@ FORMATS = {
 }
 WAYS = ("threads", "beam")
 ALL_CLIPS = 2_000_000
-_FEW = 8  # clips, of the run that is subtracted
+_FEW = 8  # clips of the build that is subtracted
 _SHARDS = 8
-_BEAM_ENDS = 5  # seconds: the CPU time of Beam's processes is known when they are gone
+_BEAM_ENDS = 5  # seconds until Beam's processes have ended, whose CPU time is counted then
 
 
 def define_flags() -> None:
-    """Define the command's flags; not on import, as everywhere."""
-    flags.DEFINE_string("data", "demo", "Where sound comes from, as in a2v_train.")
-    flags.DEFINE_integer("clips", 100, "Clips of each format.", lower_bound=_FEW + 1)
-    flags.DEFINE_list("formats", list(FORMATS), "Formats of the clips.")
-    flags.DEFINE_list("ways", ["threads"], f"Some of {', '.join(WAYS)}.")
-    flags.DEFINE_list("cores", ["1", "2"], "Numbers of cores to use (Linux).")
-    flags.DEFINE_float("price", 0.05, "Dollars for an hour of a core, assumed.", lower_bound=0)
+    """Define the command's flags."""
+    flags.DEFINE_string("data", "demo", "Audio, as in a2v_train.")
+    flags.DEFINE_integer("clips", 100, "Number of clips of each format.", lower_bound=_FEW + 1)
+    define_some_of("formats", FORMATS, FORMATS, "Formats of the clips.")
+    define_some_of("ways", ["threads"], WAYS, f"Some of {', '.join(WAYS)}.")
+    define_counts("cores", [1, 2], "Numbers of cores to use (Linux).")
+    flags.DEFINE_float("price", 0.05, "Assumed price of a core-hour in dollars.", lower_bound=0)
     flags.DEFINE_string("output", None, "JSON file to write.")
 
-    @flags.validator("formats", f"expected some of {', '.join(FORMATS)}")
-    def _formats_are_known(values: list[str]) -> bool:
-        return bool(values) and set(values) <= set(FORMATS)
 
-    @flags.validator("ways", f"expected some of {', '.join(WAYS)}")
-    def _ways_are_known(values: list[str]) -> bool:
-        return bool(values) and set(values) <= set(WAYS)
-
-    @flags.validator("cores", "expected whole numbers, at least 1")
-    def _cores_are_numbers(values: list[str]) -> bool:
-        return bool(values) and all(value.isdecimal() and int(value) > 0 for value in values)
-
-
-# What is built -----------------------------------------------------------------------------------
+# Builds -------------------------------------------------------------------------------------------
 
 
 def make_clips(folder: pathlib.Path, data: str, count: int, formats: list[str]) -> None:
-    """Fill a folder for each format as the builder wants it: clips and CSVs.
+    """Write a folder for each format as the builder expects it: clips and CSVs.
 
     Raises:
-      A2vError: the data cannot be used, or ffmpeg is not there or fails.
+      A2vError: the data cannot be used, or ffmpeg is missing or fails.
     """
     source = open_source(data)
     crops = source.crops(SECONDS * FRONT_END.sample_rate, seed=0, round_index=0)
@@ -137,7 +126,7 @@ def _cpu_seconds() -> float:
 
 
 def measure(manual: pathlib.Path, way: str, cores: int, clips: int) -> dict[str, Any]:
-    """What a clip takes, without what starting takes."""
+    """The cost of a clip, without the start of processes."""
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, sorted(before)[:cores])
@@ -155,11 +144,11 @@ def measure(manual: pathlib.Path, way: str, cores: int, clips: int) -> dict[str,
     }
 
 
-# What comes out ----------------------------------------------------------------------------------
+# Results ------------------------------------------------------------------------------------------
 
 
 def plan(row: dict[str, Any], price: float, clips: int = ALL_CLIPS) -> dict[str, float]:
-    """What all clips take: core-hours, dollars, and bytes read and written."""
+    """The cost of all clips: core-hours, dollars, and bytes read and written."""
     hours = clips * row["cpu_ms_per_clip"] / 3.6e6
     return {
         **{"core_hours": hours, "dollars": hours * price},
@@ -169,7 +158,7 @@ def plan(row: dict[str, Any], price: float, clips: int = ALL_CLIPS) -> dict[str,
 
 def table(rows: list[dict[str, Any]], price: float) -> str:
     """The results as lines for a terminal, with the plan for all clips."""
-    head = ["format, way", "cores", "clips/s", "CPU a clip", "a clip in", "stored"]
+    head = ["format, way", "cores", "clips/s", "CPU per clip", "clip in", "stored"]
     lines = [[*head, "core-hours", f"at ${price:g}", "16 cores", "TB in", "TB out"]]
     for row in rows:
         whole = plan(row, price)

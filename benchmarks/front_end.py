@@ -1,17 +1,17 @@
-"""PCM to log-mel inside a TFLite file: CPU time, bytes and error of the ways to compute it.
+"""PCM to log-mel inside a TFLite file: CPU time, size and error of two implementations.
 
   python benchmarks/front_end.py
   python benchmarks/front_end.py --frames=8 --rounds=200 --kernels=builtin
 
-`matrices` is what export_tflite puts into its files (export/front_end.py); `rfft2d` is what
+`matrices` is the implementation in exported files (export/front_end.py). `rfft2d` is what
 TFLiteConverter makes of a2v_tf.frontend.log_mel: GATHER, RFFT2D, COMPLEX_ABS and one matrix. Both
-are opened in one process and take turns, round after round, on one thread.
+are opened in one process and measured in turn, round after round, on one thread.
 
-Times are of CPU, in microseconds for a second of audio: median and, in brackets, the tenth and the
-ninetieth percentile of the rounds. The ratio is taken in each round. A call of the interpreter from
-Python is part of them, about 0.4 us. Errors are the greatest over noise, a full-scale sine and the
-probe signal of the export, against float64: of log-mel, and of the mel magnitude as a part of the
-loudest bin of the Fourier transform. Time: about 15 s on one core.
+Times are CPU time in microseconds per second of audio: the median and, in brackets, the 10th and
+90th percentile of the rounds. They include the call from Python, about 0.4 us. The ratio is
+computed in each round. Errors are the maximum over noise, a full-scale sine and the export's probe
+signal, compared with float64: of log-mel, and of the mel magnitude relative to the largest bin of
+the Fourier transform. Time: about 15 s on one core.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from a2v_tf.commands.flag_types import define_counts
 from a2v_tf.errors import run_app
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.benchmark.measure import machine, machine_line
@@ -38,32 +39,30 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 
-_BLOCK_SECONDS = 0.003  # of one form in one round: long beside the clock, short beside disturbances
+_BLOCK_SECONDS = 0.003  # of one form in one round: well above the clock's tick
 _WINDOW = 96  # frames that errors are measured on
 _PERCENTILES = (50, 10, 90)
 
 
 def define_flags() -> None:
-    """Define the command's flags; not on import, as everywhere."""
-    flags.DEFINE_list("frames", ["1", "8", "32", "96"], "Frames at a call, of 10 ms each.")
-    flags.DEFINE_integer("rounds", 100, "Rounds that the forms take turns in.", lower_bound=1)
-    flags.DEFINE_enum("kernels", "xnnpack", list(KERNELS), "Kernels of all forms.")
-
-    @flags.validator("frames", "expected whole numbers, at least 1")
-    def _frames_are_numbers(values: list[str]) -> bool:
-        return bool(values) and all(value.isdecimal() and int(value) > 0 for value in values)
+    """Define the command's flags."""
+    define_counts("frames", [1, 8, 32, 96], "Numbers of frames per call, of 10 ms each.")
+    flags.DEFINE_integer(
+        "rounds", 100, "Number of rounds; each measures both forms.", lower_bound=1
+    )
+    flags.DEFINE_enum("kernels", "xnnpack", list(KERNELS), "Kernels.")
 
 
-# The forms ---------------------------------------------------------------------------------------
+# The forms ----------------------------------------------------------------------------------------
 
 
 def matrices(frames: int) -> bytes:
-    """The form that is exported."""
+    """The implementation in exported files."""
     return fb.write(front_end_model(frames))
 
 
 def rfft2d(frames: int) -> bytes:
-    """What the converter makes of the definition."""
+    """The converter's implementation of `log_mel`."""
     signature = [tf.TensorSpec([1, FRONT_END.samples(frames)], tf.float32)]
     function = tf.function(log_mel, input_signature=signature)
     concrete = function.get_concrete_function()
@@ -74,11 +73,11 @@ FORMS: dict[str, Callable[[int], bytes]] = {"matrices": matrices, "rfft2d": rfft
 REFERENCE = "rfft2d"
 
 
-# Time --------------------------------------------------------------------------------------------
+# Time ---------------------------------------------------------------------------------------------
 
 
 def measure(interpreters: dict[str, Interpreter], rounds: int) -> dict[str, np.ndarray]:
-    """CPU seconds of one call of each, `[rounds]`; they take turns, in turning order."""
+    """CPU seconds of one call of each, `[rounds]`; every other round in reverse order."""
     calls = {}
     for name, interpreter in interpreters.items():
         _seconds(interpreter, 20)
@@ -98,7 +97,7 @@ def _seconds(interpreter: Interpreter, calls: int) -> float:
 
 
 def open_form(content: bytes, kernels: str) -> Interpreter:
-    """An interpreter that holds a quiet noise as its input."""
+    """An interpreter with quiet noise as its input."""
     interpreter = make_interpreter(content, kernels)
     interpreter.allocate_tensors()
     (detail,) = interpreter.get_input_details()
@@ -107,7 +106,7 @@ def open_form(content: bytes, kernels: str) -> Interpreter:
     return interpreter
 
 
-# Bytes and errors --------------------------------------------------------------------------------
+# Bytes and errors ---------------------------------------------------------------------------------
 
 
 def constant_bytes(content: bytes) -> int:
@@ -124,7 +123,7 @@ def sounds() -> list[np.ndarray]:
 
 
 def errors(compute: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
-    """Greatest error of log-mel, and of the mel magnitude as a part of the loudest bin."""
+    """Maximum error of log-mel, and of the mel magnitude relative to the largest bin."""
     window, mel = (x.astype(np.float64) for x in window_and_mel())
     of_log, of_mel = [], []
     for pcm in sounds():
@@ -149,7 +148,7 @@ def _compute(content: bytes, kernels: str) -> Callable[[np.ndarray], np.ndarray]
     return compute
 
 
-# The command -------------------------------------------------------------------------------------
+# The command --------------------------------------------------------------------------------------
 
 
 def times_table(all_frames: list[int], kernels: str, rounds: int) -> str:
@@ -166,7 +165,7 @@ def times_table(all_frames: list[int], kernels: str, rounds: int) -> str:
 
 def facts_table(kernels: str) -> str:
     """The table of bytes and errors."""
-    lines = [["", "constants", "error of log-mel", "of mel / loudest bin"]]
+    lines = [["", "constants", "error of log-mel", "of mel / largest bin"]]
     for name, make in FORMS.items():
         content = make(_WINDOW)
         found = errors(_compute(content, kernels))
@@ -186,7 +185,7 @@ def main(argv: list[str]) -> None:
     del argv
     print(machine_line(machine()))
     print(f"{FLAGS.kernels} kernels, 1 thread, {FLAGS.rounds} rounds\n")
-    print("CPU time for a second of audio, us")
+    print("CPU time per second of audio, us")
     print(times_table([int(n) for n in FLAGS.frames], FLAGS.kernels, FLAGS.rounds))
     print()
     print(facts_table(FLAGS.kernels))

@@ -1,11 +1,11 @@
-"""What quantisation costs an encoder, for each way to choose the ranges of its activations.
+"""The effect of quantisation on an encoder, for each method of choosing activation ranges.
 
   python benchmarks/quantisation.py --model_dir=models/mine --downstream=csv:labels.csv
   python benchmarks/quantisation.py --model_dir=models/mine --downstream=demo --output=table.json
 
-Exports window models of one model directory, embeds the clips of labelled data with the float
-encoder and with each of them, and prints a linear probe's accuracy, the similarity (cosine) of
-their embeddings with the float ones, also on the same audio made fainter and louder, and the bytes.
+Exports window models from one model directory and embeds labelled clips with the float encoder and
+with each of them. Prints the accuracy of a linear probe and of nearest neighbours, the cosine
+similarity to the float embeddings, also for the same audio at other gains, and the file size.
 """
 
 import pathlib
@@ -28,26 +28,29 @@ from a2v_tf.text import align
 from a2v_tf.training.model_dir import copy_model_dir, load_encoder, read_config
 
 FLAGS = flags.FLAGS
-GAINS_DB = (-40, -20, 0, 20)  # beyond full scale, samples are cut off as a microphone does
+GAINS_DB = (-40, -20, 0, 20)  # samples beyond full scale are clipped
 FLOAT = "float"
 
 
 def define_flags() -> None:
-    flags.DEFINE_string("model_dir", None, "Model directory of a2v_train.", required=True)
+    flags.DEFINE_string("model_dir", None, "Model directory written by a2v_train.", required=True)
     flags.DEFINE_string(
         "downstream", "demo", "Labelled data, as in a2v_evaluate --downstream; several by commas."
     )
     flags.DEFINE_string(
-        "calibration_data", None, "As in export_tflite; default: what the encoder learned from."
+        "calibration_data", None, "As in export_tflite. Default: the training data."
     )
     flags.DEFINE_integer(
-        "gain_clips", 100, "Test clips of each task to compare at other gains.", lower_bound=1
+        "gain_clips",
+        100,
+        "Number of test clips of each task to compare at other gains.",
+        lower_bound=1,
     )
     flags.DEFINE_string("output", None, "JSON file to write the rows to.")
 
 
 class Louder:
-    """The first test clips of labelled data, some decibels louder."""
+    """The first test clips of labelled data, with a gain."""
 
     def __init__(self, data: LabelledData, gain_db: float, count: int) -> None:
         self.name, self.classes, self.multi_label = data.name, data.classes, data.multi_label
@@ -91,7 +94,7 @@ def main(argv: list[str]) -> None:
 
 
 def _export(model_dir: pathlib.Path, folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Window files on log-mel, by name; the model directory itself is left as it is."""
+    """Window files with log-mel input, by name; the model directory is not changed."""
     copy = folder / "model"
     copy_model_dir(model_dir, copy)
     ways: dict[str, dict[str, Any]] = {f"int8 {name}": {"ranges": name} for name in RANGES}
@@ -111,7 +114,7 @@ def _cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _finish(rows: dict[str, dict[str, Any]]) -> None:
-    """Means over tasks; of the cosines, the median window and the one that 1 % are worse than."""
+    """Add means over tasks; of the cosines, keep the median and the 1st percentile of windows."""
     for row in rows.values():
         for protocol in ("linear", "knn_clips"):
             row[f"{protocol} mean"] = float(

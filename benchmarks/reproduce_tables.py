@@ -4,21 +4,23 @@
   python benchmarks/reproduce_tables.py --scale=full --output_dir=tables
   python benchmarks/reproduce_tables.py --scale=full --output_dir=tables --dry_run
 
-demo: the demo corpus and 60 steps a task, to see that everything works: 8 models, 28 evaluations,
-about ten minutes on 2 cores. Expect accuracies around those of Untrained: a program made
-the corpus, and so few steps teach nothing.
+demo: the demo corpus and 60 steps per task, to check that everything works: 8 models, 28
+evaluations, about ten minutes on 2 cores. Expect accuracies similar to those of Untrained: the
+corpus is synthetic, and 60 steps are too few to learn from.
 
-full: the papers' settings. ICLR Tables 2 and 5, patent Table 3 and Figure 3 with the encoder small,
-Table 3 by training on LibriSpeech too, Table 4 with large, SPL Table I with vgg6; Figure 2a by
-probing on MUSAN while skip_gram trains, which keeps 10 GB of windows in memory. AudioSet and the
-downstream data sets are prepared before: `python -m a2v_tf.data.builders --name=NAME`. Expect the
-figures of those tables, which the report puts beside ours; they have not been reproduced here.
-Time: the papers trained each model for two days on five V100; the whole grid is 22 models, 1.5 or 3
-million steps each. Filters leave cells out, and --steps=300000 is about where Figure 2a levels off.
+full: the settings of the papers. ICLR Tables 2 and 5, patent Table 3 and Figure 3 with the encoder
+small, Table 3 by training on LibriSpeech as well, Table 4 with large, SPL Table I with vgg6; Figure
+2a by probing on MUSAN during the training of skip_gram, which keeps 10 GB of windows in memory.
+Prepare AudioSet and the downstream data sets first: `python -m a2v_tf.data.builders --name=NAME`.
+The expected figures are those of the tables, which the report shows beside ours; they have not been
+reproduced here. Time: the papers trained each model for two days on five V100; the whole grid is 22
+models with 1.5 or 3 million steps each. Use the filters to run a part of it; Figure 2a levels off
+at about --steps=300000.
 
-Each cell is a process of its own: a finished one is skipped the next time, an interrupted training
-goes on, and one that fails is reported at the end without stopping the others. What they print is
-in OUTPUT_DIR/logs. At the end a2v_report writes OUTPUT_DIR/report.html and report.md.
+Each cell runs in a process of its own. Run the command again to continue: finished cells are
+skipped, and interrupted training resumes. A cell that fails does not stop the others and is
+reported at the end. Logs are in OUTPUT_DIR/logs. At the end a2v_report writes
+OUTPUT_DIR/report.html and report.md.
 """
 
 import dataclasses
@@ -44,24 +46,24 @@ FLAGS = flags.FLAGS
 
 ICLR_TASKS = ("autoencoder", "cbow", "skip_gram", "temporal_gap", "triplet")
 SPL_TASKS = (*ICLR_TASKS, "arrow_of_time", "supervised")
-FROM_PAIRS = ("temporal_gap", "triplet")  # what N_max matters to
+FROM_PAIRS = ("temporal_gap", "triplet")  # tasks that use N_max
 ALL_BASELINES = "untrained,spectrogram,supervised"
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What is done with one encoder.
+    """The runs and evaluations of one encoder.
 
     Attributes:
-      tasks: that it learns.
-      downstream: that it is evaluated on.
+      tasks: training tasks.
+      downstream: downstream tasks to evaluate on.
       train: flags of a2v_train.
       evaluate: flags of a2v_evaluate.
       baselines: of a2v_evaluate, evaluated once; "" for none.
       multi_head: whether MultiHead is among them.
-      fine_tune: by task and downstream task, what to fine-tune beside what `evaluate` says.
-      probe: by task, the downstream task to probe while it trains.
-      other_data: the tasks also learn from the second corpus.
+      fine_tune: by task and downstream task, values of --finetune beside those of `evaluate`.
+      probe: by task, the downstream task to probe during training.
+      other_data: whether to train on the second corpus as well.
     """
 
     tasks: Sequence[str]
@@ -80,10 +82,10 @@ class Scale:
     """A grid.
 
     Attributes:
-      data: what is trained on, unless --data says otherwise.
+      data: the training corpus, unless --data is given.
       other_data: the second corpus, for ICLR Table 3; "" for none.
-      labels: what the task supervised learns from.
-      max_frames: N_max of the tasks that cut pairs of slices; None for their default.
+      labels: the training data of the task supervised.
+      max_frames: N_max of the tasks in `FROM_PAIRS`; None for their default.
       studies: by encoder.
     """
 
@@ -175,21 +177,25 @@ SCALES = {"demo": DEMO, "full": FULL}
 
 def define_flags() -> None:
     """Define the command's flags."""
-    flags.DEFINE_enum("scale", None, list(SCALES), "Which grid; see above.", required=True)
-    flags.DEFINE_string("output_dir", None, "Where everything is written.", required=True)
-    flags.DEFINE_list("tasks", [], "Only these.")
-    flags.DEFINE_list("encoders", [], "Only these.")
-    flags.DEFINE_list(
-        "downstream", [], "Only these; or other labelled data, csv:PATH, instead of the scale's."
+    flags.DEFINE_enum("scale", None, list(SCALES), "Which grid.", required=True)
+    flags.DEFINE_string(
+        "output_dir", None, "Directory for everything that is written.", required=True
     )
-    flags.DEFINE_integer("steps", None, "Train for so many instead of the scale's.", lower_bound=1)
-    flags.DEFINE_string("data", None, "Train on this, as in a2v_train, instead of the scale's.")
+    flags.DEFINE_list("tasks", [], "Run only these training tasks.")
+    flags.DEFINE_list("encoders", [], "Run only these encoders.")
+    flags.DEFINE_list(
+        "downstream",
+        [],
+        "Evaluate only on these; or on other labelled data, csv:PATH, instead of the scale's.",
+    )
+    flags.DEFINE_integer("steps", None, "Training steps, instead of the scale's.", lower_bound=1)
+    flags.DEFINE_string("data", None, "Training corpus, as in a2v_train, instead of the scale's.")
     flags.DEFINE_string(
         "other_data",
         None,
         "Second corpus, for ICLR Table 3, instead of the scale's; empty for none.",
     )
-    flags.DEFINE_bool("dry_run", False, "List the cells and their commands, and run nothing.")
+    flags.DEFINE_bool("dry_run", False, "Print the cells and their commands, without running them.")
 
 
 # ---- The plan ----
@@ -200,7 +206,7 @@ class Run:
     """A model to train.
 
     Attributes:
-      task: what it learns.
+      task: the training task.
       encoder: its architecture.
       corpus: "" for the first, other_ for the second.
       flags: of a2v_train, without --model_dir.
@@ -213,12 +219,12 @@ class Run:
 
     @property
     def title(self) -> str:
-        """What it is called beside its encoder."""
+        """Its name, without the encoder."""
         return f"{self.corpus}{self.task}"
 
     @property
     def name(self) -> str:
-        """Of its directory."""
+        """The name of its directory."""
         return f"{self.encoder}_{self.title}"
 
 
@@ -228,7 +234,7 @@ class Cell:
 
     Attributes:
       run: whose model is evaluated.
-      what: the run's title, or baselines or multihead.
+      what: the run's title, baselines, or multihead.
       downstream: names of the labelled data.
       flags: of a2v_evaluate, without those that name files and data.
     """
@@ -240,13 +246,13 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """The name of its files."""
         one = self.downstream if len(self.downstream) == 1 else []
         return "_".join([self.run.encoder, self.what, *one])
 
 
 def runs(scale: Scale, encoder: str, study: Study, specs: Mapping[str, str]) -> Iterator[Run]:
-    """The models to train with one encoder, on the first corpus, then on the other one."""
+    """The models to train with one encoder: first on the first corpus, then on the second."""
     corpora = {"": scale.data, "other_": scale.other_data if study.other_data else ""}
     for corpus, data in corpora.items():
         for task in study.tasks if data else ():
@@ -265,7 +271,7 @@ def runs(scale: Scale, encoder: str, study: Study, specs: Mapping[str, str]) -> 
 
 
 def model_cells(study: Study, run: Run) -> Iterator[Cell]:
-    """What a model is evaluated on: each downstream task."""
+    """The evaluations of a model, one for each downstream task."""
     for task in study.downstream:
         settings = {**study.evaluate, "baselines": ""}
         if more := study.fine_tune.get((run.title, task)):
@@ -274,7 +280,7 @@ def model_cells(study: Study, run: Run) -> Iterator[Cell]:
 
 
 def baseline_cells(study: Study, run: Run) -> Iterator[Cell]:
-    """What needs a model only for its settings: the baselines, then MultiHead on all tasks."""
+    """The baselines, then MultiHead on all tasks; they need only the settings of a model."""
     settings = {name: value for name, value in study.evaluate.items() if name != "finetune"}
     for task in study.downstream if study.baselines else ():
         yield Cell(run, "baselines", [task], {**settings, "baselines": study.baselines})
@@ -288,7 +294,7 @@ def baseline_cells(study: Study, run: Run) -> Iterator[Cell]:
 
 
 def chosen(scale: Scale) -> tuple[Scale, dict[str, str]]:
-    """The grid as the flags want it, and how a2v_evaluate calls each of its labelled data.
+    """The grid that the flags select, and a2v_evaluate's specification of each labelled data set.
 
     Raises:
       A2vError: a flag names something that is not in the grid.
@@ -316,7 +322,7 @@ def chosen(scale: Scale) -> tuple[Scale, dict[str, str]]:
 
 
 def _specs(scale: Scale, studies: Iterable[Study]) -> dict[str, str]:
-    """By name, what a2v_evaluate --downstream is given for the labelled data that is wanted."""
+    """By name, the values of a2v_evaluate --downstream for the selected labelled data."""
     files = [name for name in FLAGS.downstream if name.startswith("csv:")]
     if files:
         if len(files) < len(FLAGS.downstream):
@@ -333,25 +339,25 @@ def _specs(scale: Scale, studies: Iterable[Study]) -> dict[str, str]:
 
 
 def _only(flag: str, wanted: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries that a filter leaves; all if it is empty."""
+    """The entries that a filter selects; all if it is empty."""
     for name in wanted:
         if name not in known:
             raise A2vError(f"--{flag}={name}: expected some of {', '.join(known)}")
     return {name: value for name, value in known.items() if not wanted or name in wanted}
 
 
-# ---- Doing it ----
+# ---- Running it ----
 
 
 class Grid:
-    """Runs cells one by one, and remembers which failed."""
+    """Runs cells one after another and records those that failed."""
 
     def __init__(self, directory: pathlib.Path, specs: Mapping[str, str], dry_run: bool) -> None:
         """Make the directories.
 
         Args:
           directory: where everything is written.
-          specs: how a2v_evaluate calls each labelled data.
+          specs: a2v_evaluate's specification of each labelled data set.
           dry_run: only print the commands.
 
         Raises:
@@ -371,7 +377,7 @@ class Grid:
                 ) from error
 
     def train(self, run: Run) -> bool:
-        """Train, or go on training; whether there is a trained model then."""
+        """Train or resume training; returns whether there is a trained model."""
         model_dir = self._directory / "models" / run.name
         command = ["a2v_train", *as_flags(run.flags), f"--model_dir={model_dir}"]
         about = _columns(run.title, run.encoder, "training")
@@ -400,14 +406,14 @@ class Grid:
         self.results.append(output)
 
     def skip(self, cells: Iterable[Cell], why: str) -> None:
-        """Count cells as failed that cannot be run."""
+        """Record cells as failed that cannot be run."""
         for cell in cells:
             about = _columns(cell.what, cell.run.encoder, ",".join(cell.downstream))
             print(f"{about}  not run: {why}", flush=True)
             self.failed.append(cell.name)
 
     def report(self) -> None:
-        """Write the report on what there is."""
+        """Write the report."""
         command = [
             "a2v_report",
             *map(str, [*self.models, *self.results]),
@@ -420,7 +426,7 @@ class Grid:
     def _execute(
         self, name: str, about: str, command: Sequence[str], outcome: Callable[[], str]
     ) -> bool:
-        """Run a command, print its line, and say whether it succeeded."""
+        """Run a command and print its line; returns whether it succeeded."""
         if self._dry_run:
             print(f"{about}\n  {shlex.join(command)}")
             return True
@@ -437,7 +443,7 @@ class Grid:
 
 
 def execute(command: Sequence[str], log: pathlib.Path) -> bool:
-    """Run one of the installed commands, with its output in a log; whether it succeeded."""
+    """Run an installed command with its output in a log; returns whether it succeeded."""
     script = pathlib.Path(sys.executable).with_name(command[0])
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
     with log.open("w") as file:
@@ -461,7 +467,7 @@ def is_trained(model_dir: pathlib.Path, settings: Mapping[str, Any]) -> bool:
 
 
 def is_evaluated(output: pathlib.Path, command: Sequence[str], trained: Mapping[str, Any]) -> bool:
-    """Whether a file holds the results of this command, for a model trained as far as now."""
+    """Whether a file holds the results of this command for as many training steps."""
     try:
         content = json.loads(output.read_text())
         same_command = content["command"][1:] == command[1:]
@@ -471,7 +477,7 @@ def is_evaluated(output: pathlib.Path, command: Sequence[str], trained: Mapping[
 
 
 def accuracy(output: pathlib.Path, cell: Cell) -> str:
-    """The accuracy that stands for a cell: of the first protocol, or of the baseline."""
+    """The accuracy to print for a cell: of the first protocol, or of the baseline."""
     rows = json.loads(output.read_text())["results"]
     wanted = {"baselines": "supervised", "multihead": "multihead"}.get(cell.what)
     rows = [row for row in rows if wanted in (None, row["model"])] or rows
@@ -482,14 +488,14 @@ def accuracy(output: pathlib.Path, cell: Cell) -> str:
 
 
 def last_words(log: pathlib.Path) -> str:
-    """Why a command failed: its error, or its last line."""
+    """The reason why a command failed: its error, or its last line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines or ["no output"])[-1]
 
 
 def as_flags(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as a command takes them."""
+    """Settings as command-line flags."""
     return [f"--{name}={value}" for name, value in settings.items()]
 
 
@@ -515,7 +521,9 @@ def main(argv: list[str]) -> None:
             grid.evaluate(cell)
     grid.report()
     if grid.failed:
-        raise A2vError(f"{len(grid.failed)} failed: {', '.join(grid.failed)}; run again to retry")
+        raise A2vError(
+            f"{len(grid.failed)} failed: {', '.join(grid.failed)}; run the command again to retry"
+        )
 
 
 def run() -> None:

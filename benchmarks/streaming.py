@@ -1,20 +1,22 @@
-"""The README's performance table: every streaming form, and what others take for the same audio.
+"""The performance table: every streaming form, and other models on the same audio.
 
   python benchmarks/streaming.py > streaming.md
   python benchmarks/streaming.py --encoders=small,large,vgg6 --output=streaming.json > streaming.md
   python benchmarks/streaming.py --model_dir=models/mine --rounds=3 --hops=320,80
 
-It exports an encoder for each hop, float and int8, with internal and external state, and as a
-window model; opens them and the peers of the extra [benchmark] in processes of their own; and lets
-them take turns, round after round. Speed does not depend on what an encoder has learned, so without
---model_dir it makes one at random. Markdown goes to standard output, JSON to --output.
+Exports an encoder for each hop, float and int8, with internal and external state, and as a window
+model. Each of these and each peer of the extra [benchmark] is opened in a process of its own, and
+they are measured in turn, round after round. Speed does not depend on the weights, so without
+--model_dir encoders with random weights are used. Markdown goes to standard output, JSON to
+--output.
 
 Peers: openWakeWord's melspectrogram and Google's speech_embedding (PyPI: pyopen-wakeword), with an
 embedding every 80 ms, or every 320 ms; microWakeWord's "okay nabu" (PyPI: pymicro-wakeword), which
 gives a keyword's probability every 30 ms and no embedding, with and without its front end. All run
-in the same runtime, on the same kernels and threads, except that front end.
+in the same runtime with the same kernels and threads, except that front end.
 
-Ratios are of CPU time per second of audio, in each round; given are their median, least and most.
+Ratios are of CPU time per second of audio in each round; the table gives their median, minimum and
+maximum.
 Time: about 3 minutes for the small encoder, 10 for all three, on 2 cores.
 """
 
@@ -29,6 +31,7 @@ import keras
 import numpy as np
 from absl import flags
 
+from a2v_tf.commands.flag_types import define_some_of
 from a2v_tf.errors import run_app
 from a2v_tf.export.benchmark.command import write
 from a2v_tf.export.benchmark.measure import STEPS, machine, machine_line, measure
@@ -38,6 +41,7 @@ from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.runtime.embedder import KERNELS
 from a2v_tf.specs import ENCODERS, InputStats, Slicing
+from a2v_tf.text import markdown_table
 from a2v_tf.training.model_dir import ENCODER, copy_model_dir, read_config, write_config
 
 FLAGS = flags.FLAGS
@@ -50,13 +54,13 @@ _WINDOW_HOP = FRONT_END.hop_length  # samples: a window model is run again every
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
-    """How much more CPU time per second of audio one model takes than another.
+    """The CPU time per second of audio of one model divided by that of another.
 
     Attributes:
-      what: in words.
-      theirs: name of the one.
-      ours: name of the other.
-      target: at least this much; None if there is no target.
+      what: description.
+      theirs: name of the model in the numerator.
+      ours: name of the model in the denominator.
+      target: least ratio to reach; None if there is no target.
     """
 
     what: str
@@ -66,13 +70,13 @@ class Ratio:
 
 
 def name_of(encoder: str, form: str, numbers: str = "int8", state: str = "internal") -> str:
-    """Name of a case of ours; `form` is the hop ("80 ms") or "window"."""
+    """Name of one of our cases; `form` is the hop ("80 ms") or "window"."""
     words = [encoder, form, numbers, *([state] if form != "window" else [])]
     return " ".join(words)
 
 
 def ratios(encoder: str) -> list[Ratio]:
-    """What is compared for an encoder; the targets are for the small one."""
+    """The ratios for an encoder; the targets are for the small one."""
     targets = (25, 10, 12) if encoder == "small" else (None, None, None)
     hop = {ms: name_of(encoder, f"{ms} ms") for ms in HOPS}
     window = name_of(encoder, "window")
@@ -90,11 +94,11 @@ def ratios(encoder: str) -> list[Ratio]:
     ]
 
 
-# Our files ---------------------------------------------------------------------------------------
+# Our files ----------------------------------------------------------------------------------------
 
 
 def random_model_dir(encoder: str, directory: pathlib.Path) -> None:
-    """Leave in a directory what `a2v_train` would, but for the training."""
+    """Write a model directory as `a2v_train` does, with random weights."""
     keras.utils.set_random_seed(0)
     frames, stats = Slicing().frames, InputStats(-3.0, 4.0)
     model = build_encoder(ENCODERS[encoder], frames, FRONT_END.mel_bins, stats)
@@ -115,7 +119,7 @@ def calibration_slices(frames: int) -> np.ndarray:
 
 
 def forms(encoder: str, hops: Sequence[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and arguments of `export_file` for every form of an encoder that is measured."""
+    """Name and arguments of `export_file` for every form of an encoder to measure."""
     for ms in hops:
         for quantize in (True, False):
             for state in ("internal", "external"):
@@ -144,7 +148,7 @@ def export_all(encoder: str, model_dir: pathlib.Path, hops: Sequence[int]) -> li
     return cases
 
 
-# What comes out ----------------------------------------------------------------------------------
+# Results ------------------------------------------------------------------------------------------
 
 
 def compared(ratio: Ratio, results: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
@@ -164,36 +168,37 @@ def compared(ratio: Ratio, results: dict[str, dict[str, Any]]) -> dict[str, Any]
 
 
 def markdown(content: dict[str, Any]) -> str:
-    """The results as Markdown: machine, figures, ratios beside their targets."""
+    """The results as Markdown: machine, figures, and ratios with their targets."""
     settings = content["settings"]
     lines = [
         f"`{content['command']}`: {machine_line(content['machine'])}; {settings['kernels']}, "
         f"threads: {settings['threads']}; {settings['rounds']} rounds.",
         "",
-        "| model | hop | CPU time per second of audio: median (least-most) | a step: median, p90 "
-        "| memory | file |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += map(_row, content["results"])
-    lines += [
+        markdown_table(_COLUMNS, map(_row, content["results"])),
         "",
-        "| CPU time, theirs / ours | ratio (least-most) | target | |",
-        "|---|---|---|---|",
     ]
+    rows = []
     for x in content["ratios"]:
         target = f">= {x['target']}" if x["target"] else ""
         spread = f"{x['median']:.1f} ({x['min']:.1f}-{x['max']:.1f})"
-        lines.append(f"| {x['what']} | {spread} | {target} | {_verdict(x['met'])} |")
+        rows.append([x["what"], spread, target, _verdict(x["met"])])
     for x in content["files"]:
         size, most = f"{x['bytes'] / 1e3:,.0f} kB", f"<= {LARGEST_FILE // 1000} kB"
-        lines.append(f"| file of {x['name']} | {size} | {most} | {_verdict(x['met'])} |")
-    return "\n".join(lines)
+        rows.append([f"file of {x['name']}", size, most, _verdict(x["met"])])
+    header = ["CPU time, theirs / ours", "ratio (min-max)", "target", ""]
+    return "\n".join([*lines, markdown_table(header, rows)])
 
 
-def _row(x: dict[str, Any]) -> str:
+_COLUMNS = (
+    *("model", "hop", "CPU time per second of audio: median (min-max)"),
+    *("latency of a step: median, p90", "memory", "file"),
+)
+
+
+def _row(x: dict[str, Any]) -> list[str]:
     latency, rounds = x["latency_us"], x["cpu_us_per_second_rounds"]
     memory = "-" if x["memory_bytes"] is None else f"{x['memory_bytes'] / 1e6:.1f} MB"
-    cells = [
+    return [
         x["name"],
         f"{x['hop_ms']:.0f} ms",
         f"{x['cpu_us_per_second']:,.0f} us ({min(rounds):,.0f}-{max(rounds):,.0f})",
@@ -201,7 +206,6 @@ def _row(x: dict[str, Any]) -> str:
         memory,
         f"{x['file_bytes'] / 1e3:,.0f} kB",
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def _verdict(met: bool | None) -> str:
@@ -209,7 +213,7 @@ def _verdict(met: bool | None) -> str:
 
 
 def summary(results: list[dict[str, Any]], encoders: Sequence[str]) -> dict[str, Any]:
-    """Ratios and file sizes beside their targets."""
+    """Ratios and file sizes with their targets."""
     by_name = {result["name"]: result for result in results}
     found = [compared(ratio, by_name) for encoder in encoders for ratio in ratios(encoder)]
     name = name_of("small", "80 ms")
@@ -220,29 +224,26 @@ def summary(results: list[dict[str, Any]], encoders: Sequence[str]) -> dict[str,
     }
 
 
-# The command -------------------------------------------------------------------------------------
+# The command --------------------------------------------------------------------------------------
 
 
 def define_flags() -> None:
-    """Define the command's flags; not on import, as everywhere."""
-    flags.DEFINE_string("model_dir", None, "A trained encoder instead of random ones.")
-    flags.DEFINE_list("encoders", ["small"], "Which encoders, without --model_dir.")
-    flags.DEFINE_list("hops", [str(ms) for ms in HOPS], "Milliseconds between two embeddings.")
-    flags.DEFINE_integer("rounds", 10, "Rounds that all models take turns in.", lower_bound=1)
-    flags.DEFINE_integer(
-        "steps", STEPS, "Steps of each model in each round, or more in 0.2 s.", lower_bound=1
+    """Define the command's flags."""
+    flags.DEFINE_string(
+        "model_dir", None, "Model directory of a trained encoder, instead of random ones."
     )
-    flags.DEFINE_integer("threads", 1, "Threads of each model.", lower_bound=1)
-    flags.DEFINE_enum("kernels", "xnnpack", list(KERNELS), "Kernels of all models.")
+    define_some_of("encoders", ["small"], ENCODERS, "Encoders to measure without --model_dir.")
+    hops = [str(ms) for ms in HOPS]
+    define_some_of("hops", hops, hops, "Milliseconds between two embeddings.")
+    flags.DEFINE_integer(
+        "rounds", 10, "Number of rounds; each measures every model.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "steps", STEPS, "Steps of each model per round, or as many as 0.2 s allow.", lower_bound=1
+    )
+    flags.DEFINE_integer("threads", 1, "Number of threads.", lower_bound=1)
+    flags.DEFINE_enum("kernels", "xnnpack", list(KERNELS), "Kernels.")
     flags.DEFINE_string("output", None, "JSON file to write.")
-
-    @flags.validator("encoders", f"expected some of {', '.join(ENCODERS)}")
-    def _encoders_are_known(values: list[str]) -> bool:
-        return bool(values) and set(values) <= set(ENCODERS)
-
-    @flags.validator("hops", f"expected some of {', '.join(map(str, HOPS))}")
-    def _hops_are_known(values: list[str]) -> bool:
-        return bool(values) and set(values) <= {str(ms) for ms in HOPS}
 
 
 def main(argv: list[str]) -> None:

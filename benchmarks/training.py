@@ -67,7 +67,7 @@ _PEAK_SIZE = {"cpu": 1024, "gpu": 8192}  # of the square matrices whose product 
 _COPIED = {"cpu": 2**24, "gpu": 2**28}  # numbers in what is copied
 
 
-# Data --------------------------------------------------------------------------------------------
+# Data ---------------------------------------------------------------------------------------------
 
 
 def write_noise(directory: pathlib.Path, clips: int) -> str:
@@ -87,7 +87,7 @@ def write_noise(directory: pathlib.Path, clips: int) -> str:
     return f"tfds:{NOISE}"
 
 
-# Input -------------------------------------------------------------------------------------------
+# Input --------------------------------------------------------------------------------------------
 
 
 def naive(source: TfdsSource, slicing: Slicing, batch_size: int) -> tf.data.Dataset:
@@ -161,7 +161,7 @@ def _drain(iterator: Iterator, seconds: float) -> tuple[int, float]:
     return count, time.perf_counter() - start
 
 
-# Training ----------------------------------------------------------------------------------------
+# Training -----------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,7 +293,7 @@ def time_training(
     }
 
 
-# Processes ---------------------------------------------------------------------------------------
+# Processes ----------------------------------------------------------------------------------------
 
 
 def measure_input() -> dict[str, Any]:
@@ -346,7 +346,7 @@ def run_part(part: str, environment: dict[str, str], cores: Sequence[int] | None
         return json.loads(output.read_text())
 
 
-# What comes out ----------------------------------------------------------------------------------
+# What comes out -----------------------------------------------------------------------------------
 
 
 def input_table(by_cores: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -456,7 +456,7 @@ def _rates_of(rows: Sequence[dict[str, Any]], stage: str, cores: Sequence[int]) 
     return None
 
 
-# The command -------------------------------------------------------------------------------------
+# The command --------------------------------------------------------------------------------------
 
 _SETTINGS = (
     *("data", "tasks", "encoders", "frontends", "precisions", "batch_size", "rounds", "seconds"),

@@ -1,4 +1,4 @@
-"""Embeddings on disk, so that a second evaluation of the same encoder need not compute them."""
+"""Embeddings on disk, to be reused by later evaluations of the same encoder."""
 
 import dataclasses
 import hashlib
@@ -17,18 +17,18 @@ from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.windows import Windows
 from a2v_tf.files import whole_file
 
-VERSION = 1  # raise it with every change to what a window or its embedding is
+VERSION = 1  # raise it whenever windows or their embeddings change
 
 
 class EmbeddingCache:
     """A directory with a file for each task and model.
 
-    A file's name holds a digest of everything that its content depends on: another encoder, other
-    clips or another front end make another file, so nothing stale is ever read.
+    File names contain a digest of everything that the embeddings depend on (encoder, clips, front
+    end), so that outdated embeddings are never read.
     """
 
     def __init__(self, directory: pathlib.Path | str) -> None:
-        """Make the directory if need be.
+        """Create the directory if it does not exist.
 
         Raises:
           A2vError: it cannot be written.
@@ -44,7 +44,7 @@ class EmbeddingCache:
             raise A2vError(f"cannot write --cache_dir={str(directory)!r}: permission denied")
 
     def load(self, task: str, contents: dict[str, Any]) -> Windows | None:
-        """What `save` stored for the same contents, or None."""
+        """The windows that `save` stored for the same contents, or None."""
         path = self._path(task, contents)
         if not path.is_file():
             return None
@@ -59,13 +59,13 @@ class EmbeddingCache:
         return windows
 
     def save(self, task: str, contents: dict[str, Any], windows: Windows) -> None:
-        """Store windows; whoever reads sees all of them or nothing."""
+        """Store windows, atomically."""
         path = self._path(task, contents)
         fields = {f.name: getattr(windows, f.name) for f in dataclasses.fields(windows)}
         try:
             with whole_file(path) as partial:
                 np.savez(partial, **fields)
-        except OSError as error:  # a full disk: the result is as good without
+        except OSError as error:  # a full disk: the evaluation can do without
             logging.warning("cannot write %s: %s", path, error.strerror)
 
     def _path(self, task: str, contents: dict[str, Any]) -> pathlib.Path:

@@ -20,7 +20,7 @@ from a2v_tf.evaluation.settings import ALL, NONE, PROTOCOLS, Settings, TrainingS
 from a2v_tf.evaluation.windows import Windows
 
 HEADS = dict(zip(PROTOCOLS, (linear, sgd, two_layer, knn, knn_clips), strict=True))
-RANDOM = ("sgd", "two_layer", "knn")  # those whose result depends on a seed
+RANDOM = ("sgd", "two_layer", "knn")  # protocols that depend on a seed
 
 
 def frozen(
@@ -32,11 +32,11 @@ def frozen(
     """Heads on frozen embeddings.
 
     Args:
-      models: what to compare, by name; several embedders under one name (the seeds of Untrained)
-        are replicas of it.
+      models: what to compare, by name; several embedders of one name (the seeds of Untrained) are
+        replicas.
       datasets: the tasks.
-      settings: see there.
-      cache: keeps embeddings for the next time.
+      settings: of the evaluation.
+      cache: keeps embeddings for later evaluations.
 
     Returns:
       A row for each task, protocol, number of examples and model.
@@ -72,15 +72,15 @@ def fine_tuned(
     training: TrainingSettings,
     settings: Settings,
 ) -> list[Row]:
-    """The upper part of an encoder retrained for each task (ICLR Figure 3).
+    """Fine-tune the upper layers of an encoder for each task (ICLR Figure 3).
 
     Args:
       name: of the model.
-      encoder: where training starts.
-      depths: of `finetune.depths`; none is skipped.
+      encoder: the pretrained encoder.
+      depths: some of `finetune.depths`; none is skipped.
       datasets: the tasks.
       training: steps, learning rate, batch size.
-      settings: those of the other rows.
+      settings: of the evaluation.
 
     Returns:
       A row for each task, number of examples and depth.
@@ -105,17 +105,17 @@ def supervised(
     training: TrainingSettings,
     settings: Settings,
 ) -> list[Row]:
-    """The Supervised baseline: the same encoder, from scratch on each task (ICLR section 4).
+    """The Supervised baseline: the same encoder trained from scratch on each task (ICLR section 4).
 
     Args:
-      make_encoder: from a seed to an untrained encoder.
+      make_encoder: makes an untrained encoder from a seed.
       datasets: the tasks.
       training: steps, learning rate, batch size.
-      settings: those of the other rows.
+      settings: of the evaluation.
 
     Returns:
-      For each task and number of examples a row of protocol finetune, all, and one for each of the
-      protocols that need no head (patent Table 3).
+      For each task and number of examples a row with protocol finetune and depth all, and one for
+      each protocol without a trained head (patent Table 3).
     """
     return [
         row
@@ -130,7 +130,7 @@ def multi_head(
     training: TrainingSettings,
     settings: Settings,
 ) -> list[Row]:
-    """The MultiHead baseline: `supervised` with one encoder for all tasks, a head for each."""
+    """The MultiHead baseline: as `supervised`, with one encoder and a head for each task."""
     return _from_scratch(MULTI_HEAD, make_encoder, datasets, training, settings)
 
 
@@ -142,7 +142,7 @@ def make_row(
     depth: str = NONE,
     per_class: int | None = None,
 ) -> Row:
-    """A row: the mean of replicas, with the 95 % interval that so many clips leave."""
+    """A row: the mean of replicas, with the 95 % interval for that number of test clips."""
     accuracy = sum(score.accuracy for score in scores) / len(scores)
     n_test = scores[0].n_test
     low, high = wilson(accuracy, n_test)
@@ -168,8 +168,8 @@ def make_row(
 def means(rows: Iterable[Row]) -> list[Row]:
     """Average over tasks: one row for each model, protocol, depth and number of examples.
 
-    The tasks' errors are independent, so the distances to the ends of their intervals add in
-    squares.
+    Errors of different tasks are independent, so the distances to the ends of their intervals are
+    added in quadrature.
     """
     keys = ("model", "protocol", "finetune", "examples_per_class")
     groups: dict[tuple, list[Row]] = {}
@@ -179,22 +179,22 @@ def means(rows: Iterable[Row]) -> list[Row]:
 
 
 def check_single_label(datasets: Iterable[LabelledData]) -> None:
-    """Refuse tasks whose clips may have several labels.
+    """Check that no task has clips with several labels.
 
     Raises:
-      A2vError: there is one.
+      A2vError: a task has.
     """
     for data in datasets:
         if data.multi_label:
             raise A2vError(
-                f"{data.name}: its clips have several labels each; an accuracy needs one a clip"
+                f"{data.name}: clips have several labels; expected data with one label per clip"
             )
 
 
 def _replicas(
     protocol: str, windows: Sequence[Windows], per_class: int | None, settings: Settings
 ) -> list[Score]:
-    """One protocol with each seed: replicas of the head, of the model, of the choice of clips."""
+    """One protocol with each seed: replicas of the head, the model and the choice of clips."""
     chance = protocol in RANDOM or per_class is not None
     count = max(len(windows), settings.replicas if chance else 1)
     return [
@@ -258,7 +258,7 @@ def _held_out(data: LabelledData, settings: Settings) -> Windows:
 
 def _judged(windows: Windows, data: LabelledData, settings: Settings) -> Windows:
     if not windows.count(settings.split):
-        raise A2vError(f"{data.name}: no readable {settings.split} clips to judge by")
+        raise A2vError(f"{data.name}: no readable {settings.split} clips to measure accuracy on")
     return windows.judged_on(settings.split)
 
 

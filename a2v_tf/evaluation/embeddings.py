@@ -1,4 +1,4 @@
-"""From the clips of a downstream task to the embeddings of their sliding windows."""
+"""Embeddings of the sliding windows of a downstream task's clips."""
 
 import dataclasses
 import itertools
@@ -28,9 +28,9 @@ class WindowEmbedder:
     """Anything that embeds windows.
 
     Attributes:
-      embed: from `[batch, ...]` windows to what stands for them: embeddings `[batch, d]`.
-      takes: what a window is: `log_mel` `[batch, frames, bins]` or `pcm` `[batch, samples]`.
-      key: says what `embed` computes: equal keys, equal results. None is never cached.
+      embed: from windows `[batch, ...]` to embeddings `[batch, d]`.
+      takes: the input, `log_mel` `[batch, frames, bins]` or `pcm` `[batch, samples]`.
+      key: identifies what `embed` computes, for the cache; None: not cached.
     """
 
     embed: Callable[[np.ndarray], np.ndarray]
@@ -65,8 +65,8 @@ def embed_task(
 ) -> dict[str, Windows]:
     """Embed windows of T = `frames` frames, T/2 apart, over every clip (ICLR section 4).
 
-    Each batch's log-mel is computed once for all models, and only embeddings are kept, so that a
-    task's audio need not fit in memory.
+    The log-mel of each batch is computed once for all models, and only embeddings are kept in
+    memory.
 
     Args:
       data: the clips.
@@ -74,7 +74,7 @@ def embed_task(
       frames: N, frames of a window.
       max_bad_fraction: of clips that may be unreadable.
       splits: which clips to embed.
-      cache: where to look first, and to store what was not there.
+      cache: where embeddings are looked up and stored.
 
     Returns:
       The windows under each of the models.
@@ -116,14 +116,14 @@ def keras_embedder(encoder: keras.Model) -> WindowEmbedder:
 
 
 def keras_values(model: keras.Model, batch: np.ndarray) -> np.ndarray:
-    """What a Keras model makes of a batch."""
+    """The output of a Keras model for a batch, as an array."""
     return keras.ops.convert_to_numpy(model(batch, training=False))
 
 
 def spectrogram_embedder() -> WindowEmbedder:
     """The Spectrogram baseline: the window's log-mel values themselves (ICLR section 4).
 
-    They are kept in half precision, whose steps of 0.004 and less are below any hearing.
+    They are kept in half precision, with a resolution of 0.004 or better.
     """
     return WindowEmbedder(lambda batch: batch.astype(np.float16), key="spectrogram")
 
@@ -132,7 +132,7 @@ def untrained_encoder(config: Mapping[str, Any], seed: int | None = None) -> ker
     """The Untrained baseline's encoder (ICLR section 4): random weights, the same input statistics.
 
     Args:
-      config: what `a2v_train` wrote: encoder, frames, bins, input_mean, input_variance, seed.
+      config: the run's config.json: encoder, frames, bins, input_mean, input_variance, seed.
       seed: of the random weights; `config`'s when None.
 
     Raises:
@@ -148,10 +148,10 @@ def untrained_encoder(config: Mapping[str, Any], seed: int | None = None) -> ker
 
 
 def tflite_embedder(path: pathlib.Path) -> WindowEmbedder:
-    """An exported window model, over PCM or log-mel windows; or `pretrained`.
+    """An exported window model with PCM or log-mel input, or `pretrained`.
 
     Raises:
-      A2vError: the file is missing, is no TFLite file, or streams.
+      A2vError: the file is missing, is not a TFLite file, or is a streaming model.
     """
     path = resolve(path, WINDOW)
     model = tflite.Embedder(path)
@@ -246,7 +246,7 @@ def _hop(frames: int) -> int:
 
 
 def _check(data: LabelledData, clips: Sequence[Clip], splits: Collection[str]) -> None:
-    """Check that the clips that could be read train and test a head."""
+    """Check that the clips that could be read suffice to train and test a head."""
     labels = {split: {clip.label for clip in clips if clip.split == split} for split in splits}
     for split in labels.keys() & {"train", "test"}:
         if not labels[split]:

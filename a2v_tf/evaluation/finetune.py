@@ -1,7 +1,7 @@
 """Training encoders on labels: from a layer upwards (ICLR Figure 3), or from scratch (Supervised).
 
-Like the papers it trains on crops at random positions, and judges whole clips by the sliding
-windows over them.
+As in the papers, training uses crops at random positions, and accuracy is measured on whole clips,
+from their sliding windows.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ from a2v_tf.specs import MAX_BAD_FRACTION
 from a2v_tf.tasks import supervised
 from a2v_tf.training.batches import labelled_batches, training_batches
 
-ROUNDS = 5  # after each the val clips, where there are any, judge the weights
+ROUNDS = 5  # after each, accuracy on val clips is measured, where there are any
 
 
 def depths(encoder: keras.Model) -> list[str]:
-    """The values of `--finetune` that fit an encoder: none, fc, its layers from the last, all."""
+    """The values of `--finetune` for an encoder: none, fc, its layers from the last, all."""
     levels = sorted({_level(layer.name) for layer in encoder.layers}, reverse=True)
     return [NONE, FC, *(f"conv{level}" for level in levels if math.isfinite(level)), ALL]
 
@@ -39,7 +39,7 @@ def check_depths(names: Sequence[str], encoder: keras.Model) -> None:
     """Check the values of `--finetune`.
 
     Raises:
-      A2vError: one names no part of the encoder.
+      A2vError: a value is not the name of a part of the encoder.
     """
     known = depths(encoder)
     for name in names:
@@ -48,7 +48,7 @@ def check_depths(names: Sequence[str], encoder: keras.Model) -> None:
 
 
 def free_from(encoder: keras.Model, depth: str) -> None:
-    """Make an encoder trainable from a layer upwards; batch norm below keeps its statistics."""
+    """Make an encoder trainable from a layer upwards, and freeze the layers below."""
     lowest = {FC: math.inf, ALL: -math.inf}.get(depth, _level(f"{depth}_"))
     for layer in encoder.layers:
         layer.trainable = _level(layer.name) >= lowest
@@ -79,20 +79,20 @@ def fine_tune(
 ) -> tuple[dict[str, Score], keras.Model]:
     """Train the upper part of an encoder and a linear head for each data set.
 
-    With several data sets each has its share of every batch, and there are as many times more
-    steps. The weights kept are those with the best mean accuracy on the val clips after one of
-    `ROUNDS` rounds, or the last where a data set has none.
+    Several data sets share every batch, and the number of steps is multiplied by their number. The
+    result has the weights with the best mean accuracy on val clips after one of `ROUNDS` rounds, or
+    the last weights where a data set has no val clips.
 
     Args:
-      encoder: is copied, not changed.
+      encoder: the encoder, which is copied and not changed.
       depth: the lowest part that is trained, one of `depths`, but not none.
-      datasets: what to train on.
-      judges: the `held_out` windows of each, by name.
-      settings: see there.
+      datasets: training data.
+      judges: the `held_out` windows of each data set, by name.
+      settings: of the training.
       seed: of the heads' weights and of the crops.
 
     Returns:
-      For each data set the accuracy on its test clips, and the trained encoder.
+      The accuracy on each data set's test clips, and the trained encoder.
     """
     keras.utils.set_random_seed(seed)
     copy = keras.models.clone_model(encoder)
@@ -137,7 +137,7 @@ def fine_tune(
 
 
 def clip_accuracy(classifier: keras.Model, name: str, judge: Windows, split: str) -> float:
-    """The fraction of a split's clips that one head of a classifier gets right."""
+    """The fraction of a split's clips that one head of a classifier classifies correctly."""
 
     def probabilities(log_mel: np.ndarray) -> np.ndarray:
         logits = classifier(log_mel, training=False)[name]
@@ -147,7 +147,7 @@ def clip_accuracy(classifier: keras.Model, name: str, judge: Windows, split: str
 
 
 class _KeepBest(keras.callbacks.Callback):
-    """Go back to the round with the best mean accuracy on val clips, if all tasks have some."""
+    """Restore the weights with the best mean accuracy on val clips, if all tasks have some."""
 
     def __init__(self, judges: Mapping[str, Windows]) -> None:
         super().__init__()
@@ -177,10 +177,10 @@ class _KeepBest(keras.callbacks.Callback):
 
 
 def _hasten_statistics(encoder: keras.Model, steps: int) -> None:
-    """Let batch norm's moving averages cover no more than a tenth of the steps.
+    """Let batch norm's moving averages cover at most a tenth of the steps.
 
-    Keras' 0.99 does so from 1,000 steps on. With fewer, the averages would still hold some of the
-    values from which they start, and the trained encoder would be judged by wrong ones.
+    Keras' momentum of 0.99 does so from 1,000 steps on. With fewer steps, the averages would still
+    contain their initial values at the end, and inference would use wrong statistics.
     """
     for layer in encoder.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -188,7 +188,7 @@ def _hasten_statistics(encoder: keras.Model, steps: int) -> None:
 
 
 def _level(layer: str) -> float:
-    """Where a layer stands: 3 if of conv3, infinity if the last one, -infinity if another."""
+    """Level of a layer: 3 for conv3, infinity for the last layer, -infinity for others."""
     if match := re.match(r"conv(\d+)_", layer):
         return int(match[1])
     return math.inf if layer == "embedding" else -math.inf

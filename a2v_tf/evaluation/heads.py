@@ -1,11 +1,11 @@
 """Heads on frozen embeddings: logistic regression, the papers' Adam head, and one with two layers.
 
-All are trained on the windows of the train clips, each with its clip's label, and judged by the
-test clips they get right: sliding windows, joined by naive Bayes (ICLR section 4).
+All are trained on the windows of the training clips, each with its clip's label. Accuracy is the
+fraction of test clips that are classified correctly from their sliding windows, joined by naive
+Bayes (ICLR section 4).
 
-All see standardised inputs. A linear layer could absorb the scale and shift itself, so the head
-stays what it is; but the penalty and Adam's steps of a fixed size would otherwise favour encoders
-whose outputs happen to be large.
+Inputs are standardised. A linear layer could absorb scale and shift itself, but the penalty and
+Adam's step size would otherwise favour encoders with large outputs.
 """
 
 import math
@@ -24,13 +24,13 @@ from sklearn.preprocessing import StandardScaler
 from a2v_tf.evaluation.settings import HeadSettings
 from a2v_tf.evaluation.windows import Windows, in_batches
 
-# Inverse strengths of the linear head's L2 penalty, from strong to weak: each fit starts from the
-# one before. Without a val split the middle one is used.
+# Inverse strengths of the linear head's L2 penalty, from strong to weak; each fit starts from the
+# previous one. Without a val split, the default is used.
 PENALTIES = (0.001, 0.01, 0.1, 1.0)
 DEFAULT_PENALTY = 0.1
 # L-BFGS iterations for each penalty. Above WIDE dimensions (Spectrogram has 6,144) an iteration
-# costs about 0.5 s for 6,000 windows and 40 classes, and the accuracy has settled long before the
-# weights: on musical pitch 30 and 100 iterations gave 86.9 and 87.5 %.
+# takes about 0.5 s for 6,000 windows and 40 classes, and accuracy converges long before the
+# weights: for musical pitch, 30 and 100 iterations gave 86.9 and 87.5 %.
 MAX_ITERATIONS = 300
 WIDE, MAX_ITERATIONS_WIDE = 1_024, 30
 BATCH_SIZE = 256  # of the Adam heads, as in both papers
@@ -38,13 +38,13 @@ STEPS_A_CALL = 50  # of the compiled loop: one call a step would cost twice the 
 
 
 class Score(NamedTuple):
-    """How well a head did.
+    """The accuracy of a head.
 
     Attributes:
-      accuracy: the fraction of test clips (of test windows for kNN) that it gets right.
+      accuracy: fraction of test clips (for kNN, of test windows) that are classified correctly.
       n_test: their number.
-      task_parameters: weights that this task alone needs, counted as the ICLR paper does in Table 1
-        and Figure 3 (128 x C for a linear head): kernels without biases; None without a head.
+      task_parameters: weights trained for the task, counted as in ICLR Table 1 and Figure 3
+        (128 x C for a linear head): kernels without biases; None without a head.
     """
 
     accuracy: float
@@ -53,9 +53,9 @@ class Score(NamedTuple):
 
 
 def linear(windows: Windows, seed: int = 0, settings: HeadSettings | None = None) -> Score:
-    """Logistic regression; where there are val clips, they choose the strength of its penalty.
+    """Logistic regression; the strength of its penalty is tuned on val clips, where there are any.
 
-    It has no randomness: `seed` and `settings` are those of the other heads.
+    It is deterministic: `seed` and `settings` are unused.
     """
     del seed, settings
     rows = windows.rows("train")
@@ -129,7 +129,7 @@ def kernel_weights(model: keras.Model | layers.Layer) -> int:
 
 
 def _random_batches(x: np.ndarray, labels: np.ndarray, steps: int, seed: int) -> tf.data.Dataset:
-    """`steps` batches: all windows in a new random order each time round, and no global state."""
+    """`steps` batches: all windows, shuffled in every round, without global random state."""
     rng = np.random.default_rng(seed)
     needed = steps * BATCH_SIZE
     rounds = -(-needed // len(x))
@@ -146,7 +146,7 @@ def _glorot(seed: int) -> keras.initializers.Initializer:
 def _fit(
     classifier: LogisticRegression, x: np.ndarray, labels: np.ndarray, threads: int | None
 ) -> None:
-    """Fit; on narrow matrices a second BLAS thread costs more than it brings, up to 40 times."""
+    """Fit; on narrow matrices a second BLAS thread slows this down, by up to 40 times."""
     with warnings.catch_warnings(), threadpoolctl.threadpool_limits(threads, user_api="blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)  # MAX_ITERATIONS is a choice
         classifier.fit(x, labels)

@@ -1,8 +1,8 @@
-"""From log-mel back to something one can hear (patent paragraph 60).
+"""From log-mel back to audio (patent paragraph 60).
 
-What the front end threw away is guessed: 64 mel bins become 257 frequencies by non-negative least
-squares, and the phase is what Griffin and Lim's iterations find. So an inverted slice sounds rough
-even where its log-mel is exact.
+What the front end discards is estimated: 257 frequency magnitudes from 64 mel bins by non-negative
+least squares, and the phase by the Griffin-Lim algorithm. Therefore an inverted slice sounds rough
+even if its log-mel is exact.
 """
 
 from types import ModuleType
@@ -14,9 +14,9 @@ from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 
 ITERATIONS = 64
-_MARGIN = 2  # frames added at each end, so that whole windows cover every sample
-# Least squares stop at a residual that does not depend on the level, so the level is fixed: the
-# greatest mel magnitude becomes what a full-scale sine has.
+_MARGIN = 2  # frames added at each end, so that every sample is covered by whole windows
+# The least-squares solver stops at an absolute residual, so the level is normalised: the largest
+# mel magnitude becomes that of a full-scale sine.
 _PEAK = 100.0
 
 
@@ -34,17 +34,17 @@ def require_librosa() -> ModuleType:
 
 
 def invert(log_mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
-    """Find PCM whose log-mel spectrogram is close to a given one.
+    """Estimate PCM with a given log-mel spectrogram.
 
     Args:
       log_mel: float `[frames, mel_bins]`.
       spec: the front end that made it.
 
     Returns:
-      float32 `[samples]`, the fewest that give as many frames. The same every time.
+      float32 `[samples]`, the fewest that give as many frames. The result is deterministic.
 
     Raises:
-      A2vError: another shape, values that are not finite, or no librosa.
+      A2vError: another shape, values that are not finite, or librosa is not installed.
     """
     librosa = require_librosa()
     log_mel = np.asarray(log_mel, np.float32)
@@ -58,7 +58,7 @@ def invert(log_mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
         return np.zeros(spec.samples(len(log_mel)), np.float32)
     window, mel_matrix = window_and_mel(spec)
     mel = np.pad(mel * (_PEAK / peak), ((_MARGIN, _MARGIN), (0, 0)), mode="edge")
-    with threadpool_limits(1):  # hundreds of tiny products: threads cost more than they bring
+    with threadpool_limits(1):  # hundreds of tiny products, which threads only slow down
         pcm = librosa.griffinlim(
             librosa.util.nnls(mel_matrix.T, mel.T),
             n_iter=ITERATIONS,

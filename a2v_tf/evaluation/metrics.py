@@ -16,17 +16,17 @@ SUPERVISED, MULTI_HEAD = "supervised", "multihead"
 BASELINES = (UNTRAINED, SPECTROGRAM, SUPERVISED, MULTI_HEAD)
 # Each formula's model whose accuracy counts as 0; that of Supervised counts as 1.
 FORMULAS = {"iclr": SPECTROGRAM, "spl": UNTRAINED}
-# What takes no part in the training of an encoder and has no head of its own, so that Supervised
-# can be judged by it too (patent Table 3).
+# Protocols without a trained head, so that Supervised can be evaluated with them too (patent
+# Table 3).
 HEADLESS = ("knn", "knn_clips")
-# The heads of a model without fine-tuning that a fine-tuned one is compared with, best first.
+# The heads on frozen embeddings that fine-tuning is compared with, in order of preference.
 LINEAR_HEADS = ("sgd", "linear")
 
 Row = dict[str, Any]
 
 
 def wilson(accuracy: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a fraction seen in `n` trials (ICLR table 2's intervals)."""
+    """Wilson's 95 % score interval of a fraction of `n` trials (the intervals of ICLR Table 2)."""
     z2 = Z_95**2 / n
     centre = (accuracy + z2 / 2) / (1 + z2)
     margin = Z_95 / (1 + z2) * math.sqrt(accuracy * (1 - accuracy) / n + z2 / (4 * n))
@@ -49,9 +49,9 @@ def normalise(accuracy: float, zero: float, one: float) -> float:
 def bootstrap_interval(
     values: Sequence[float], iterations: int = BOOTSTRAP_ITERATIONS, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % percentile interval of the mean over tasks, tasks drawn anew with replacement.
+    """95 % percentile interval of the mean over tasks, from bootstrap samples of the tasks.
 
-    It says how much the mean depends on the choice of tasks (SPL section IV).
+    It shows how much the mean depends on the choice of tasks (SPL section IV).
     """
     chosen = np.random.default_rng(seed).integers(0, len(values), (iterations, len(values)))
     low, high = np.quantile(np.asarray(values)[chosen].mean(axis=1), [0.025, 0.975])
@@ -61,11 +61,11 @@ def bootstrap_interval(
 def normalised(
     rows: Iterable[Row], iterations: int = BOOTSTRAP_ITERATIONS, seed: int = 0
 ) -> list[Row]:
-    """Normalise the rows of an evaluation by both formulas, where their baselines are among them.
+    """Normalise the rows of an evaluation with both formulas, where rows of their baselines exist.
 
-    A row is compared with baselines of its own protocol and number of examples. Supervised has no
-    other head than its own, so for heads and fine-tuning it is its end-to-end row that counts as 1;
-    for fine-tuning, the baseline's linear head counts as 0.
+    A row is compared with baselines of the same protocol and number of examples. Supervised is
+    trained end to end with its own head, so its fine-tuning row counts as 1 for heads and
+    fine-tuning. For fine-tuning, the baseline's linear head counts as 0.
 
     Args:
       rows: with the keys task, model, protocol, finetune, examples_per_class, accuracy, low, high.

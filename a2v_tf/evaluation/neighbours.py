@@ -1,4 +1,4 @@
-"""k nearest neighbours in the space of embeddings: no head at all (patent paragraph 73)."""
+"""k nearest neighbours of embeddings, without a trained head (patent paragraph 73)."""
 
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
@@ -9,17 +9,18 @@ from a2v_tf.evaluation.settings import HeadSettings
 from a2v_tf.evaluation.windows import Windows
 from a2v_tf.runtime.nearest import NEIGHBOURS
 
-# Of patent paragraph 73: windows to learn from and to judge by, and the dimensions that the
-# log-mel values of Spectrogram are projected to at random.
+# From patent paragraph 73: numbers of training and test windows, and the dimensions of the random
+# projection of Spectrogram's log-mel values.
 TRAIN_WINDOWS, TEST_WINDOWS = 10_000, 2_000
 PROJECTED = 128
 
 
 def knn(windows: Windows, seed: int = 0, settings: HeadSettings | None = None) -> Score:
-    """Vote of the k = 10 nearest of 10,000 train windows, for each of 2,000 test windows.
+    """Classify 2,000 test windows by the k = 10 nearest of 10,000 training windows.
 
-    Distances are Euclidean between embeddings as they are; the accuracy is that of windows, not of
-    clips. `seed` draws the windows, fewer where there are fewer, and the projection of Spectrogram.
+    Distances are Euclidean, without standardisation. Accuracy is that of windows, not of clips.
+    Where there are fewer windows, all are used. `seed` draws the windows and the projection of
+    Spectrogram.
     """
     del settings
     rng = np.random.default_rng(seed)
@@ -35,9 +36,9 @@ def knn(windows: Windows, seed: int = 0, settings: HeadSettings | None = None) -
 
 
 def knn_clips(windows: Windows, seed: int = 0, settings: HeadSettings | None = None) -> Score:
-    """Votes of the k = 10 nearest of all train windows, joined for each test clip.
+    """Classify test clips by the k = 10 nearest training windows of each of their windows.
 
-    Like the heads it is judged by clips; it has no randomness.
+    As for heads, accuracy is that of clips. It is deterministic.
     """
     del seed, settings
     train = windows.rows("train")
@@ -52,9 +53,9 @@ def knn_clips(windows: Windows, seed: int = 0, settings: HeadSettings | None = N
 
 
 def draw(windows: Windows, split: str, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw windows of a split at random, none twice, equally many of each clip while they last.
+    """Draw windows of a split without replacement, equally many from each clip where possible.
 
-    Without that, a few long clips would be most of the sample.
+    Otherwise a few long clips could dominate the sample.
 
     Returns:
       int `[count]`, or all windows where there are fewer, in random order.

@@ -1,12 +1,12 @@
-"""The figures that the papers report, to stand beside our own.
+"""The figures of the papers, to compare ours with.
 
 Sources, by the names that the tables below carry:
 
 - ICLR: "Learning audio representations with self-supervision", under review at ICLR 2020.
 - SPL: the letter of the same title, IEEE Signal Processing Letters, manuscript of February 2020.
-- Patent: US 2023/0085596 A1. Its Tables 1, 2 and 4 are those of ICLR.
+- Patent: US 2023/0085596 A1. Its Tables 1, 2 and 4 equal those of ICLR.
 
-Models and data sets have the names of this project; fractions are not in %.
+Models and data sets have this project's names; accuracies are fractions, not percentages.
 """
 
 import dataclasses
@@ -27,8 +27,8 @@ DATASETS = MappingProxyType(
         "nsynth_family": "NIF",
     }
 )
-# The papers' names of the models, in the order of their tables: first the two baselines, then what
-# needs no labels, then what does.
+# The papers' names of the models, in the order of their tables: first two baselines, then
+# self-supervised tasks, then supervised baselines.
 MODELS = MappingProxyType(
     {
         "spectrogram": "Spectrogram",
@@ -45,13 +45,13 @@ MODELS = MappingProxyType(
         "supervised": "Supervised",
     }
 )
-# What has to be known to compare figures (ICLR section 4, SPL section IV).
+# How the papers trained, for comparing figures (ICLR section 4, SPL section IV).
 CONDITIONS = (
     "The papers' models were trained on AudioSet unless a table says otherwise, with batches of "
-    "256, for 1.3 to 1.8 million steps (ICLR, patent) or 3 million (SPL); of data sets without "
-    "official splits they used their own."
+    "256, for 1.3 to 1.8 million steps (ICLR, patent) or 3 million (SPL). Where data sets have no "
+    "official splits, they used their own."
 )
-AUDIOSET_SUPERVISED = "audioset"  # SPL Table I: an encoder that learned AudioSet's labels
+AUDIOSET_SUPERVISED = "audioset"  # SPL Table I: an encoder trained on AudioSet's labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Figure:
 
     Attributes:
       value: accuracy, in SPL normalised accuracy.
-      margin: what stands after the sign ±, half of a 95 % interval; None where nothing does.
-      bracket: what stands in brackets: the normalised accuracy in ICLR Table 2 and patent Table 3,
-        the relative change in the others; None where nothing does.
+      margin: the number after the sign ±, half of a 95 % interval; None if there is none.
+      bracket: the number in brackets: the normalised accuracy in ICLR Table 2 and patent Table 3,
+        the relative change in others; None if there is none.
     """
 
     value: float
@@ -75,7 +75,7 @@ class PaperTable:
     """A table of a paper.
 
     Attributes:
-      source: where it stands.
+      source: the paper and the number of the table.
       figures: by model and column.
     """
 

@@ -1,4 +1,4 @@
-"""Probing an encoder while it trains: downstream accuracy over steps (ICLR Figure 2a)."""
+"""Probing an encoder during training: downstream accuracy over steps (ICLR Figure 2a)."""
 
 import csv
 import pathlib
@@ -21,10 +21,9 @@ COLUMNS = ("step", "task", "protocol", "accuracy")
 class ProbeRounds(keras.callbacks.Callback):
     """After each round, train heads on the encoder's embeddings of small downstream tasks.
 
-    Each round adds a row for each task and protocol to a CSV, and `probe_TASK` (the first protocol)
-    or `probe_TASK_PROTOCOL` to the logs: put it before the callbacks that write those. A resumed
-    run goes on with the CSV where it goes on itself. Nothing here draws from the random state that
-    training uses.
+    Each round adds a row for each task and protocol to a CSV file, and `probe_TASK` (the first
+    protocol) or `probe_TASK_PROTOCOL` to the logs: place it before the callbacks that write these.
+    A resumed run continues the CSV. The random state of training is not changed.
 
     ```python
     probe = ProbeRounds(open_labelled("csv:music.csv"), 96, model_dir / "probes.csv")
@@ -42,15 +41,15 @@ class ProbeRounds(keras.callbacks.Callback):
         settings: HeadSettings | None = None,
         max_bad_fraction: float = MAX_BAD_FRACTION,
     ) -> None:
-        """Read the tasks' clips: their log-mel windows stay in memory, in half precision.
+        """Read the tasks' clips; their log-mel windows are kept in memory in half precision.
 
         Args:
           datasets: the tasks.
           frames: N, frames of a window.
           log_path: the CSV, with the columns of `COLUMNS`.
-          protocols: of `settings.PROTOCOLS`.
-          settings: of the heads that Adam trains.
-          max_bad_fraction: of a task's clips that may be unreadable.
+          protocols: some of `settings.PROTOCOLS`.
+          settings: of the heads trained with Adam.
+          max_bad_fraction: fraction of a task's clips that may be unreadable.
 
         Raises:
           A2vError: a task cannot be used.
@@ -72,7 +71,7 @@ class ProbeRounds(keras.callbacks.Callback):
         self._trimmed = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not self._trimmed:  # only here does a callback learn where a run goes on
+        if not self._trimmed:  # only here does a callback know where a run resumes
             keep_steps(self._log_path, epoch * self.params["steps"])
             self._trimmed = True
 
@@ -92,7 +91,7 @@ class ProbeRounds(keras.callbacks.Callback):
 
 
 def keep_steps(path: pathlib.Path, last: int) -> None:
-    """Drop the rows of steps after `last`, which will be trained again; write the header if new."""
+    """Drop the rows of steps after `last`, which are trained again; write a new file's header."""
     rows = []
     if path.is_file():
         with path.open(newline="") as file:

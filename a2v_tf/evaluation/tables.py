@@ -1,4 +1,4 @@
-"""The rows of an evaluation as text for a terminal."""
+"""The results of an evaluation as text for a terminal."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -10,7 +10,7 @@ MAX_COLUMNS = 5  # models side by side; more go below
 
 
 def table(rows: Sequence[Row], normalised: Sequence[Row] = ()) -> str:
-    """Lay out the rows of an evaluation: a block for each protocol, then the normalised values.
+    """Format the rows of an evaluation: a block for each protocol, then normalised accuracies.
 
     Args:
       rows: of `compare`.
@@ -23,7 +23,7 @@ def table(rows: Sequence[Row], normalised: Sequence[Row] = ()) -> str:
     if normalised:
         parts.append(
             "normalised: 0 is the baseline, 1 is Supervised\n"
-            "a task's interval is that of its accuracy, the mean's comes from resampling the tasks"
+            "intervals: of tasks from their accuracy, of the mean from bootstrap samples of tasks"
         )
     return "\n".join(parts)
 
@@ -31,7 +31,7 @@ def table(rows: Sequence[Row], normalised: Sequence[Row] = ()) -> str:
 def _blocks(
     rows: Sequence[Row], title: Callable[[Row], str], cell: Callable[[Row], str]
 ) -> list[str]:
-    """A block for each title that rows have."""
+    """A block for each title."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(title(row), []).append(row)
@@ -72,7 +72,7 @@ def _normalised_title(row: Row) -> str:
 
 
 def _column(row: Row) -> str:
-    """The model; for fine-tuning what was trained of it, unless it is a baseline."""
+    """The model, and unless it is a baseline, from which layer it was fine-tuned."""
     trained = row["finetune"] != NONE and row["model"] not in BASELINES
     return f"{row['model']} {row['finetune']}" if trained else row["model"]
 

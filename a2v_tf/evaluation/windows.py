@@ -1,4 +1,4 @@
-"""The sliding windows of a downstream task's clips: what heads learn from and are judged on."""
+"""The sliding windows of a downstream task's clips, on which heads are trained and evaluated."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,10 +7,10 @@ import numpy as np
 
 from a2v_tf.data.labelled_clips import choose
 
-# Added to each probability before the logarithm, a tenth of one of kNN's ten votes: a class without
-# a vote in one window is unlikely, not impossible.
+# Added to each probability before the logarithm, a tenth of one of kNN's ten votes: otherwise a
+# class without a vote in one window would be impossible.
 SMOOTHING = 0.01
-BATCH = 256  # windows that are computed at once
+BATCH = 256  # windows per call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Windows:
       labels: int `[clips]`, indices into `classes`.
       splits: str `[clips]`, one of `labelled.SPLITS`.
       clip: int `[windows]`, each window's clip.
-      values: what a model makes of each window: embeddings `[windows, d]`, or the log-mel values
-        themselves, `[windows, frames, bins]`.
+      values: of each window its embedding, `[windows, d]`, or its log-mel values,
+        `[windows, frames, bins]`.
     """
 
     classes: tuple[str, ...]
@@ -65,10 +65,10 @@ class Windows:
         return dataclasses.replace(self, values=values)
 
     def judged_on(self, split: str) -> "Windows":
-        """The same windows such that everything that judges by test clips judges by `split`.
+        """The same windows with the clips of `split` as test clips.
 
-        With val, its clips are called test and the true test clips are gone: to choose between
-        models without having seen these. Heads then have no val clips to be tuned on.
+        For "val", the val clips become test clips and the real test clips are dropped, so that
+        models can be chosen without using these. No val clips are left to tune heads on.
         """
         if split == "test":
             return self
@@ -80,9 +80,9 @@ class Windows:
         )
 
     def limited(self, per_class: int | None, seed: int) -> "Windows":
-        """Only `per_class` train clips of each class, chosen by `seed` (SPL section IV).
+        """Keep `per_class` training clips of each class, drawn with `seed` (SPL section IV).
 
-        None keeps all. The other splits stay whole.
+        None keeps all. The other splits are kept.
         """
         if per_class is None:
             return self
@@ -110,6 +110,6 @@ def aggregate(probabilities: np.ndarray, window_clip: np.ndarray, clips: int) ->
 
 
 def in_batches(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
-    """Apply `function` to float32 parts of `values` `[n, ...]`, so that memory stays small."""
+    """Apply `function` to float32 batches of `values` `[n, ...]`, which limits memory."""
     starts = range(0, len(values), BATCH)
     return np.concatenate([function(values[i : i + BATCH].astype(np.float32)) for i in starts])

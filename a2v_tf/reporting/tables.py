@@ -70,9 +70,9 @@ def _accuracy_cell(grid: Grid, results: Results, line: Line, task: str, mark: st
         bracket = _one_layer_change(results, line, task)
     else:
         bracket = line.normalised[task]["value"] if task in line.normalised else None
-    small = [] if bracket is None else [f"({_percent(bracket)})"]
+    small = () if bracket is None else (f"({_percent(bracket)})",)
     if grid.fine_tunes and row.get("task_parameters") is not None:
-        small.append(f"{_short(row['task_parameters'])} weights")
+        small += (f"{_short(row['task_parameters'])} weights",)
     # The brackets of Tables 3 and 4 are changes, these are not.
     comparable = line.table not in (paper.ICLR_TABLE_3, paper.ICLR_TABLE_4)
     return Cell(

@@ -190,9 +190,9 @@ class Cutter:
         return sounds.is_sound(soundfile.read(self._corpus / clip.path, dtype="int16")[0])
 
     def pieces(self, folder: str, source: Source, seconds: float, most: int = 1) -> list[Clip]:
-        """Pieces of a recording that are not silent, at most so many, from all over it.
+        """At most `most` excerpts of a recording that are not silent, spread over all of it.
 
-        Of a recording shorter than a piece, all of it; the end is a piece if it has half a length.
+        A shorter recording is one excerpt; the rest at the end counts if it is half as long.
         """
         samples = seconds * sounds.RATE
         listing = self._corpus / self._path(

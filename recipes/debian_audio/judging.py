@@ -39,8 +39,8 @@ def log_mel_statistics() -> WindowEmbedder:
 def streaming_file(path: pathlib.Path) -> ClipEmbedder:
     """A streaming .tflite file, from its reset on: an embedding about every half slice.
 
-    The first is the one that has heard a whole slice. More of them would make a shorter hop look
-    better or worse for reasons that are the heads'.
+    The first embedding is that of the first whole slice. Denser embeddings would favour one hop or
+    another for reasons that lie in the heads.
     """
     model = Embedder(path)
     first = -(-SLICE_SAMPLES // model.hop) - 1

@@ -130,8 +130,8 @@ def mix(
 ) -> np.ndarray:
     """Lay events over a part of a background, each at a place and a level drawn at random.
 
-    The background's peak is at -32 to -14 dB and each event's at -18 to -4 dB; of an event
-    no more than 3 s are heard.
+    The background's peak is at -32 to -14 dB and each event's at -18 to -4 dB; events are cut off
+    after 3 s.
     """
     samples = round(seconds * RATE)
     background = np.tile(background, -(-samples // len(background)))

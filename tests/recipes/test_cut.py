@@ -203,7 +203,7 @@ def test_mixture_has_background_and_event(script):
 
 
 def test_the_recipe_finishes_only_once(cut, work, monkeypatch, capsys):
-    """`main` leaves `done.json`, by which the next call sees that nothing is to be done."""
+    """`main` writes `done.json`, which tells the next call that nothing is left to do."""
     (work / "packages.csv").write_text("package,version,sha256,licence\nsongs,1,00,CC0\n")
     monkeypatch.setattr(cut.sounds, "check_tools", lambda: None)
     monkeypatch.setattr(cut, "FLAGS", type("Flags", (), {"work": str(work), "large": False}))

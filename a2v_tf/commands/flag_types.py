@@ -1,0 +1,42 @@
+"""Flags that several commands define in the same way."""
+
+from collections.abc import Iterable, Sequence
+
+from absl import flags
+
+
+def define_some_of(
+    name: str, default: Sequence[str], known: Iterable[str], help: str, *, empty: bool = False
+) -> None:
+    """Define a flag whose value is a list of known names.
+
+    Args:
+      name: of the flag.
+      default: its default.
+      known: the names.
+      help: its help text.
+      empty: whether the list may be empty.
+    """
+    known = list(known)
+    flags.DEFINE_list(name, list(default), help)
+    flags.register_validator(
+        name,
+        lambda names: set(names) <= set(known) and (empty or bool(names)),
+        f"expected some of {', '.join(known)}",
+    )
+
+
+def define_counts(
+    name: str, default: Iterable[int], help: str, *, least: int = 1, most: int | None = None
+) -> None:
+    """Define a flag whose value is a list of whole numbers; it is parsed as a list of strings."""
+    upper = f" to {most}" if most else ""
+    flags.DEFINE_list(name, [str(number) for number in default], help)
+    flags.register_validator(
+        name,
+        lambda values: (
+            bool(values)
+            and all(x.strip().isdecimal() and least <= int(x) <= (most or int(x)) for x in values)
+        ),
+        f"expected whole numbers from {least}{upper}",
+    )
