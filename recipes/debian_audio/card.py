@@ -24,6 +24,7 @@ from a2v_tf.commands.train import FLAGS_OF_TASKS
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.metrics import MEAN, UNTRAINED, Row
 from a2v_tf.files import whole_file
+from a2v_tf.specs import find_encoder
 from a2v_tf.text import markdown_table
 from a2v_tf.training.model_dir import LOG, read_config
 
@@ -270,9 +271,7 @@ def _examples(config: Mapping[str, Any]) -> int:
 
 
 def _dimensions(config: Mapping[str, Any]) -> int:
-    from a2v_tf.models.encoder import ENCODERS
-
-    return ENCODERS[config["encoder"]].embedding_dim
+    return find_encoder(config["encoder"]).embedding_dim
 
 
 def _plain(value: Any) -> str:
