@@ -10,6 +10,8 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from a2v_tf.quiet import quiet
+
 # Packages that the light install does not bring: what users call them, and the extras that do.
 _TENSORFLOW = ("TensorFlow", "pip install 'a2v_tf[cpu]' (or [gpu], [tf])")
 _EXTRAS = {
@@ -81,7 +83,8 @@ def run_app(main: Callable[[list[str]], None], *, arguments: bool = False) -> No
                 raise A2vError(f"unexpected argument {argv[1]!r}: every option is a --flag=value")
             if not flags.FLAGS["verbosity"].present:
                 logging.set_verbosity(logging.WARNING)  # TensorFlow talks at INFO
-            main(argv)
+            with contextlib.nullcontext() if logging.get_verbosity() >= logging.INFO else quiet():
+                main(argv)
 
     app.run(guarded, flags_parser=parse)
 

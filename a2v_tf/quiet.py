@@ -1,0 +1,102 @@
+"""Keep the chatter of C++ libraries off a command's error output, and nothing else.
+
+TensorFlow, LiteRT and libmpg123 write to file descriptor 2 themselves, in part before any setting
+of theirs is read. `quiet` leads that descriptor through this file run as a process, which drops
+the lines that `CHATTER` knows and passes on the rest. As it is a process of its own, it passes on
+what a crash prints, too. Python's `sys.stderr` keeps writing to where it wrote before.
+"""
+
+import contextlib
+import os
+import re
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+
+CHATTER = re.compile(
+    rb"""
+    I\d{4}\ [\d:.]+\ .*                                    # Abseil's log: information
+  | [\d-]{10}\ [\d:.]+:\ I\ .*                             # TensorFlow's own log: information
+  | INFO:\ .*                                              # LiteRT's
+  | WARNING:\ All\ log\ messages\ before\ absl::InitializeLog.*
+  | W\d{4}\ .*\ Ignored\ (output_format|drop_control_dependency)\..*    # the converter
+  | fully_quantize:\ \d,\ inference_type:\ .*
+  | [EW].*(Unable\ to\ register\ cu|computation\ placer\ already\ registered).*   # GPU builds
+  | \[src/libmpg123/.*                                     # after a seek: frames that are not used
+  | Note:\ (Illegal\ Audio-MPEG-Header|Trying\ to\ resync|Skipped\ \d+\ bytes).*
+    """,
+    re.VERBOSE,
+)
+_PATIENCE = 0.1  # seconds until a line without its end, such as a prompt, is passed on
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drop chatter in the block. Where standard error is not file descriptor 2, do nothing."""
+    if not _can_be_filtered():
+        yield
+        return
+    import absl.logging  # not in the process that filters
+
+    before, original = sys.stderr, os.dup(2)
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", __file__],
+        stdin=subprocess.PIPE,
+        stdout=original,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the command
+    )
+    os.dup2(process.stdin.fileno(), 2)
+    process.stdin.close()
+    direct = open(  # noqa: SIM115 (loggers made in the block keep it)
+        original, "w", buffering=1, encoding=before.encoding, errors=before.errors
+    )
+    log = absl.logging.get_absl_handler().python_handler
+    sys.stderr = direct
+    log.setStream(direct)
+    try:
+        yield
+    finally:
+        os.dup2(original, 2)
+        sys.stderr = before
+        log.setStream(before)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a child may still hold the pipe
+            process.wait(timeout=1)
+
+
+def _can_be_filtered() -> bool:
+    if os.name != "posix" or not sys.executable:
+        return False
+    try:
+        return sys.stderr.fileno() == 2
+    except (AttributeError, OSError, ValueError):  # none, closed, or not a file
+        return False
+
+
+def _pass_on(source: int, target: int) -> None:
+    """Copy lines from one file descriptor to another until the first is closed."""
+    held = b""  # the line that has no end yet
+    within = False  # whether its beginning was passed on
+    with os.fdopen(target, "wb") as output:
+        while True:
+            if not select.select([source], [], [], _PATIENCE if held else None)[0]:
+                output.write(held)
+                output.flush()
+                held, within = b"", True
+                continue
+            read = os.read(source, 65_536)
+            *lines, held = (held + read).split(b"\n")
+            for line in lines:
+                if within or not CHATTER.fullmatch(line):
+                    output.write(line + b"\n")
+                within = False
+            if not read:
+                output.write(held)
+                return
+            output.flush()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        _pass_on(0, 1)
