@@ -31,7 +31,7 @@ APK := android_demo/build
 APK_MODEL_DIR ?= pretrained
 JVM_TESTS := mvn -q -B -f android_demo/pom.xml test
 
-.PHONY: help demo test test-jvm test-tfio pretrained apk lint format clean
+.PHONY: help demo test test-jvm test-tfio docs pretrained apk lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -95,6 +95,14 @@ $(VENV)-tfio/.installed: setup.py
 test-tfio: $(VENV)-tfio/.installed  ## test decoding, Beam and export under TensorFlow 2.16 with tensorflow-io
 	$(VENV)-tfio/bin/python -m pytest -m "not slow" $(PARALLEL) tests/data tests/export tests/test_frontend.py $(PYTEST_FLAGS)
 
+$(VENV)/.installed-docs: setup.py constraints.txt | $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(INSTALLED) $(VENV)/.installed-docs  ## the documentation: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open site/index.html"
+
 lint: $(INSTALLED)  ## check the code: ruff's rules and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -103,5 +111,7 @@ format: $(INSTALLED)  ## fix and format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+clean:  ## remove what make made
+	rm -rf $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis
 clean:  ## remove everything that make created
 	rm -rf $(VENV) $(VENV)-tfio $(OUT) $(APK) android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis

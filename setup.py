@@ -78,6 +78,7 @@ setup(
         "recipe": ["mido>=1.3", "pyopen-wakeword>=1.1"],  # recipes/debian_audio
         "microphone": ["sounddevice"],  # a2v_stream without --audio
         "benchmark": ["pymicro-wakeword>=2.5", "pyopen-wakeword>=1.1"],  # peers
+        "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"],
         "dev": [
             "dill",  # tfds.testing needs it
             "hypothesis",
