@@ -115,7 +115,8 @@ def flag_entries(module: ModuleType) -> list[str]:
         defined = [flag for group in by_module for flag in group if flag.name not in known]
         defined.sort(key=lambda flag: not _is_required(flag))  # the order stays otherwise
         return [
-            f"`--{flag.name}`{{ .flag }} *{_kind(flag)}*\n:   {_escape(flag.help)}" for flag in defined
+            f"`--{flag.name}`{{ .flag }} *{_kind(flag)}*\n:   {_escape(flag.help)}"
+            for flag in defined
         ]
     finally:
         flags.FLAGS.remove_flag_values(set(flags.FLAGS) - known)
