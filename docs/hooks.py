@@ -1,4 +1,4 @@
-"""Pages that MkDocs makes from what lies outside docs/: the flags of the commands, and files of the project.
+"""Pages that MkDocs makes from what lies outside docs/: the commands' flags, and other files.
 
 So each fact has one source, and no page is copied by hand.
 """

@@ -1,7 +1,7 @@
 """The code blocks of the documentation, and how to run a page of them as its reader would.
 
-- ```` ```sh ```` and ```` ```python ```` blocks are run in their order, in one folder; all Python of
-  a page shares its variables.
+- `sh` and `python` blocks are run in their order, in one folder; all Python of a page shares its
+  variables.
 - A block with a title, of any language, is the file of that name.
 - `<!-- not run: REASON -->` in the line before a block leaves it out.
 - Every other block must be of a language that nobody runs: `text`, `ini`, `java`.

@@ -25,7 +25,7 @@ STAND_INS: dict[str, list[Callable[[pathlib.Path], None]]] = {
     "tutorials/audioset.md": [stand_ins.audioset],
     "tutorials/sensors.md": [stand_ins.band_levels],
 }
-SLOW: set[str] = set()
+SLOW = {f"tutorials/{name}.md" for name in ("own-recordings", "many-gpus", "audioset")}
 
 # A few steps on a few examples, instead of hours.
 SMALLER = {
@@ -34,7 +34,7 @@ SMALLER = {
     "--context=1 ",
     r"--context=1 (?=.*spectrogram:)": "",
     r"a2v_evaluate ": "a2v_evaluate --untrained_seeds=1 ",
-    r"--quantize": "--quantize --calibration_slices=4",
+    r"(--model_dir=models/.*)--quantize": r"\1--quantize --calibration_slices=4",
 }
 
 
