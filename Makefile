@@ -99,7 +99,7 @@ $(VENV)/.installed-docs: setup.py constraints.txt | $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
-docs: $(INSTALLED) $(VENV)/.installed-docs  ## the documentation: site/index.html
+docs: $(INSTALLED) $(VENV)/.installed-docs  ## build the documentation: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "Open site/index.html"
 
@@ -111,7 +111,5 @@ format: $(INSTALLED)  ## fix and format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove what make made
-	rm -rf $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis
 clean:  ## remove everything that make created
-	rm -rf $(VENV) $(VENV)-tfio $(OUT) $(APK) android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis
