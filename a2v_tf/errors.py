@@ -21,6 +21,7 @@ _EXTRAS = {
         module: (name, "pip install 'a2v_tf[train]'")
         for module, name in {
             "etils": "etils",
+            "jinja2": "Jinja2",
             "pandas": "pandas",
             "sklearn": "scikit-learn",
             "tensorflow_datasets": "tensorflow-datasets",

@@ -19,8 +19,8 @@ COMMANDS = {
     for entry_point in importlib.metadata.entry_points(group="console_scripts")
     if entry_point.module.startswith("a2v_tf.")
 }
-# These still import TensorFlow with their module.
-NOT_YET = {"a2v_train", "a2v_report", "a2v_evaluate", "a2v_summary", "a2v_reconstruct", "a2v_gap"}
+# Still imports TensorFlow with its module.
+NOT_YET = {"a2v_train"}
 
 
 def modules_of(package):
