@@ -8,9 +8,23 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "a2v_tf/__init__.py").read_text())[1]
 
-# A user who has a GPU build, or tensorflow-cpu, keeps it: the core install names no TensorFlow at
-# all, and one of the extras `cpu`, `gpu` or `tf` brings one. See README, "Install".
+# A user who has a GPU build, or tensorflow-cpu, keeps it: only the extras `cpu`, `gpu` and `tf` bring
+# a TensorFlow, and `train` brings what training, export, evaluation and reports need beside one.
 TENSORFLOW = ">=2.16,<2.22"
+
+TRAIN = [
+    "etils",
+    "importlib_resources",  # tensorflow-datasets imports it without asking for it
+    "jinja2",
+    "keras>=3.3",
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "tensorboard",
+    "tensorflow-datasets>=4.9.7",
+    "threadpoolctl",
+]
 
 COMMANDS = {
     "a2v_train": "a2v_tf.commands.train:run",
@@ -33,7 +47,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.10",
     packages=[
         *find_packages(include=["a2v_tf", "a2v_tf.*"]),
         "a2v_tf.export",
@@ -44,34 +58,30 @@ setup(
         "a2v_tf.pretrained": ["*.keras", "*.json", "*.tflite", "*.npz", "*.md", "SHA256SUMS"],
     },
     package_dir={"a2v_tf": "a2v_tf", "a2v_tf.export": "export"},
+    # The light install: all that a2v_stream, a2v_embed and a2v_benchmark need for TFLite files.
     install_requires=[
         "absl-py",
-        "etils",
-        "jinja2",  # a2v_report
-        "importlib_resources",  # tensorflow-datasets imports it without asking for it
-        "keras>=3.3",
-        "matplotlib",
+        "ai-edge-litert>=1.4",
+        "flatbuffers",
         "numpy",
-        "pandas",
-        "pyarrow",
-        "scikit-learn",
         "soundfile>=0.12",
         "soxr",
-        "tensorboard",
-        "tensorflow-datasets>=4.9.7",
-        "threadpoolctl",
         "tqdm",
     ],
     extras_require={
-        "tf": [f"tensorflow{TENSORFLOW}", "ai-edge-litert>=1.4"],
-        "cpu": [f"tensorflow-cpu{TENSORFLOW}", "ai-edge-litert>=1.4"],
-        "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", "ai-edge-litert>=1.4"],
+        "train": TRAIN,
+        "tf": [*TRAIN, f"tensorflow{TENSORFLOW}"],
+        "cpu": [*TRAIN, f"tensorflow-cpu{TENSORFLOW}"],
+        "gpu": [*TRAIN, f"tensorflow[and-cuda]{TENSORFLOW}"],
         # Newer tensorflow-metadata needs protobuf 5, TensorFlow 2.16 has 4.
         "tfio": [
+            *TRAIN,
             "tensorflow==2.16.2",
             "tensorflow-io==0.37.1",
             "tensorflow-metadata<1.17",
         ],
+        "plot": ["matplotlib"],  # a2v_stream --plot
+        "parquet": ["pyarrow"],  # a2v_embed --output=NAME.parquet
         "inversion": ["librosa>=0.10"],  # a2v_reconstruct: log-mel back to sound
         "beam": ["apache-beam>=2.77", "mlcroissant"],  # AudioSet on several cores or machines
         "jax": ["jax"],
@@ -80,6 +90,7 @@ setup(
         "benchmark": ["pymicro-wakeword>=2.5", "pyopen-wakeword>=1.1"],  # peers
         "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"],
         "dev": [
+            "build",
             "dill",  # tfds.testing needs it
             "hypothesis",
             "librosa",
@@ -87,6 +98,7 @@ setup(
             "pytest-xdist",
             "ruff",
             "scipy",
+            "twine",
         ],
     },
     entry_points={"console_scripts": [f"{name} = {target}" for name, target in COMMANDS.items()]},

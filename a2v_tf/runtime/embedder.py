@@ -10,7 +10,7 @@ import numpy as np
 
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.pretrained import STREAMING, resolve
+from a2v_tf.pretrained import NAME, STREAMING, WINDOW, resolve
 from a2v_tf.runtime import metadata
 
 if TYPE_CHECKING:
@@ -77,6 +77,25 @@ def make_interpreter(
         name = "these bytes" if isinstance(model, bytes) else repr(str(model))
         reason = str(error).splitlines()[0]
         raise A2vError(f"{name} is not a TFLite model that runs here: {reason}") from error
+
+
+def load(model: str | pathlib.Path = NAME, *, window: bool = False) -> Embedder:
+    """Open an exported encoder; TensorFlow is not needed.
+
+    Args:
+      model: .tflite file of `export_tflite`, or `pretrained`.
+      window: of `pretrained`, the file that embeds separate windows of 975 ms. The default is the
+        one that embeds a stream, every 80 ms.
+
+    Raises:
+      A2vError: there is no such file, or it is not one of `export_tflite`.
+    """
+    if str(model) != NAME and pathlib.Path(model).is_dir():
+        raise A2vError(
+            f"{str(model)!r} is a model directory: load_encoder gives its Keras encoder, "
+            "export_tflite writes a .tflite file of it"
+        )
+    return Embedder(resolve(model, WINDOW if window else STREAMING))
 
 
 class Embedder:
