@@ -31,7 +31,7 @@ APK := android_demo/build
 APK_MODEL_DIR ?= pretrained
 JVM_TESTS := mvn -q -B -f android_demo/pom.xml test
 
-.PHONY: help demo test test-jvm test-tfio docs pretrained apk lint format clean
+.PHONY: help demo test dist test-jvm test-tfio docs pretrained apk lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -65,6 +65,12 @@ test: $(INSTALLED)  ## run the fast tests (8 to 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
 	@if { command -v javac && command -v mvn && command -v aapt2; } > /dev/null; then $(JVM_TESTS); \
 	  else echo "JVM tests of android_demo skipped: no JDK, Maven or aapt2"; fi
+
+dist: $(INSTALLED)  ## build and check sdist and wheel, and try the wheel without TensorFlow
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python tests/check_dist.py dist
 
 test-jvm:  ## run the Android app's tests on the JVM
 	$(JVM_TESTS)
@@ -112,4 +118,8 @@ format: $(INSTALLED)  ## fix and format the code with ruff
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that make created
+<<<<<<< HEAD
 	rm -rf $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis
+=======
+	rm -rf dist $(VENV) $(VENV)-tfio $(OUT) $(APK) android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis
+>>>>>>> 90cbb98 (make dist: sdist and wheel, their contents, and the wheel in an environment without TensorFlow; in CI)

@@ -8,8 +8,8 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "a2v_tf/__init__.py").read_text())[1]
 
-# A user who has a GPU build, or tensorflow-cpu, keeps it: only the extras `cpu`, `gpu` and `tf` bring
-# a TensorFlow, and `train` brings what training, export, evaluation and reports need beside one.
+# An installed TensorFlow, such as a GPU build, stays: only `cpu`, `gpu` and `tf` bring one.
+# `train` brings what training, export, evaluation and reports need besides TensorFlow.
 TENSORFLOW = ">=2.16,<2.22"
 
 TRAIN = [

@@ -19,8 +19,7 @@ COMMANDS = {
     for entry_point in importlib.metadata.entry_points(group="console_scripts")
     if entry_point.module.startswith("a2v_tf.")
 }
-# Still imports TensorFlow with its module.
-NOT_YET = {"a2v_train"}
+NOT_YET = {"a2v_train"}  # still imports TensorFlow with its module
 
 
 def modules_of(package):
