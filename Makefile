@@ -118,8 +118,4 @@ format: $(INSTALLED)  ## fix and format the code with ruff
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that make created
-<<<<<<< HEAD
-	rm -rf $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis
-=======
-	rm -rf dist $(VENV) $(VENV)-tfio $(OUT) $(APK) android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis
->>>>>>> 90cbb98 (make dist: sdist and wheel, their contents, and the wheel in an environment without TensorFlow; in CI)
+	rm -rf dist $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis
