@@ -4,7 +4,7 @@
 
 Draws the spectrogram of a recording, its embeddings over time, the parts that sound alike (k-means
 of the embeddings, averaged over two seconds) and the cosine similarity of every moment with every
-other one. Needs matplotlib and scikit-learn besides a2v_tf; a song takes some seconds.
+other one. Needs matplotlib and scikit-learn, but no TensorFlow; a song takes some seconds.
 """
 
 import io
@@ -18,10 +18,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.cluster import KMeans
 
-from a2v_tf.audio.read import read_audio
-from a2v_tf.errors import A2vError, run_app
+import a2v_tf
+from a2v_tf.errors import run_app
 from a2v_tf.files import whole_file
-from a2v_tf.runtime.embedder import Embedder
 
 FLAGS = flags.FLAGS
 
@@ -47,10 +46,12 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     del argv
-    pcm = read_audio(FLAGS.audio)
+    pcm = a2v_tf.read_audio(FLAGS.audio)
     if len(pcm) < 10 * RATE:
-        raise A2vError(f"{FLAGS.audio!r} has {len(pcm) / RATE:.1f} s: expected at least 10 s")
-    embedder = Embedder(FLAGS.model)
+        raise a2v_tf.A2vError(
+            f"{FLAGS.audio!r} has {len(pcm) / RATE:.1f} s: expected at least 10 s"
+        )
+    embedder = a2v_tf.load(FLAGS.model)
     embeddings = np.stack(embedder.stream(pcm))
     figure = draw(pcm, embeddings, embedder.hop / RATE, FLAGS.parts)
     with whole_file(pathlib.Path(FLAGS.output)) as partial:
