@@ -66,4 +66,4 @@ def test_picture_is_small_and_transparent(run, tmp_path):
 def test_short_recordings_are_refused(run, capsys, tmp_path):
     soundfile.write(tmp_path / "short.wav", np.zeros(RATE), RATE)
     assert run(f"--audio={tmp_path / 'short.wav'}") == 1
-    assert "is 1.0 s long: expected 10 s" in capsys.readouterr().err
+    assert "has 1.0 s: expected at least 10 s" in capsys.readouterr().err
