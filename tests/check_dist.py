@@ -90,8 +90,9 @@ def check_light_install(wheel: pathlib.Path, temporary: pathlib.Path) -> None:
     environment = temporary / "light"
     venv.create(environment, with_pip=False)
     python = environment / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-    subprocess.run([*pip, "--disable-pip-version-check", str(wheel)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+    tested = ["-c", str(ROOT / "constraints.txt")]
+    subprocess.run([*pip, "install", "--quiet", *tested, str(wheel)], check=True)
     sizes = {path: path.stat().st_size for path in environment.rglob("*") if path.is_file()}
     size = sum(sizes.values())
     code = sum(size for path, size in sizes.items() if path.suffix == ".pyc")
