@@ -29,6 +29,12 @@ def recordings(folder: pathlib.Path) -> None:
     write_sound(folder / "day.wav", 6, seed=11, hz=800)
 
 
+def parts(folder: pathlib.Path) -> None:
+    """parts.csv: the parts of the recordings that are worth learning from."""
+    rows = [f"path/to/recordings/{i}.wav,0.5,6.5" for i in range(3)]
+    (folder / "parts.csv").write_text("\n".join(["path,start,end", *rows, ""]))
+
+
 def labelled(folder: pathlib.Path) -> None:
     """labels.csv, with two clips of each class in each split."""
     with (folder / "labels.csv").open("w", newline="") as file:

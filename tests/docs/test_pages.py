@@ -16,7 +16,11 @@ PAGES = sorted(page for page in DOCS.rglob("*.md"))
 
 # What a page's reader has already.
 STAND_INS: dict[str, list[Callable[[pathlib.Path], None]]] = {
+    "extend/data.md": [stand_ins.recordings, stand_ins.parts, stand_ins.labelled],
+    "extend/encoder.md": [stand_ins.recordings],
+    "extend/task.md": [stand_ins.recordings],
     "getting-started.md": [stand_ins.recordings],
+    "reference/evaluation.md": [stand_ins.labelled],
     "tutorials/own-recordings.md": [stand_ins.recordings, stand_ins.labelled],
     "tutorials/ten-examples.md": [stand_ins.recordings, stand_ins.examples],
     "tutorials/app.md": [stand_ins.recordings],
@@ -25,7 +29,10 @@ STAND_INS: dict[str, list[Callable[[pathlib.Path], None]]] = {
     "tutorials/audioset.md": [stand_ins.audioset],
     "tutorials/sensors.md": [stand_ins.band_levels],
 }
-SLOW = {f"tutorials/{name}.md" for name in ("own-recordings", "many-gpus", "audioset")}
+SLOW = {
+    *("extend/data.md", "extend/encoder.md", "extend/task.md"),
+    *("tutorials/own-recordings.md", "tutorials/many-gpus.md", "tutorials/audioset.md"),
+}
 
 # A few steps on a few examples, instead of hours.
 SMALLER = {
