@@ -8,7 +8,18 @@ from a2v_tf.plugins import is_reference, load_object
 
 MAX_BAD_FRACTION = 0.1  # of the recordings of a corpus that may be unusable
 PERIOD = 0.125  # seconds from one frame of a precomputed spectrogram to the next (SpecCense)
+STRATEGIES = ("none", "mirrored", "multi_worker")
+PRECISIONS = ("float32", "bfloat16")
 AUTOENCODERS = ("plain", "denoising", "variational")
+SPECTROGRAM = "spectrogram:"  # how --data names a corpus of precomputed spectrograms
+# Of `data.sources.open_source`, those that are part of a run's settings.
+SOURCE_OPTIONS = (
+    "max_bad_fraction",
+    "decoder",
+    "spectrogram_time",
+    "spectrogram_columns",
+    "spectrogram_period",
+)
 MIX_DB = (5.0, 25.0)  # how much quieter the slice is that `mix` adds: uniform
 
 

@@ -460,7 +460,7 @@ def is_trained(model_dir: pathlib.Path, settings: Mapping[str, Any]) -> bool:
     checkpoint = latest_checkpoint(model_dir)
     return (
         checkpoint is not None
-        and checkpoint.round * settings["eval_every"] >= settings["steps"]
+        and checkpoint.step >= settings["steps"]
         and (model_dir / MODEL).is_file()
         and all(config.get(name) == value for name, value in settings.items())
     )

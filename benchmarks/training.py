@@ -50,18 +50,18 @@ from a2v_tf.export.benchmark.command import write
 from a2v_tf.export.benchmark.measure import machine, machine_line
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
 from a2v_tf.models.on_device import OnDevice
-from a2v_tf.models.precision import PRECISIONS, precision
+from a2v_tf.models.precision import precision
 from a2v_tf.slicing import context_slices
-from a2v_tf.specs import ENCODERS, InputStats, Slicing
-from a2v_tf.tasks import multi_head
-from a2v_tf.tasks.setup import Setup
+from a2v_tf.specs import ENCODERS, PRECISIONS, InputStats, Slicing
+from a2v_tf.tasks import DEFAULT_HEADS, TASKS, multi_head
+from a2v_tf.tasks.task import Setup, find_tasks
 from a2v_tf.training.batches import log_mel_crops, task_batches
 
 FLAGS = flags.FLAGS
 
 NOISE = "a2v_noise"  # the data set that is written without --data
 _CLIP_SAMPLES = 160_000
-_TASKS = [*multi_head.TASKS, "multi_head"]
+_TASKS = [*TASKS, "multi_head"]
 _BYTES_PER_NUMBER = {"float32": 4, "bfloat16": 2}
 _PEAK_SIZE = {"cpu": 1024, "gpu": 8192}  # of the square matrices whose product is timed
 _COPIED = {"cpu": 2**24, "gpu": 2**28}  # numbers in what is copied
@@ -110,13 +110,14 @@ def stages(
     source: Source, slicing: Slicing, batch_size: int, crops_per_clip: int
 ) -> dict[str, tf.data.Dataset]:
     """Endless batches of the examples of CBoW as they are after each stage."""
-    frames = multi_head.crop_frames(["cbow"], slicing)
+    cbow = find_tasks(["cbow"])
+    frames = multi_head.crop_frames(cbow, slicing)
     options = {"batch_size": batch_size, "seed": 0, "crops_per_clip": crops_per_clip}
     several = {"crops_per_clip": crops_per_clip} if crops_per_clip > 1 else {}
     crops = source.crops(FRONT_END.samples(frames), seed=0, round_index=0, **several)
 
     def batches(on_device: bool) -> tf.data.Dataset:
-        one_round = task_batches(source, ["cbow"], slicing, raw=on_device, **options)
+        one_round = task_batches(source, cbow, slicing, raw=on_device, **options)
         return one_round(0).prefetch(tf.data.AUTOTUNE)
 
     found = {
@@ -246,21 +247,21 @@ def time_training(
     source: Source, task: str, encoder: str, frontend: str, numbers: str
 ) -> dict[str, Any]:
     """Examples per second of the step alone and of the whole, in each round; and the work."""
-    names = multi_head.DEFAULT if task == "multi_head" else (task,)
+    tasks = find_tasks(DEFAULT_HEADS if task == "multi_head" else [task])
     slicing = Slicing()
     on_device = frontend == "device"
     with precision(numbers):
         model = multi_head.build(
-            names, Setup(ENCODERS[encoder], slicing, FRONT_END.mel_bins, InputStats(-3.0, 4.0))
+            tasks, Setup(ENCODERS[encoder], slicing, FRONT_END.mel_bins, InputStats(-3.0, 4.0))
         )
     work = work_of(model, FLAGS.batch_size, _BYTES_PER_NUMBER[numbers])
-    trainer = OnDevice(model, across=multi_head.cuts_across(names)) if on_device else model
+    trainer = OnDevice(model, across=multi_head.cuts_across(tasks)) if on_device else model
     trainer.compile(
-        "adam", steps_per_execution=FLAGS.steps_per_execution, **multi_head.losses(names)
+        "adam", steps_per_execution=FLAGS.steps_per_execution, **multi_head.losses(tasks)
     )
     one_round = task_batches(
         source,
-        names,
+        tasks,
         slicing,
         batch_size=FLAGS.batch_size,
         seed=0,

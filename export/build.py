@@ -18,7 +18,7 @@ from a2v_tf.export.quantize import Quantization
 from a2v_tf.files import whole_file
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 from a2v_tf.pretrained import resolve
-from a2v_tf.specs import ENCODERS, BandLevels, EncoderConfig, InputStats
+from a2v_tf.specs import SOURCE_OPTIONS, BandLevels, EncoderConfig, InputStats, find_encoder
 from a2v_tf.training.model_dir import check_hears_audio, front_end_of, read_config
 
 _CHECKED_HOPS, _CHECKED_FRAMES = 8, 256  # whichever is longer
@@ -199,14 +199,14 @@ def draw_slices(
     Raises:
       A2vError: the source cannot be used, or its frames are not those of `front_end`.
     """
-    from a2v_tf.data.sources import OPTIONS, one_line_errors, open_source
+    from a2v_tf.data.sources import one_line_errors, open_source
     from a2v_tf.training.batches import log_mel_crops
 
     batch = min(count, 32)
     batches_wanted = -(-count // batch)
     if config.get("task") == "supervised" and data == config["data"]:
         return _labelled_slices(data, frames, batch, seed, batches_wanted)[:count]
-    source = open_source(data, **{name: config[name] for name in OPTIONS if name in config})
+    source = open_source(data, **{name: config[name] for name in SOURCE_OPTIONS if name in config})
     if source.front_end != front_end:
         raise A2vError(
             f"--calibration_data={data}: expected frames like those of the training data, "
@@ -323,7 +323,7 @@ def possible_hops(encoder: EncoderConfig, window_frames: int) -> list[int]:
 def _hop_frames(
     hop_ms: float | None, mode: str, config: dict[str, Any], front_end: FrontEnd | BandLevels
 ) -> int:
-    encoder = ENCODERS[config["encoder"]]
+    encoder = find_encoder(config["encoder"])
     if hop_ms is None or mode == "window":
         return encoder.step_frames
     period_ms = 1000 * front_end.period

@@ -7,7 +7,7 @@ import keras
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.specs import ENCODERS, InputStats, Slicing
 from a2v_tf.tasks import multi_head
-from a2v_tf.tasks.setup import Setup
+from a2v_tf.tasks.task import Setup, find_tasks
 from a2v_tf.training.model_dir import write_config
 
 STATS = InputStats(-1.0, 4.0)
@@ -28,7 +28,7 @@ def write_model(directory: pathlib.Path, *names: str, **config) -> keras.Model:
     """
     keras.utils.set_random_seed(0)
     setup = Setup(ENCODERS["small"], SLICING, FRONT_END.mel_bins, STATS)
-    model = multi_head.build(names, setup)
+    model = multi_head.build(find_tasks(names), setup)
     model.get_layer("encoder").save(directory / "encoder.keras")
     model.save(directory / "model.keras")
     settings = {

@@ -1,6 +1,6 @@
-"""Where the sound for training comes from: a folder, a TFDS data set, or the demo corpus.
+"""Audio for training: a folder, a TFDS data set, the demo corpus, or a source of your own.
 
-Or from spectrograms that were computed elsewhere: their crops are frames instead of PCM.
+Or spectrograms that were computed elsewhere: their crops are frames instead of PCM.
 
 ```python
 source = open_source("/data/recordings")
@@ -22,18 +22,10 @@ from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import spectrogram
 from a2v_tf.data.folder import FolderSource
 from a2v_tf.data.sampling import EVERYTHING, Share
-from a2v_tf.data.spectrogram import PREFIX, SpectrogramSource
+from a2v_tf.data.spectrogram import SpectrogramSource
 from a2v_tf.frontend import FrontEnd
-from a2v_tf.specs import PERIOD, BandLevels
-
-# Of `open_source`, those that are part of a model's settings.
-OPTIONS = (
-    "max_bad_fraction",
-    "decoder",
-    "spectrogram_time",
-    "spectrogram_columns",
-    "spectrogram_period",
-)
+from a2v_tf.plugins import is_reference, load_object
+from a2v_tf.specs import PERIOD, SPECTROGRAM, BandLevels
 
 
 class Source(Protocol):
@@ -98,7 +90,9 @@ def open_source(
     """Open a source of sound.
 
     Args:
-      data: "demo", a directory, "tfds:NAME[/CONFIG][:SPLIT]" or "spectrogram:DIR[:SPLIT]".
+      data: "demo", a directory, "tfds:NAME[/CONFIG][:SPLIT]", "spectrogram:DIR[:SPLIT]", or
+        "package.module:NAME": a function or class of your own that is called with `bad`, the
+        `BadFiles` to report skipped recordings to, and returns a `Source`.
       max_bad_fraction: stop once more than this fraction of the files cannot be used.
       decoder: "auto", "soundfile" or "tfio", for folders; see `FolderSource`.
       spectrogram_time: the column of timestamps of spectrograms; see `SpectrogramSource`.
@@ -114,9 +108,9 @@ def open_source(
         from a2v_tf.data.tfds_source import TfdsSource
 
         return TfdsSource(data.removeprefix("tfds:"), bad)
-    if data.startswith(PREFIX):
+    if data.startswith(SPECTROGRAM):
         return SpectrogramSource(
-            data.removeprefix(PREFIX),
+            data.removeprefix(SPECTROGRAM),
             bad,
             time=spectrogram_time,
             columns=spectrogram_columns or (),
@@ -126,15 +120,17 @@ def open_source(
         from a2v_tf.data import demo
 
         return FolderSource(demo.ensure() / "train", bad, decoder)
+    if is_reference(data):
+        return load_object(data, "--data")(bad)
     return FolderSource(data, bad, decoder)
 
 
 def default_validation(data: str) -> str | None:
     """The data that `data` sets aside for validation: the val files of a spectrogram corpus."""
-    if not data.startswith(PREFIX):
+    if not data.startswith(SPECTROGRAM):
         return None
-    held_out = spectrogram.default_validation(data.removeprefix(PREFIX))
-    return held_out and PREFIX + held_out
+    held_out = spectrogram.default_validation(data.removeprefix(SPECTROGRAM))
+    return held_out and SPECTROGRAM + held_out
 
 
 @contextlib.contextmanager

@@ -38,9 +38,8 @@ from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import sampling
 from a2v_tf.errors import A2vError
 from a2v_tf.files import cache_dir, whole_file
-from a2v_tf.specs import PERIOD, BandLevels
+from a2v_tf.specs import PERIOD, SPECTROGRAM, BandLevels
 
-PREFIX = "spectrogram:"
 SPLITS = ("train", "val", "test")
 
 _SUFFIXES = (".csv", ".csv.gz")
@@ -76,7 +75,7 @@ class SpectrogramSource:
           A2vError: there is no such directory or split, or too many of its files are bad.
         """
         self.bad = bad
-        self._spec = PREFIX + spec
+        self._spec = SPECTROGRAM + spec
         self._period = period
         by_split, split = split_files(spec)
         paths = by_split[split]
@@ -250,7 +249,8 @@ def split_files(spec: str) -> tuple[dict[str, list[pathlib.Path]], str]:
     if not directory.is_dir():
         what = "is not a directory" if directory.exists() else "does not exist"
         raise A2vError(
-            f"data={PREFIX}{spec}: {what}; expected a folder of CSV files, spectrogram:DIR[:SPLIT]"
+            f"data={SPECTROGRAM}{spec}: {what}; expected a folder of CSV files, "
+            "spectrogram:DIR[:SPLIT]"
         )
     names = {
         path.relative_to(directory): path
@@ -258,7 +258,7 @@ def split_files(spec: str) -> tuple[dict[str, list[pathlib.Path]], str]:
         if path.name.lower().endswith(_SUFFIXES) and not path.name.startswith(".")
     }
     if not names:
-        raise A2vError(f"data={PREFIX}{spec}: no {' or '.join(_SUFFIXES)} file there or below")
+        raise A2vError(f"data={SPECTROGRAM}{spec}: no {' or '.join(_SUFFIXES)} file there or below")
     has_folders = any((directory / split).is_dir() for split in SPLITS)
     found: dict[str, list[pathlib.Path]] = {split: [] for split in SPLITS}
     for inside, path in names.items():

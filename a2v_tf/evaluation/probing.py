@@ -2,7 +2,7 @@
 
 import csv
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -26,8 +26,9 @@ class ProbeRounds(keras.callbacks.Callback):
     A resumed run continues the CSV. The random state of training is not changed.
 
     ```python
-    probe = ProbeRounds(open_labelled("csv:music.csv"), 96, model_dir / "probes.csv")
-    model.fit(batches, callbacks=[probe, keras.callbacks.CSVLogger(path)])
+    music = open_labelled("csv:music.csv")
+    probe = ProbeRounds(music, 96, "probes.csv", step_after=lambda i: 10 * (i + 1))
+    model.fit(batches, steps_per_epoch=10, callbacks=[probe, keras.callbacks.CSVLogger(path)])
     ```
     """
 
@@ -38,6 +39,7 @@ class ProbeRounds(keras.callbacks.Callback):
         log_path: pathlib.Path,
         protocols: Sequence[str] = ("linear",),
         *,
+        step_after: Callable[[int], int],
         settings: HeadSettings | None = None,
         max_bad_fraction: float = MAX_BAD_FRACTION,
     ) -> None:
@@ -48,6 +50,7 @@ class ProbeRounds(keras.callbacks.Callback):
           frames: N, frames of a window.
           log_path: the CSV, with the columns of `COLUMNS`.
           protocols: some of `settings.PROTOCOLS`.
+          step_after: from a round's index to the steps trained by its end.
           settings: of the heads trained with Adam.
           max_bad_fraction: fraction of a task's clips that may be unreadable.
 
@@ -57,6 +60,7 @@ class ProbeRounds(keras.callbacks.Callback):
         super().__init__()
         check_single_label(datasets)
         self._log_path = pathlib.Path(log_path)
+        self._step_after = step_after
         self._protocols = tuple(protocols)
         self._settings = settings
         self._tasks = {
@@ -72,12 +76,12 @@ class ProbeRounds(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._trimmed:  # only here does a callback know where a run resumes
-            keep_steps(self._log_path, epoch * self.params["steps"])
+            keep_steps(self._log_path, self._step_after(epoch - 1) if epoch else 0)
             self._trimmed = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         encoder = self.model.get_layer("encoder")
-        step = (epoch + 1) * self.params["steps"]
+        step = self._step_after(epoch)
         rows = []
         for task, log_mel in self._tasks.items():
             embedded = _embedded(encoder, log_mel)

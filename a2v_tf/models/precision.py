@@ -11,12 +11,11 @@ from collections.abc import Iterator
 import keras
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-PRECISIONS = tuple(_POLICIES)
 
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Within it, layers are made that compute in one of `PRECISIONS`."""
+    """Within it, layers are made that compute in one of `specs.PRECISIONS`."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_POLICIES[name])
     try:

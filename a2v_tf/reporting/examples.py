@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from a2v_tf.data import sampling
-from a2v_tf.data.sources import OPTIONS, Source, one_line_errors, open_source
+from a2v_tf.data.sources import Source, one_line_errors, open_source
 from a2v_tf.evaluation.gap import greatest
 from a2v_tf.evaluation.reconstruction import reconstruct_crops
 from a2v_tf.evaluation.settings import RECONSTRUCTING
@@ -19,6 +19,7 @@ from a2v_tf.frontend import FRONT_END
 from a2v_tf.reporting import reconstruction_plot
 from a2v_tf.reporting.document import Picture
 from a2v_tf.reporting.plots import COLOURS, GREY, STYLE, picture
+from a2v_tf.specs import SOURCE_OPTIONS
 from a2v_tf.tasks.crops import Crops
 from a2v_tf.training.batches import VALIDATION_ROUND, log_mel_crops
 from a2v_tf.training.trained_task import TrainedTask, open_task
@@ -49,7 +50,7 @@ def pictures(
     if config["task"] == "supervised":
         return []
     task = open_task(model_dir, list(_DRAW))
-    options = {name: config[name] for name in OPTIONS if name in config}
+    options = {name: config[name] for name in SOURCE_OPTIONS if name in config}
     source = open_source(data or config.get("validation_data") or config["data"], **options)
     source.check(FRONT_END.samples(task.all_crop_frames))
 
@@ -58,8 +59,9 @@ def pictures(
 
     with one_line_errors(source):
         return [
-            _DRAW[name](dataclasses.replace(task, name=name), crops, label)
-            for name in task.all_names
+            _DRAW[each.name](dataclasses.replace(task, name=each.name), crops, label)
+            for each in task.tasks
+            if each.name in _DRAW
         ]
 
 

@@ -1,7 +1,17 @@
-"""The tasks, a module each with the same few names.
+"""The self-supervised tasks, one module each with its `TASK`, and supervised training.
 
-`LEARNING_RATE` and `LOSS` are the papers'; `SLICES` names the methods of `Crops` whose slices the
-encoder hears, `targets(crops)` cuts what the head is to find, `crop_frames(slicing)` says how much
-of a clip that takes, and `head(z, setup)` is built on the embeddings. `multi_head` puts them
-together, for one task or for several; `supervised` learns from labels instead.
+`find_task` looks a task up by name; `multi_head` builds the examples and the model of one task or
+of several. To add a task, write a module with a `Task`: see docs/extending.md.
 """
+
+TASKS = (
+    "cbow",
+    "skip_gram",
+    "temporal_gap",
+    "autoencoder",
+    "triplet",
+    "arrow_of_time",
+    "contrastive",
+    "transposition",
+)
+DEFAULT_HEADS = ("cbow", "skip_gram", "temporal_gap")  # of multi_head: what the patent names

@@ -2,34 +2,30 @@
 
 Beyond the papers, whose triplets hold one negative (ICLR section 4, "Models"): here all slices of
 other clips in the batch are negatives (Sohn, NIPS 2016; for audio Saeed et al., ICASSP 2021). The
-encoder hears two slices at random of one clip, `[batch, 2, N, F]`; of the cosine similarities of
-each to all other slices, over a temperature, the softmax is to choose its partner. Other crops of
-the same clip, should the batch hold some, are neither.
+encoder's inputs are two random slices of one clip, `[batch, 2, N, F]`. A softmax over the cosine
+similarities to all other slices, divided by a temperature, should select the partner. Slices of
+other crops of the same clip count neither as partners nor as negatives.
 """
 
 import keras
-import tensorflow as tf
 
 from a2v_tf.models import heads
-from a2v_tf.specs import Slicing
-from a2v_tf.tasks.crops import Crops
-from a2v_tf.tasks.setup import Setup
-
-LEARNING_RATE = 1e-3
-LOSS = heads.partner_loss
-SLICES = ("pair",)
-
-
-def crop_frames(slicing: Slicing) -> int:
-    """Frames that one example takes from a clip."""
-    return slicing.reach
-
-
-def targets(crops: Crops) -> tf.Tensor:
-    """The first crop of the batch that is of the same clip: int32 `[batch, 1]`."""
-    return crops.first_of_clip()
+from a2v_tf.tasks.crops import PAIR, Crops
+from a2v_tf.tasks.task import Setup, Task
 
 
 def head(z: keras.KerasTensor, setup: Setup) -> keras.KerasTensor:
-    """Scale `[batch, 2, d]`, more with decoys, so that dot products are cosines / temperature."""
-    return heads.over_temperature(z, setup.temperature, setup.decorrelation)
+    """Scale `[batch, S, d]` so that dot products are cosine similarities / temperature."""
+    return heads.over_temperature(z, setup.options.temperature, setup.options.decorrelation)
+
+
+TASK = Task(
+    name="contrastive",
+    learning_rate=1e-3,
+    loss=heads.partner_loss,
+    slices=(PAIR,),
+    crop_frames=lambda slicing: slicing.reach,
+    targets=Crops.first_of_clip,
+    head=head,
+    loss_needs_whole_batch=True,
+)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -85,3 +86,28 @@ class Crops:
     @functools.cached_property
     def _keys(self) -> tf.Tensor:
         return tf.random.split(self.key, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class SliceSet:
+    """Slices that tasks take from each crop; tasks that take the same set share them.
+
+    Attributes:
+      cut: from a batch of crops to the slices, `[batch, k, N, F]`.
+      count: from N, P, G and N_max to k.
+      from_other_examples: whether slices of other examples of the batch are among them.
+      transposed: which of the k the model shifts by some mel bins while it trains.
+    """
+
+    cut: Callable[[Crops], tf.Tensor]
+    count: Callable[[Slicing], int] = lambda slicing: 1
+    from_other_examples: bool = False
+    transposed: tuple[int, ...] = ()
+
+
+SURROUNDING = SliceSet(Crops.surrounding, lambda slicing: 2 * slicing.context)
+MIDDLE = SliceSet(Crops.middle)
+COPIES = SliceSet(Crops.copies, lambda slicing: 2, transposed=(1,))
+PAIR = SliceSet(Crops.pair, lambda slicing: 2)
+OTHER = SliceSet(Crops.other, from_other_examples=True)
+MAYBE_BACKWARDS = SliceSet(Crops.maybe_backwards)

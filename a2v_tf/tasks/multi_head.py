@@ -1,43 +1,22 @@
 """MultiHead: one encoder, several tasks, each with its own head and loss.
 
-Patent paragraphs 61-63 and figure 5. The encoder hears the union of the slices of all tasks,
-`[batch, S, N, F]`; those that tasks have in common pass through it once. A single task is the same
+Patent paragraphs 61-63 and figure 5. The encoder's inputs are the union of the slices of all tasks,
+`[batch, S, N, F]`; slices that tasks have in common pass through it once. A single task is the same
 thing with one head.
 """
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from a2v_tf.models import audio2vec
-from a2v_tf.models.heads import partner_loss
 from a2v_tf.models.precision import precision
 from a2v_tf.specs import Slicing
-from a2v_tf.tasks import (
-    arrow_of_time,
-    autoencoder,
-    cbow,
-    contrastive,
-    skip_gram,
-    temporal_gap,
-    transposition,
-    triplet,
-)
-from a2v_tf.tasks.crops import Crops
-from a2v_tf.tasks.setup import Setup
-
-TASKS = {
-    module.__name__.rpartition(".")[2]: module
-    for module in (
-        *(cbow, skip_gram, temporal_gap, autoencoder, triplet, arrow_of_time),
-        *(contrastive, transposition),
-    )
-}
-DEFAULT = ("cbow", "skip_gram", "temporal_gap")  # the decoders that the patent names
+from a2v_tf.tasks.crops import Crops, SliceSet
+from a2v_tf.tasks.task import Setup, Task
 
 
 def task_names(config: Mapping[str, Any]) -> list[str]:
@@ -45,33 +24,33 @@ def task_names(config: Mapping[str, Any]) -> list[str]:
     return list(config["heads"]) if config["task"] == "multi_head" else [config["task"]]
 
 
-def learning_rate(names: Sequence[str]) -> float:
+def learning_rate(tasks: Sequence[Task]) -> float:
     """The papers' learning rate of a task; of several, the greatest."""
-    return max(TASKS[name].LEARNING_RATE for name in names)
+    return max(task.learning_rate for task in tasks)
 
 
-def crop_frames(names: Sequence[str], slicing: Slicing) -> int:
+def crop_frames(tasks: Sequence[Task], slicing: Slicing) -> int:
     """Frames that one example takes from a clip."""
-    return max(TASKS[name].crop_frames(slicing) for name in names)
+    return max(task.crop_frames(slicing) for task in tasks)
 
 
-def needs_whole_batch(names: Sequence[str]) -> bool:
+def needs_whole_batch(tasks: Sequence[Task]) -> bool:
     """Whether an example depends on the other examples of its batch."""
-    return cuts_across(names) or loss_needs_whole_batch(names)
+    return cuts_across(tasks) or loss_needs_whole_batch(tasks)
 
 
-def cuts_across(names: Sequence[str]) -> bool:
-    """Whether the encoder hears slices of other examples of the batch with an example."""
-    return "other" in _kinds(names)
+def cuts_across(tasks: Sequence[Task]) -> bool:
+    """Whether the slices of an example come from other examples of the batch too."""
+    return any(slices.from_other_examples for slices in _slice_sets(tasks))
 
 
-def loss_needs_whole_batch(names: Sequence[str]) -> bool:
+def loss_needs_whole_batch(tasks: Sequence[Task]) -> bool:
     """Whether the loss of an example depends on the other examples of its batch."""
-    return any(TASKS[name].LOSS is partner_loss for name in names)
+    return any(task.loss_needs_whole_batch for task in tasks)
 
 
 def examples(
-    names: Sequence[str], crops: Crops
+    tasks: Sequence[Task], crops: Crops
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Turn crops into what Keras trains on.
 
@@ -79,39 +58,38 @@ def examples(
       Slices `[batch, S, N, F]`, and by task the targets and the weights of the examples, which
       have as many axes as the targets but the last.
     """
-    slices = tf.concat([getattr(crops, kind)() for kind in _kinds(names)], axis=1)
-    targets = {name: TASKS[name].targets(crops) for name in names}
-    weights = {name: _weights(TASKS[name], crops, targets[name]) for name in names}
+    slices = tf.concat([slices.cut(crops) for slices in _slice_sets(tasks)], axis=1)
+    targets = {task.name: task.targets(crops) for task in tasks}
+    weights = {task.name: _weights(task, crops, targets[task.name]) for task in tasks}
     return slices, targets, weights
 
 
-def build(names: Sequence[str], setup: Setup) -> keras.Model:
-    """Build the model to train; its layer "encoder" is what is kept.
+def build(tasks: Sequence[Task], setup: Setup) -> keras.Model:
+    """Build the model to train; its layer "encoder" is what later commands use.
 
     Returns:
       A model from log-mel slices `[batch, S, N, F]` to a dict of the tasks' outputs.
     """
-    counts = {"surrounding": 2 * setup.slicing.context, "pair": 2, "copies": 2}
-    places: dict[str, list[int]] = {}
+    places: dict[SliceSet, list[int]] = {}
     total = 0
-    for kind in _kinds(names):
-        places[kind] = list(range(total, total + counts.get(kind, 1)))
-        total += len(places[kind])
+    for slices in _slice_sets(tasks):
+        places[slices] = list(range(total, total + slices.count(setup.slicing)))
+        total += len(places[slices])
 
-    def head(name: str) -> audio2vec.Head:
+    def head(task: Task) -> audio2vec.Head:
         def build_head(z: keras.KerasTensor) -> keras.KerasTensor:
-            # Decoders are as much work as the encoder; the others are little, and end in a number.
-            is_decoder = TASKS[name].LOSS == "mean_squared_error"
-            with contextlib.nullcontext() if is_decoder else precision("float32"):
-                return TASKS[name].head(z, setup)
+            # Decoders are as much work as the encoder; other heads are small and end in a number.
+            with contextlib.nullcontext() if task.reconstructs else precision("float32"):
+                return task.head(z, setup)
 
         return build_head
 
     heads = {
-        name: ([place for kind in TASKS[name].SLICES for place in places[kind]], head(name))
-        for name in names
+        task.name: ([place for slices in task.slices for place in places[slices]], head(task))
+        for task in tasks
     }
-    denoising = "autoencoder" in names and setup.variant == "denoising"
+    options = setup.options
+    denoising = "autoencoder" in heads and options.variant == "denoising"
     return audio2vec.build_model(
         setup.config,
         total,
@@ -119,28 +97,28 @@ def build(names: Sequence[str], setup: Setup) -> keras.Model:
         setup.bins,
         setup.stats,
         heads,
-        noise=setup.noise if denoising else 0.0,
-        transposed=places["copies"][1:] if "copies" in places else (),
-        mix=setup.mix,
-        slice_gain_db=setup.slice_gain_db,
+        noise=options.noise if denoising else 0.0,
+        transposed=[of[i] for slices, of in places.items() for i in slices.transposed],
+        mix=options.mix,
+        slice_gain_db=options.slice_gain_db,
     )
 
 
-def losses(names: Sequence[str], weights: Sequence[float] | None = None) -> Mapping[str, dict]:
-    """The losses, and what multiplies each in the sum, as `keras.Model.compile` takes them."""
-    factors = weights or [1.0] * len(names)
+def losses(tasks: Sequence[Task], weights: Sequence[float] | None = None) -> Mapping[str, dict]:
+    """The losses and their factors in the sum, as `keras.Model.compile` takes them."""
+    factors = weights or [1.0] * len(tasks)
     return {
-        "loss": {name: TASKS[name].LOSS for name in names},
-        "loss_weights": dict(zip(names, factors, strict=True)),
+        "loss": {task.name: task.loss for task in tasks},
+        "loss_weights": {task.name: x for task, x in zip(tasks, factors, strict=True)},
     }
 
 
-def _weights(task: ModuleType, crops: Crops, target: tf.Tensor) -> tf.Tensor:
+def _weights(task: Task, crops: Crops, target: tf.Tensor) -> tf.Tensor:
     batch = tf.shape(target)[0]
-    weights = task.weights(crops) if hasattr(task, "weights") else tf.ones([batch])
+    weights = task.weights(crops) if task.weights else tf.ones([batch])
     return tf.reshape(weights, [batch] + [1] * (target.shape.rank - 2))
 
 
-def _kinds(names: Sequence[str]) -> list[str]:
-    """The kinds of slices that the tasks need, each once."""
-    return list(dict.fromkeys(kind for name in names for kind in TASKS[name].SLICES))
+def _slice_sets(tasks: Sequence[Task]) -> list[SliceSet]:
+    """The sets of slices that the tasks take, each once."""
+    return list(dict.fromkeys(slices for task in tasks for slices in task.slices))

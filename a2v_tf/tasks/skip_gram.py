@@ -1,31 +1,15 @@
 """Audio2Vec, skip-gram: the slice in the middle predicts the 2P slices around it.
 
-ICLR section 3 ("Audio2Vec (skip-gram)"), patent paragraphs 46-50 and figure 2. The encoder hears
-X_(0), `[batch, 1, N, F]`; the targets are X_(-P)..X_(-1), X_(1)..X_(P), `[batch, 2P, N, F]`, and
+ICLR section 3 ("Audio2Vec (skip-gram)"), patent paragraphs 46-50 and figure 2. The encoder's input
+is X_(0), `[batch, 1, N, F]`; the targets are X_(-P)..X_(-1), X_(1)..X_(P), `[batch, 2P, N, F]`, and
 the loss is the average of the mean squared errors of the 2P slices.
 """
 
 import keras
-import tensorflow as tf
 
 from a2v_tf.models import heads
-from a2v_tf.specs import Slicing
-from a2v_tf.tasks.crops import Crops
-from a2v_tf.tasks.setup import Setup
-
-LEARNING_RATE = 1e-3  # ICLR section 4, "Models"
-LOSS = "mean_squared_error"
-SLICES = ("middle",)
-
-
-def crop_frames(slicing: Slicing) -> int:
-    """Frames that one example takes from a clip."""
-    return slicing.span
-
-
-def targets(crops: Crops) -> tf.Tensor:
-    """The surrounding slices, `[batch, 2P, N, F]`."""
-    return crops.surrounding()
+from a2v_tf.tasks.crops import MIDDLE, Crops
+from a2v_tf.tasks.task import Setup, Task
 
 
 def head(z: keras.KerasTensor, setup: Setup) -> keras.KerasTensor:
@@ -33,3 +17,15 @@ def head(z: keras.KerasTensor, setup: Setup) -> keras.KerasTensor:
     size = setup.slicing.frames, setup.bins
     outputs = 2 * setup.slicing.context
     return heads.reconstruct(z, "skip_gram", setup.config, *size, outputs, setup.stats)
+
+
+TASK = Task(
+    name="skip_gram",
+    learning_rate=1e-3,  # ICLR section 4, "Models"
+    loss="mean_squared_error",
+    slices=(MIDDLE,),
+    crop_frames=lambda slicing: slicing.span,
+    targets=Crops.surrounding,
+    head=head,
+    reconstructs=True,
+)

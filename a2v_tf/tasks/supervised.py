@@ -1,8 +1,8 @@
 """Supervised: learn from labels, end to end; the upper bound that the papers compare with.
 
 ICLR section 4: Supervised is one labelled data set, MultiHead several that share the encoder; SPL
-section IV: AudioSet's labels. The encoder hears crops of N frames, `[batch, N, F]`; for each data
-set the target is a class, int32 `[batch]`, or several, multi-hot `[batch, classes]`, and the
+section IV: AudioSet's labels. The encoder's inputs are crops of N frames, `[batch, N, F]`. For each
+data set the target is a class, int32 `[batch]`, or several, multi-hot `[batch, classes]`, and the
 weights of the crops of other data sets are 0.
 """
 
@@ -14,7 +14,7 @@ import keras
 from a2v_tf.models.classifier import build_classifier
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.models.precision import precision
-from a2v_tf.tasks.setup import Setup
+from a2v_tf.tasks.task import Setup
 
 if TYPE_CHECKING:
     from a2v_tf.data.labelled import LabelledData
@@ -30,7 +30,7 @@ def learning_rate(datasets: "Sequence[LabelledData]") -> float:
 
 
 def build(datasets: "Sequence[LabelledData]", setup: Setup) -> keras.Model:
-    """Build the model to train; its layer "encoder" is what is kept."""
+    """Build the model to train; its layer "encoder" is what later commands use."""
     encoder = build_encoder(setup.config, setup.slicing.frames, setup.bins, setup.stats)
     with precision("float32"):
         return build_classifier(encoder, {data.name: len(data.classes) for data in datasets})

@@ -1,24 +1,21 @@
-"""Transposition: a sound is itself when louder or among others; a few mel bins higher it is not.
+"""Transposition: a sound stays itself when louder or mixed, but not a few mel bins higher.
 
-Beyond the papers: contrastive learning's answer to what its pairs of distant slices leave out, the
-pitch and the vowel of the moment. The encoder hears the middle slice, the same again, and once more
-moved by some bins up or down, `[batch, 3, N, F]`; the first two are to find each other among the
-moved one and all slices of other clips in the batch. Without `--mix` or `--slice_gain_db`, which
-change each of the three by itself, the first two are equal and little is left to learn.
+Beyond the papers: pairs of distant slices teach a contrastive encoder to ignore what changes within
+a clip, such as pitch and vowels. Here the encoder's inputs are the middle slice, the same slice
+again, and the slice shifted by some bins up or down, `[batch, 3, N, F]`; the first two should
+select each other among the shifted one and all slices of other clips in the batch. Without `--mix`
+or `--slice_gain_db`, which change each of the three independently, the first two are equal and
+little is left to learn.
 """
 
-from a2v_tf.specs import Slicing
+import dataclasses
+
 from a2v_tf.tasks import contrastive
+from a2v_tf.tasks.crops import COPIES, MIDDLE
 
-LEARNING_RATE = contrastive.LEARNING_RATE
-LOSS = contrastive.LOSS
-SLICES = ("middle", "copies")
-
-
-def crop_frames(slicing: Slicing) -> int:
-    """Frames that one example takes from a clip."""
-    return slicing.frames
-
-
-targets = contrastive.targets
-head = contrastive.head
+TASK = dataclasses.replace(
+    contrastive.TASK,
+    name="transposition",
+    slices=(MIDDLE, COPIES),
+    crop_frames=lambda slicing: slicing.frames,
+)

@@ -14,6 +14,7 @@ from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, log_mel
 from a2v_tf.specs import InputStats, Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.crops import Crops
+from a2v_tf.tasks.task import Task
 
 if TYPE_CHECKING:
     from a2v_tf.data.labelled import LabelledData
@@ -82,7 +83,7 @@ def log_mel_crops(
 
 def task_batches(
     source: Source,
-    names: Sequence[str],
+    tasks: Sequence[Task],
     slicing: Slicing,
     *,
     batch_size: int,
@@ -105,13 +106,13 @@ def task_batches(
       number alone.
     """
     early, late = share, EVERYTHING
-    if multi_head.needs_whole_batch(names):
+    if multi_head.needs_whole_batch(tasks):
         early, late = late, early
 
     def one_round(index: int | tf.Tensor) -> tf.data.Dataset:
         crops = log_mel_crops(
             source,
-            multi_head.crop_frames(names, slicing),
+            multi_head.crop_frames(tasks, slicing),
             batch_size=batch_size,
             seed=seed,
             round_index=index,
@@ -124,9 +125,9 @@ def task_batches(
 
         def cut(step: tf.Tensor, crop: tuple[tf.Tensor, tf.Tensor]) -> tuple:
             values, clip = crop
-            frames = _frame_numbers(values["pcm"], multi_head.cuts_across(names)) if raw else values
+            frames = _frame_numbers(values["pcm"], multi_head.cuts_across(tasks)) if raw else values
             cut_from = Crops(frames, clip, slicing, sampling.fold_in(key, step), early)
-            examples = multi_head.examples(names, cut_from)
+            examples = multi_head.examples(tasks, cut_from)
             if raw:
                 examples = _numbered(values, *examples)
             return tf.nest.map_structure(late.rows, examples)

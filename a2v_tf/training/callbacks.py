@@ -2,6 +2,7 @@
 
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -41,9 +42,11 @@ class SaveRound(keras.callbacks.Callback):
     the only copy, and neither knows the best loss of before the kill.
     """
 
-    def __init__(self, model_dir: pathlib.Path):
+    def __init__(self, model_dir: pathlib.Path, step_after: Callable[[int], int]):
+        """Save to a model directory; `step_after` gives the steps trained by a round's end."""
         super().__init__()
         self._model_dir = model_dir
+        self._step_after = step_after
         self._best = best_validation_loss(model_dir / LOG)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -55,11 +58,11 @@ class SaveRound(keras.callbacks.Callback):
             save_model(encoder, self._model_dir / ENCODER)
             save_model(model, self._model_dir / MODEL)
         # Last: a checkpoint says that everything of its round is on disk.
-        save_checkpoint(model, self._model_dir, epoch + 1)
+        save_checkpoint(model, self._model_dir, self._step_after(epoch))
 
 
 class SeedNoise(keras.callbacks.Callback):
-    """Seed the layers that draw random numbers anew each round.
+    """Seed the layers that draw random numbers at the start of each round.
 
     Checkpoints do not hold the state of Keras' seed generators: so a resumed run goes on as the run
     without interruption would.

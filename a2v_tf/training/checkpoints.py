@@ -1,28 +1,31 @@
-"""Checkpoints of a training run: a weights file a round, whole or not there at all."""
+"""Checkpoints of a training run: a weights file for each round, complete or not there at all."""
 
 import csv
 import dataclasses
 import pathlib
 import re
+import shutil
 
 import keras
 
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file
 from a2v_tf.models.precision import as_float32
+from a2v_tf.training.model_dir import ENCODER, LOG, MODEL
 from a2v_tf.training.strategy import batch_norm_of_one_device
 
 DIRECTORY = "checkpoints"
 KEEP = 2
-_NAME = re.compile(r"round_(\d+)\.weights\.h5")
+_BEST = "best_of_full_rounds"
+_NAME = re.compile(r"step_(\d+)\.weights\.h5")
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """Weights and optimizer state after `round` rounds."""
+    """Weights and optimizer state after `step` steps."""
 
     path: pathlib.Path
-    round: int
+    step: int
 
     def restore(self, model: keras.Model) -> None:
         """Load into a compiled model whose optimizer is built.
@@ -38,19 +41,26 @@ class Checkpoint:
 
 
 def latest_checkpoint(model_dir: pathlib.Path) -> Checkpoint | None:
-    """The newest checkpoint in a model directory, if any."""
-    return max(_all_checkpoints(model_dir), key=lambda c: c.round, default=None)
+    """The newest checkpoint in a model directory, if any.
+
+    Raises:
+      A2vError: its checkpoints were written by version 0.1, which this one cannot resume.
+    """
+    old = sorted((model_dir / DIRECTORY).glob("round_*.weights.h5"))
+    if old:
+        raise A2vError(f"cannot resume {old[-1]}, of version 0.1: use another --model_dir")
+    return max(_all_checkpoints(model_dir), key=lambda c: c.step, default=None)
 
 
-def checkpoint_after(model_dir: pathlib.Path, rounds: int) -> Checkpoint | None:
-    """The checkpoint after so many rounds, None for 0.
+def checkpoint_at(model_dir: pathlib.Path, step: int) -> Checkpoint | None:
+    """The checkpoint after `step` steps, None for 0.
 
     Raises:
       A2vError: there is no such checkpoint.
     """
-    if rounds == 0:
+    if step == 0:
         return None
-    checkpoint = Checkpoint(_path(model_dir, rounds), rounds)
+    checkpoint = Checkpoint(_path(model_dir, step), step)
     if not checkpoint.path.is_file():
         raise A2vError(
             f"no {checkpoint.path}, which the first worker sees: expected a --model_dir that all "
@@ -59,12 +69,12 @@ def checkpoint_after(model_dir: pathlib.Path, rounds: int) -> Checkpoint | None:
     return checkpoint
 
 
-def save_checkpoint(model: keras.Model, model_dir: pathlib.Path, rounds: int) -> None:
+def save_checkpoint(model: keras.Model, model_dir: pathlib.Path, step: int) -> None:
     """Save weights and optimizer state; drop all but the newest few."""
     (model_dir / DIRECTORY).mkdir(exist_ok=True)
-    with whole_file(_path(model_dir, rounds)) as partial:
+    with whole_file(_path(model_dir, step)) as partial:
         model.save_weights(partial)
-    for old in sorted(_all_checkpoints(model_dir), key=lambda c: c.round)[:-KEEP]:
+    for old in sorted(_all_checkpoints(model_dir), key=lambda c: c.step)[:-KEEP]:
         old.path.unlink()
 
 
@@ -92,8 +102,42 @@ def best_validation_loss(path: pathlib.Path) -> float:
         return min((float(row["val_loss"]) for row in csv.DictReader(file)), default=float("inf"))
 
 
-def _path(model_dir: pathlib.Path, rounds: int) -> pathlib.Path:
-    return model_dir / DIRECTORY / f"round_{rounds:06d}.weights.h5"
+def keep_best(model_dir: pathlib.Path) -> None:
+    """Copy the best models so far: a shorter last round may replace them, and be undone."""
+    kept = model_dir / DIRECTORY / _BEST
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True)
+    for name in (ENCODER, MODEL):
+        if (model_dir / name).is_file():
+            with whole_file(kept / name) as partial:
+                shutil.copy(model_dir / name, partial)
+
+
+def undo_round(model_dir: pathlib.Path, checkpoint: Checkpoint, rounds: int) -> Checkpoint | None:
+    """Undo a shorter last round, so that a longer run repeats it as one of the full length.
+
+    A longer run is then the run that it would have been from the start, bit for bit.
+
+    Args:
+      model_dir: of the run.
+      checkpoint: at the end of the shorter round.
+      rounds: full rounds before it.
+
+    Returns:
+      The checkpoint before that round, if any.
+    """
+    kept = model_dir / DIRECTORY / _BEST
+    for name in (ENCODER, MODEL):
+        if (kept / name).is_file():
+            with whole_file(model_dir / name) as partial:
+                shutil.copy(kept / name, partial)
+    trim_log(model_dir / LOG, rounds)
+    checkpoint.path.unlink()
+    return latest_checkpoint(model_dir)
+
+
+def _path(model_dir: pathlib.Path, step: int) -> pathlib.Path:
+    return model_dir / DIRECTORY / f"step_{step:08d}.weights.h5"
 
 
 def _all_checkpoints(model_dir: pathlib.Path) -> list[Checkpoint]:

@@ -17,7 +17,7 @@ from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models import augment, heads  # noqa: F401 (register layers that models are saved with)
 from a2v_tf.models.encoder import build_stream_encoder
 from a2v_tf.pretrained import is_packaged, resolve
-from a2v_tf.specs import ENCODERS, BandLevels, InputStats
+from a2v_tf.specs import BandLevels, InputStats, find_encoder
 
 CONFIG = "config.json"
 ENCODER = "encoder.keras"  # the best by validation loss; what every later command uses
@@ -121,7 +121,7 @@ def load_stream_encoder(model_dir: pathlib.Path | str) -> tuple[keras.Model, int
     """
     encoder = load_encoder(model_dir)
     config = read_config(model_dir)
-    shape = ENCODERS[config["encoder"]]
+    shape = find_encoder(config["encoder"])
     stats = InputStats(config["input_mean"], config["input_variance"])
     stream = build_stream_encoder(shape, config["frames"], config["bins"], stats)
     stream.set_weights(encoder.get_weights())

@@ -29,8 +29,8 @@ import tensorflow as tf
 from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.errors import A2vError
 from a2v_tf.tasks import multi_head
-
-STRATEGIES = ("none", "mirrored", "multi_worker")
+from a2v_tf.tasks.task import find_tasks
+from a2v_tf.training.settings import TrainSettings
 
 # What the errors that JAX raises say when another process is gone.
 _SIGNS_OF_LOSS = ("gloo", "nccl", "coordination", "connection", "deadline_exceeded", "unavailable")
@@ -143,7 +143,7 @@ def open_strategy(name: str) -> Iterator[Strategy]:
     who is lost, JAX may be the first to notice, and ends the process with a message of its own.
 
     Args:
-      name: one of `STRATEGIES`.
+      name: one of `specs.STRATEGIES`.
 
     Raises:
       A2vError: this strategy cannot work here.
@@ -171,28 +171,37 @@ def open_strategy(name: str) -> Iterator[Strategy]:
         )
 
 
-def check_settings(strategy: Strategy, settings: dict[str, Any]) -> None:
+def check_settings(strategy: Strategy, settings: TrainSettings) -> None:
     """Raise `A2vError` unless a run with these settings can be spread over the devices.
 
     All processes must call it: that their settings are the same is part of it.
     """
-    batch_size = settings["batch_size"]
-    if batch_size % strategy.devices:
+    if settings.batch_size % strategy.devices:
         raise A2vError(
-            f"--batch_size={batch_size}: expected a multiple of the {strategy.devices} devices of "
-            f"--strategy={settings['strategy']}"
+            f"--batch_size={settings.batch_size}: expected a multiple of the {strategy.devices} "
+            f"devices of --strategy={settings.strategy}"
         )
-    names = multi_head.task_names(settings)
+    tasks = find_tasks(settings.task_names)
     alone = isinstance(strategy, _Mirrored) and strategy.devices > 1
-    if alone and multi_head.loss_needs_whole_batch(names):
+    if alone and multi_head.loss_needs_whole_batch(tasks):
         raise A2vError(
             f"--strategy=mirrored: under TensorFlow a device sees its part of the batch alone, and "
-            f"--task={settings['task']} needs all of it; expected KERAS_BACKEND=jax"
+            f"--task={settings.task} needs all of it; expected KERAS_BACKEND=jax"
         )
-    for flag, value in strategy.from_chief(lambda: settings).items():
-        if settings[flag] != value:
+    if (
+        settings.frontend == "device"
+        and settings.strategy != "none"
+        and (multi_head.cuts_across(tasks))
+    ):
+        raise A2vError(
+            f"--frontend=device: not with --strategy={settings.strategy} for triplet, whose slices "
+            "come from other examples; expected --frontend=host"
+        )
+    ours = settings.as_config()
+    for flag, value in strategy.from_chief(lambda: ours).items():
+        if ours[flag] != value:
             raise A2vError(
-                f"--{flag}={settings[flag]}: expected {value}, as for the first of the workers"
+                f"--{flag}={ours[flag]}: expected {value}, as for the first of the workers"
             )
 
 

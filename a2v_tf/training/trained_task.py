@@ -1,4 +1,4 @@
-"""A trained model put to the use that it was trained for, at chosen places of a recording."""
+"""Run a trained model on its own task, at chosen places of a recording."""
 
 import dataclasses
 import math
@@ -13,9 +13,10 @@ from a2v_tf.frontend import FRONT_END
 from a2v_tf.specs import Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.crops import Crops
+from a2v_tf.tasks.task import Task, find_tasks
 from a2v_tf.training.model_dir import load_model, read_config
 
-NOT_RANDOM = (0, 0)  # a key for `Crops` where nothing random is looked at
+NOT_RANDOM = (0, 0)  # a key for `Crops` where nothing random is used
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,25 +25,25 @@ class TrainedTask:
 
     Attributes:
       name: of the task, for example "cbow".
-      all_names: of all tasks that the model learned.
+      tasks: all tasks that the model learned.
       slicing: N, P, G and N_max.
       model: from the slices of `multi_head.examples` to a dict of outputs.
     """
 
     name: str
-    all_names: list[str]
+    tasks: list[Task]
     slicing: Slicing
     model: keras.Model
 
     @property
     def crop_frames(self) -> int:
         """Frames that this task takes from a recording."""
-        return multi_head.TASKS[self.name].crop_frames(self.slicing)
+        return next(task for task in self.tasks if task.name == self.name).crop_frames(self.slicing)
 
     @property
     def all_crop_frames(self) -> int:
         """Frames of the crops that `run` takes: enough for every task of the model."""
-        return multi_head.crop_frames(self.all_names, self.slicing)
+        return multi_head.crop_frames(self.tasks, self.slicing)
 
     def run(self, crops: Crops) -> tuple[np.ndarray, np.ndarray]:
         """Run the model as training does; the slices of other tasks may be anything.
@@ -50,7 +51,7 @@ class TrainedTask:
         Returns:
           This task's output and target, each `[batch, ...]`.
         """
-        slices, targets, _ = multi_head.examples(self.all_names, crops)
+        slices, targets, _ = multi_head.examples(self.tasks, crops)
         outputs = self.model.predict_on_batch(slices.numpy())
         return np.asarray(outputs[self.name]), targets[self.name].numpy()
 
@@ -63,7 +64,8 @@ def open_task(model_dir: pathlib.Path | str, wanted: Sequence[str]) -> TrainedTa
     """
     config = read_config(model_dir)
     names = [] if config["task"] == "supervised" else multi_head.task_names(config)
-    found = [name for name in wanted if name in names]
+    tasks = find_tasks(names)
+    found = [name for name in wanted if name in {task.name for task in tasks}]
     if not found:
         raise A2vError(
             f"{str(model_dir)!r} was trained on {', '.join(names) or config['task']}: expected a "
@@ -73,7 +75,7 @@ def open_task(model_dir: pathlib.Path | str, wanted: Sequence[str]) -> TrainedTa
     if not isinstance(model.output, dict):
         raise A2vError(f"{str(model_dir)!r} was trained by an older version: train it again")
     slicing = Slicing(config["frames"], config["context"], config["gap"], config["max_frames"])
-    return TrainedTask(found[0], names, slicing, model)
+    return TrainedTask(found[0], tasks, slicing, model)
 
 
 def first_sample(

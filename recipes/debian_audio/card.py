@@ -20,13 +20,14 @@ from absl import flags
 from download import read_packages
 
 from a2v_tf import pretrained
-from a2v_tf.commands.train import FLAGS_OF_TASKS
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.metrics import MEAN, UNTRAINED, Row
 from a2v_tf.files import whole_file
 from a2v_tf.specs import find_encoder
+from a2v_tf.tasks.multi_head import task_names
 from a2v_tf.text import markdown_table
 from a2v_tf.training.model_dir import LOG, read_config
+from a2v_tf.training.settings import applies
 
 FLAGS = flags.FLAGS
 
@@ -260,8 +261,8 @@ included.
 
 
 def _is_setting(name: str, config: Mapping[str, Any]) -> bool:
-    learned = {config["task"], *(config["heads"] if config["task"] == "multi_head" else ())}
-    if name in _NO_SETTINGS or learned.isdisjoint(FLAGS_OF_TASKS.get(name, learned)):
+    learned = tuple(task_names(config))
+    if name in _NO_SETTINGS or not applies(name, config["task"], learned):
         return False
     return bool(config[name]) or name == "seed"
 

@@ -65,8 +65,7 @@ class Commands:
         config = {name: json.loads(x) if name in numbers else x for name, x in named.items()}
         (model_dir / "config.json").write_text(json.dumps(config))
         (model_dir / "model.keras").touch()
-        rounds = -(-config["steps"] // config["eval_every"])
-        (model_dir / f"checkpoints/round_{rounds:06d}.weights.h5").touch()
+        (model_dir / f"checkpoints/step_{config['steps']:08d}.weights.h5").touch()
 
     def of(self, name):
         return [command for command in self.seen if command[0] == name]
@@ -138,7 +137,7 @@ def test_finished_cells_are_skipped(run, commands, capsys, tmp_path):
     # Half a result, and a model without its last rounds.
     (tmp_path / "out/results/small_cbow_musan.json").write_text("{")
     for file in (tmp_path / "out/models/small_temporal_gap/checkpoints").iterdir():
-        file.rename(file.with_name("round_000001.weights.h5"))
+        file.rename(file.with_name("step_00000001.weights.h5"))
     commands.seen.clear()
     assert run(*QUICK, "--steps=2000000") == 0
     assert [command[0] for command in commands.seen] == ["a2v_evaluate", "a2v_train", "a2v_report"]

@@ -14,7 +14,7 @@ from a2v_tf.frontend import FRONT_END
 from a2v_tf.models.layer_table import layer_table
 from a2v_tf.specs import ENCODERS, EncoderConfig, InputStats, Slicing
 from a2v_tf.tasks import multi_head
-from a2v_tf.tasks.setup import Setup
+from a2v_tf.tasks.task import Setup, find_tasks
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks/training.py"
 TINY = EncoderConfig(channels=(2, 4), embedding_dim=8)
@@ -91,7 +91,8 @@ def test_efficiency_is_against_the_fewest_cores(training):
 def test_operations_are_those_of_the_summary(training):
     """Of the encoder, four times for CBoW; but for the two a value that Table 1 adds."""
     model = multi_head.build(
-        ["temporal_gap"], Setup(ENCODERS["small"], Slicing(), FRONT_END.mel_bins, InputStats())
+        find_tasks(["temporal_gap"]),
+        Setup(ENCODERS["small"], Slicing(), FRONT_END.mel_bins, InputStats()),
     )
     rows = layer_table("small")
     outputs = sum(

@@ -86,7 +86,7 @@ def test_leaves_a_model_directory(straight_run):
     assert model(np.zeros((1, 2, 32, 64)))["cbow"].shape == (1, 1, 32, 64)
     assert list((straight_run / "tensorboard").rglob("events.out.tfevents.*"))
     checkpoints = sorted(p.name for p in (straight_run / "checkpoints").iterdir())
-    assert checkpoints == ["round_000002.weights.h5", "round_000003.weights.h5"]
+    assert checkpoints == ["step_00000004.weights.h5", "step_00000006.weights.h5"]
 
 
 @pytest.mark.slow
@@ -207,7 +207,7 @@ def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    first = tmp_path / "checkpoints" / "round_000001.weights.h5"
+    first = tmp_path / "checkpoints" / "step_00000002.weights.h5"
     deadline = time.monotonic() + 120
     while not first.exists():
         assert process.poll() is None
@@ -218,6 +218,43 @@ def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):
     run = run_command("a2v_train", *flags, "--steps=6")
     assert "Resuming" in run.stdout
     assert_same_run(tmp_path, straight_run)
+
+
+def test_steps_are_exact(recordings, straight_run, tmp_path):
+    """The last round is shorter; a longer run repeats it at full length, and is the same run."""
+    flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    run_command("a2v_train", *flags, "--steps=5", here=True)
+    names = {path.name for path in (tmp_path / "checkpoints").glob("*.h5")}
+    assert names == {"step_00000004.weights.h5", "step_00000005.weights.h5"}
+    assert json.loads((tmp_path / "config.json").read_text())["steps"] == 5
+    shorter, longer = log_rows(tmp_path), log_rows(straight_run)
+    assert shorter[:2] == longer[:2]
+    assert [row["epoch"] for row in shorter] == ["0", "1", "2"]
+    assert shorter[2] != longer[2]
+    run = run_command("a2v_train", *flags, "--steps=5", here=True)
+    assert "already trained for 5 steps" in run.stdout
+    run = run_command("a2v_train", *flags, "--steps=6", here=True)
+    assert "Resuming" in run.stdout
+    assert "after step 4" in run.stdout
+    assert_same_run(tmp_path, straight_run)
+
+
+def test_fewer_steps_than_a_round(recordings, straight_run, tmp_path):
+    flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    run = run_command("a2v_train", *flags, "--steps=1", here=True)
+    assert "Trained encoder" in run.stdout
+    assert len(log_rows(tmp_path)) == 1
+    assert [p.name for p in (tmp_path / "checkpoints").glob("*.h5")] == ["step_00000001.weights.h5"]
+    run_command("a2v_train", *flags, "--steps=6", here=True)
+    assert_same_run(tmp_path, straight_run)
+
+
+def test_checkpoints_of_an_older_version(recordings, straight_run, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "round_000002.weights.h5").touch()
+    flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    run = run_command("a2v_train", *flags, fails=True)
+    assert "round_000002.weights.h5, of version 0.1: use another --model_dir" in run.stderr
 
 
 @pytest.mark.parametrize(
@@ -236,6 +273,11 @@ def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):
         (["--task=multi_head", "--heads=cbow,cbow"], "each once"),
         (["--task=multi_head", "--heads=cbow,triplet", "--head_weights=1"], "expected 2 numbers"),
         (["--task=multi_head", "--head_weights=1,2,much"], "expected numbers"),
+        (["--task=no_such_package:TASK"], "cannot import no_such_package"),
+        (["--task=a2v_tf.specs:ENCODERS"], "expected a Task, not dict"),
+        (["--encoder=tiny"], "--encoder=tiny: expected small, large, vgg6 or package.module:NAME"),
+        (["--data=no_such_package:SOURCE"], "cannot import no_such_package"),
+        (["--steps=3", "--steps_per_execution=2"], "expected a divisor of --steps=3"),
         (["--task=temporal_gap", "--max_frames=31"], "expected at least --frames=32"),
         (["--crops_per_clip=2"], "--crops_per_clip=2: for --data=tfds:NAME"),
         (["--data=spectrogram:x", "--frontend=device"], "--frontend=device: for audio"),
@@ -264,7 +306,7 @@ def test_other_settings_do_not_overwrite_a_run(recordings, straight_run):
     flags = [f"--data={recordings}", f"--model_dir={straight_run}", *QUICK]
     for extra, message in (
         (["--batch_size=8"], "trained with --batch_size=4, not 8"),
-        (["--resume=never"], "holds a run of 3 rounds"),
+        (["--resume=never"], "holds a run of 6 steps"),
     ):
         run = run_command("a2v_train", *flags, *extra, fails=True)
         assert message in run.stderr
@@ -273,7 +315,7 @@ def test_other_settings_do_not_overwrite_a_run(recordings, straight_run):
 
 def test_damaged_checkpoint(recordings, straight_run, tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "round_000001.weights.h5").write_bytes(b"half a file")
+    (tmp_path / "checkpoints" / "step_00000002.weights.h5").write_bytes(b"half a file")
     config = json.loads((straight_run / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config))
     run = run_command(

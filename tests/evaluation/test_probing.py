@@ -34,6 +34,16 @@ def fit(model: keras.Model, rounds: int, callbacks, first: int = 0):
     )
 
 
+def step_after(round_index):
+    return STEPS * (round_index + 1)
+
+
+def probe_rounds(path, *protocols):
+    return ProbeRounds(
+        [Tones()], 48, path, protocols or ("linear",), step_after=step_after, settings=QUICK
+    )
+
+
 def rows_of(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -41,7 +51,7 @@ def rows_of(path):
 
 def test_rows_and_logs(tmp_path):
     path = tmp_path / "probes.csv"
-    probe = ProbeRounds([Tones()], 48, path, ("linear", "knn", "sgd"), settings=QUICK)
+    probe = probe_rounds(path, "linear", "knn", "sgd")
     model = model_of(tiny_encoder(frames=48))
     log = tmp_path / "log.csv"
     fit(model, 2, [probe, keras.callbacks.CSVLogger(log)])
@@ -63,7 +73,7 @@ def test_rows_and_logs(tmp_path):
 
 def test_a_resumed_run_repeats_no_row(tmp_path):
     path = tmp_path / "probes.csv"
-    probe = ProbeRounds([Tones()], 48, path)
+    probe = probe_rounds(path)
     model = model_of(tiny_encoder(frames=48))
     fit(model, 3, [probe])
     before = path.read_text()
@@ -77,9 +87,7 @@ def test_a_resumed_run_repeats_no_row(tmp_path):
 
 
 def test_training_does_not_notice(tmp_path):
-    probe = ProbeRounds(
-        [Tones()], 48, tmp_path / "probes.csv", ("knn", "two_layer"), settings=QUICK
-    )
+    probe = probe_rounds(tmp_path / "probes.csv", "knn", "two_layer")
     weights = []
     for callbacks in ([], [probe]):
         keras.utils.set_random_seed(7)
@@ -96,4 +104,4 @@ def test_several_labels_are_refused(tmp_path):
     data = Tones()
     data.multi_label = True
     with pytest.raises(A2vError, match="several labels"):
-        ProbeRounds([data], 48, tmp_path / "probes.csv")
+        ProbeRounds([data], 48, tmp_path / "probes.csv", step_after=step_after)

@@ -13,14 +13,14 @@ import tensorflow as tf
 from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, pcm_to_float
 from a2v_tf.models.on_device import OnDevice, log_mel, trained_part
 from a2v_tf.specs import EncoderConfig
-from a2v_tf.tasks import multi_head
-from a2v_tf.tasks.setup import Setup
+from a2v_tf.tasks import TASKS, multi_head
+from a2v_tf.tasks.task import Setup, find_tasks
 from a2v_tf.training.batches import task_batches
 from tests.conftest import GOLDEN
 from tests.tiny_models import SLICING, STATS
 from tests.training.test_batches import Noise
 
-ALL = list(multi_head.TASKS)
+ALL = list(TASKS)
 TINY = EncoderConfig(channels=(2, 4), embedding_dim=8)
 
 
@@ -107,15 +107,15 @@ def test_frames_are_numbered_crop_by_crop_where_no_slice_is_of_another():
 
 def models(names):
     """A model and the same fed with PCM, compiled, of equal weights."""
-    pair = []
+    pair, tasks = [], find_tasks(names)
     for on_device in (False, True):
         keras.utils.set_random_seed(1)
-        model = multi_head.build(names, Setup(TINY, SLICING, FRONT_END.mel_bins, STATS))
-        model.compile("sgd", **multi_head.losses(names))
+        model = multi_head.build(tasks, Setup(TINY, SLICING, FRONT_END.mel_bins, STATS))
+        model.compile("sgd", **multi_head.losses(tasks))
         model.optimizer.build(model.trainable_variables)
         if on_device:
-            fed = OnDevice(model, across=multi_head.cuts_across(names))
-            fed.compile(model.optimizer, **multi_head.losses(names))
+            fed = OnDevice(model, across=multi_head.cuts_across(tasks))
+            fed.compile(model.optimizer, **multi_head.losses(tasks))
             model = fed
         pair.append(model)
     return pair

@@ -7,7 +7,7 @@ from a2v_tf.frontend import FRONT_END
 from a2v_tf.models.precision import as_float32, precision
 from a2v_tf.specs import EncoderConfig
 from a2v_tf.tasks import multi_head
-from a2v_tf.tasks.setup import Setup
+from a2v_tf.tasks.task import Setup, find_tasks
 from a2v_tf.training.checkpoints import save_model
 from tests.tiny_models import SLICING, STATS
 
@@ -18,7 +18,7 @@ def build(name):
     keras.utils.set_random_seed(1)
     with precision(name):
         return multi_head.build(
-            ["cbow", "temporal_gap", "triplet"],
+            find_tasks(["cbow", "temporal_gap", "triplet"]),
             Setup(TINY, SLICING, FRONT_END.mel_bins, STATS),
         )
 

@@ -6,7 +6,7 @@ import soundfile
 
 from a2v_tf.errors import A2vError
 from a2v_tf.reporting import examples
-from a2v_tf.tasks import multi_head
+from a2v_tf.tasks import TASKS
 from a2v_tf.training.model_dir import read_config
 from tests.tiny_models import write_model
 
@@ -18,7 +18,7 @@ def model_dir(tmp_path_factory):
     rng = np.random.default_rng(0)
     for i in range(3):
         soundfile.write(folder / f"audio/{i}.wav", 0.1 * rng.standard_normal(48_000), 16_000)
-    write_model(folder, *multi_head.TASKS, data=str(folder / "audio"), seed=0)
+    write_model(folder, *TASKS, data=str(folder / "audio"), seed=0)
     return folder
 
 

@@ -1,6 +1,7 @@
 """Every task, with every encoder: learns, resumes, saves its encoder, which streams exactly."""
 
 import csv
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -8,61 +9,25 @@ import keras
 import numpy as np
 import pytest
 
-from a2v_tf.commands import train
+from a2v_tf import tasks
 from a2v_tf.export import build
 from a2v_tf.specs import ENCODERS
-from a2v_tf.tasks import multi_head
+from a2v_tf.training.loop import train
 from a2v_tf.training.model_dir import LAST_ENCODER, load_encoder, load_model
+from a2v_tf.training.settings import TrainSettings
 
-TASKS = [*multi_head.TASKS, "multi_head", "supervised"]
+TASKS = [*tasks.TASKS, "multi_head", "supervised"]
 VARIANTS = [("autoencoder", "denoising"), ("autoencoder", "variational")]
 RECONSTRUCT = ("cbow", "skip_gram", "autoencoder", "multi_head")
 STEPS = 80
 
 
-def settings(**changes: Any) -> dict[str, Any]:
-    """A value for each flag of a2v_train: quick, on slices of 32 frames."""
-    return {
-        "task": "cbow",
-        "data": "demo",
-        "validation_data": None,
-        "model_dir": None,
-        "encoder": "small",
-        "steps": STEPS,
-        "batch_size": 4,
-        "learning_rate": 1e-3,
-        "schedule": "constant",
-        "seed": 1,
-        "eval_every": 40,
-        "probe": None,
-        "validation_examples": 12,
-        "resume": "auto",
-        "frames": 32,
-        "context": 1,
-        "gap": 2,
-        "max_frames": None,
-        "variant": "plain",
-        "noise": 0.5,
-        "margin": 0.1,
-        "temperature": 0.1,
-        "decorrelation": 0.0,
-        "mix": 0.0,
-        "slice_gain_db": 0.0,
-        "heads": list(multi_head.DEFAULT),
-        "head_weights": None,
-        "gain_db": 0.0,
-        "strategy": "none",
-        "crops_per_clip": 1,
-        "frontend": "host",
-        "precision": "float32",
-        "steps_per_execution": 1,
-        "max_bad_fraction": 0.1,
-        "decoder": "auto",
-        "spectrogram_time": None,
-        "spectrogram_columns": None,
-        "spectrogram_period": 0.125,
-        **changes,
-    }
+def settings(**changes: Any) -> TrainSettings:
+    """Quick, on slices of 32 frames."""
+    quick = {"steps": STEPS, "eval_every": 40, "batch_size": 4, "validation_examples": 12}
+    return TrainSettings(
+        **{**quick, "frames": 32, "context": 1, "learning_rate": 1e-3, "seed": 1, **changes}
+    )
 
 
 def pace(task: str) -> dict[str, int]:
@@ -79,19 +44,19 @@ def last_weights(model_dir: pathlib.Path) -> list[np.ndarray]:
 def learns_and_streams(tmp_path, *, resumed: bool, **changes: Any) -> None:
     run = settings(model_dir=str(tmp_path), **changes)
     if resumed:
-        train.train({**run, "steps": run["eval_every"]})
+        train(dataclasses.replace(run, steps=run.eval_every))
         before = last_weights(tmp_path)
-    model = train.train(run)
+    model = train(run)
 
     with (tmp_path / "train_log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["epoch"]) for row in rows] == list(range(run["steps"] // run["eval_every"]))
+    assert [int(row["epoch"]) for row in rows] == list(range(run.rounds()))
     # Random triplets look easy at first: only validation, always on the same ones, shows more.
-    losses = [float(row["val_loss" if run["task"] == "triplet" else "loss"]) for row in rows]
+    losses = [float(row["val_loss" if run.task == "triplet" else "loss"]) for row in rows]
     assert losses[-1] < losses[0]
 
     encoder = load_encoder(tmp_path)
-    config = ENCODERS[run["encoder"]]
+    config = ENCODERS[run.encoder]
     assert encoder.output_shape == (None, config.embedding_dim)
     if resumed:
         assert any((a != b).any() for a, b in zip(before, last_weights(tmp_path), strict=True))
@@ -123,7 +88,7 @@ FAST = ("multi_head", "triplet", "transposition", "supervised")
     [task if task in FAST else pytest.param(task, marks=pytest.mark.slow) for task in TASKS],
 )
 def test_small(task, tmp_path):
-    """`tests/test_train.py` has the resumed runs that are fast."""
+    """`tests/commands/test_train.py` has the resumed runs that are fast."""
     learns_and_streams(tmp_path, task=task, resumed=False, **pace(task))
 
 

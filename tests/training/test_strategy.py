@@ -25,9 +25,11 @@ from a2v_tf.data.sources import open_source
 from a2v_tf.errors import A2vError
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.specs import EncoderConfig, InputStats, Slicing
+from a2v_tf.tasks.task import find_tasks
 from a2v_tf.training import strategy
 from a2v_tf.training.batches import labelled_batches, task_batches
-from a2v_tf.training.checkpoints import checkpoint_after, save_model
+from a2v_tf.training.checkpoints import checkpoint_at, save_model
+from a2v_tf.training.settings import TrainSettings
 from tests.conftest import command, run_command
 
 pytestmark = pytest.mark.usefixtures("quick_jax")
@@ -109,7 +111,7 @@ def test_batches_of_workers_join_to_those_of_one(recordings, names):
 
     def batches(share):
         one_round = task_batches(
-            source, names, SLICING, batch_size=6, seed=1, gain_db=3.0, share=share
+            source, find_tasks(names), SLICING, batch_size=6, seed=1, gain_db=3.0, share=share
         )
         return list(one_round(2).take(4).as_numpy_iterator())  # two epochs: 24 of 10 strata
 
@@ -180,7 +182,7 @@ def test_what_cannot_be_spread_gets_one_line(recordings, tmp_path):
 
     three = strategy.Strategy()
     three.devices = 3
-    run = {"batch_size": 4, "strategy": "mirrored", "task": "cbow", "frontend": "host"}
+    run = TrainSettings(batch_size=4, strategy="mirrored", model_dir="x")
     with pytest.raises(A2vError, match="--batch_size=4: expected a multiple of the 3 devices"):
         strategy.check_settings(three, run)
 
@@ -189,9 +191,9 @@ def test_what_cannot_be_spread_gets_one_line(recordings, tmp_path):
     with pytest.raises(A2vError, match="--batch_size=4: expected 8, as for the first"):
         strategy.check_settings(second, run)
 
-    assert checkpoint_after(tmp_path, 0) is None
+    assert checkpoint_at(tmp_path, 0) is None
     with pytest.raises(A2vError, match="that all workers share"):
-        checkpoint_after(tmp_path, 3)
+        checkpoint_at(tmp_path, 3)
 
 
 def test_files_hold_batch_norm_that_every_backend_loads(tmp_path):
@@ -297,7 +299,7 @@ def test_a_worker_is_killed_and_the_run_goes_on(recordings, one_worker, tmp_path
     model_dir = tmp_path / "run"
     processes = start_two(recordings, model_dir, "--steps=12")
     deadline = time.monotonic() + PATIENCE
-    while not (model_dir / "checkpoints" / "round_000001.weights.h5").exists():
+    while not (model_dir / "checkpoints" / "step_00000002.weights.h5").exists():
         assert all(process.poll() is None for process in processes), output(model_dir, victim)
         assert time.monotonic() < deadline
         time.sleep(0.01)

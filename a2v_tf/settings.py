@@ -1,0 +1,109 @@
+"""Settings of a command: a frozen dataclass whose fields are its flags.
+
+```python
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    steps: int = setting(10_000, "Steps to train for.", low=1)
+
+    def __post_init__(self):
+        check_fields(self)
+```
+
+`define_flags` derives the absl flags, `from_flags` reads them, and `check_fields` applies the same
+limits to settings that are made in Python.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from absl import flags
+
+from a2v_tf.errors import A2vError
+
+_T = TypeVar("_T")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[str] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    **more: Any,
+) -> Any:
+    """A field with what its flag needs to know.
+
+    Args:
+      default: its value unless given; `dataclasses.MISSING` makes the flag required.
+      help: the flag's help text.
+      choices: the values that it may have.
+      low: least number.
+      high: greatest number.
+      **more: further metadata of the field.
+    """
+    metadata = {"help": help, "choices": choices, "low": low, "high": high, **more}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def define_flags(settings: type, module: str) -> None:
+    """Define an absl flag for each field of a dataclass, as flags of `module`, a command."""
+    hints = typing.get_type_hints(settings)
+    for field in dataclasses.fields(settings):
+        required = field.default is dataclasses.MISSING
+        default = None if required else field.default
+        name, help, kind = field.name, field.metadata["help"], _kind(hints[field.name])
+        options = {"required": required, "module_name": module}
+        limits = {"lower_bound": field.metadata["low"], "upper_bound": field.metadata["high"]}
+        if field.metadata["choices"]:
+            flags.DEFINE_enum(name, default, field.metadata["choices"], help, **options)
+        elif kind is int:
+            flags.DEFINE_integer(name, default, help, **limits, **options)
+        elif kind is float:
+            flags.DEFINE_float(name, default, help, **limits, **options)
+        elif kind is tuple:
+            flags.DEFINE_list(name, default and list(default), help, **options)
+        else:
+            flags.DEFINE_string(name, default, help, **options)
+
+
+def from_flags(settings: type[_T]) -> _T:
+    """Read the flags that `define_flags` defined.
+
+    Raises:
+      A2vError: what the dataclass itself checks.
+    """
+    values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(settings)}
+    return settings(**{name: _immutable(value) for name, value in values.items()})
+
+
+def check_fields(settings: Any) -> None:
+    """Raise `A2vError` for the first field that is not among its choices or within its limits."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        choices, low, high = (field.metadata[name] for name in ("choices", "low", "high"))
+        if value is None and field.default is None:
+            continue
+        expected = None
+        if choices and value not in choices:
+            expected = f"one of {', '.join(choices)}"
+        elif low is not None and not value >= low:  # NaN neither
+            expected = f"at least {low:g}"
+        elif high is not None and not value <= high:
+            expected = f"at most {high:g}"
+        if expected:
+            raise A2vError(f"--{field.name}={value}: expected {expected}")
+
+
+def _kind(hint: Any) -> type:
+    """int, float, str or tuple of `int`, `float | None`, `tuple[str, ...]` and the like."""
+    if isinstance(hint, types.UnionType):
+        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
+    return typing.get_origin(hint) or hint
+
+
+def _immutable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,257 @@
+"""The training loop: settings, data, model, training."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from a2v_tf import pretrained
+from a2v_tf.errors import A2vError
+from a2v_tf.specs import InputStats
+from a2v_tf.training.batches import training_batches, validation_batches
+from a2v_tf.training.callbacks import (
+    ExamplesPerSecond,
+    ReconstructionImages,
+    SaveRound,
+    SeedNoise,
+)
+from a2v_tf.training.checkpoints import (
+    Checkpoint,
+    checkpoint_at,
+    keep_best,
+    latest_checkpoint,
+    trim_log,
+    undo_round,
+)
+from a2v_tf.training.model_dir import LOG, front_end_of, read_config, write_config
+from a2v_tf.training.objective import Objective, open_objective
+from a2v_tf.training.settings import TrainSettings
+from a2v_tf.training.strategy import (
+    Strategy,
+    check_settings,
+    open_strategy,
+    synchronise_batch_norm,
+)
+
+# Makes a callback that evaluates the encoder after each round, before the round is logged.
+MakeProbe = Callable[[TrainSettings], keras.callbacks.Callback]
+
+
+def train(settings: TrainSettings, make_probe: MakeProbe | None = None) -> keras.Model:
+    """Train, or resume training, in `settings.model_dir`.
+
+    ```python
+    train(TrainSettings(data="/path/to/recordings", model_dir="models/mine", steps=20_000))
+    ```
+
+    Args:
+      settings: of the run.
+      make_probe: makes the callback that `settings.probe` asks for.
+
+    Returns:
+      The trained model; its layer "encoder" maps log-mel `[batch, N, F]` to embeddings
+      `[batch, d]`.
+
+    Raises:
+      A2vError: unusable data, or a model directory of another run.
+    """
+    model_dir = _make_directory(settings)
+    with open_strategy(settings.strategy) as strategy:
+        check_settings(strategy, settings)
+        if settings.strategy != "none":
+            print(f"--strategy: {strategy.describe()}")
+        return _train(settings, model_dir, strategy, make_probe)
+
+
+def _train(
+    settings: TrainSettings,
+    model_dir: pathlib.Path,
+    strategy: Strategy,
+    make_probe: MakeProbe | None,
+) -> keras.Model:
+    # ---- Settings: a new run, or the one in this directory
+    step = strategy.from_chief(lambda: _first_step(model_dir, settings))
+    checkpoint = checkpoint_at(model_dir, step)
+    first_round = -(-step // settings.eval_every)
+    is_over = step >= settings.steps
+    keras.utils.set_random_seed(settings.seed)
+
+    # ---- Data
+    objective = open_objective(settings, strategy, strategy.log_dir(model_dir))
+    if settings.learning_rate is None:
+        settings = dataclasses.replace(settings, learning_rate=objective.learning_rate)
+        if checkpoint:
+            settings.check_resumes(read_config(model_dir))
+    with objective.one_line_errors():
+        stats = InputStats(
+            **strategy.from_chief(
+                lambda: dataclasses.asdict(_input_stats(model_dir, checkpoint, objective))
+            )
+        )
+        if strategy.is_chief and not is_over:  # else it says which version made the weights
+            _write_config(model_dir, settings, objective, stats)
+        validation = validation_batches(
+            objective.validation,
+            batch_size=settings.batch_size,
+            examples=settings.validation_examples,
+        )
+
+        # ---- Model
+        compile_options = {
+            "steps_per_execution": settings.steps_per_execution,
+            **objective.compile_options,
+        }
+        with strategy.scope():
+            model = objective.build(stats)
+            synchronise_batch_norm(strategy, model)
+            model.compile(keras.optimizers.Adam(_learning_rate(settings)), **compile_options)
+            model.optimizer.build(model.trainable_variables)  # else the step is traced twice
+            if checkpoint:
+                checkpoint.restore(model)
+            trainer = objective.feed(model)
+            if trainer is not model:
+                trainer.compile(model.optimizer, **compile_options)
+        if is_over:
+            print(f"{model_dir} is already trained for {settings.steps} steps.")
+            return model
+        if checkpoint:
+            if strategy.is_chief:
+                trim_log(model_dir / LOG, first_round)
+            print(f"Resuming {model_dir} after step {step}.")
+
+        # ---- Training
+        for rounds in _equal_rounds(settings, first_round):
+            steps_per_round = settings.step_after(rounds[0]) - rounds[0] * settings.eval_every
+            if steps_per_round < settings.eval_every and strategy.is_chief:
+                keep_best(model_dir)
+            trainer.fit(
+                training_batches(
+                    objective.train, steps_per_round=steps_per_round, first_round=rounds[0]
+                ),
+                epochs=rounds[-1] + 1,
+                initial_epoch=rounds[0],
+                steps_per_epoch=steps_per_round,
+                validation_data=validation,
+                shuffle=False,  # the data is in random order
+                verbose="auto" if strategy.is_chief else 0,
+                callbacks=[
+                    SeedNoise(settings.seed),
+                    keras.callbacks.TerminateOnNaN(raise_error=True),
+                    *_records(
+                        settings,
+                        model_dir,
+                        validation,
+                        strategy,
+                        lambda: objective.feed(objective.build(stats)),
+                        make_probe,
+                    ),
+                ],
+            )
+    print(f"Trained encoder: {model_dir}/encoder.keras   Curves: tensorboard --logdir {model_dir}")
+    return model
+
+
+def _equal_rounds(settings: TrainSettings, first: int) -> list[range]:
+    """The rounds still to train, in ranges of equal length: the last may be shorter."""
+    full = settings.steps // settings.eval_every
+    return [rounds for rounds in (range(first, full), range(full, settings.rounds())) if rounds]
+
+
+def _records(
+    settings: TrainSettings,
+    model_dir: pathlib.Path,
+    validation: tf.data.Dataset,
+    strategy: Strategy,
+    build: Callable[[], keras.Model],
+    make_probe: MakeProbe | None,
+) -> list[keras.callbacks.Callback]:
+    """The callbacks that write the model directory after each round; the chief's alone."""
+    if not strategy.is_chief:
+        return []
+    probes = [make_probe(settings)] if settings.probe and make_probe else []
+    images = ReconstructionImages(model_dir / "tensorboard" / "images", validation)
+    return [
+        *(strategy.of_chief(probe, build) for probe in probes),
+        ExamplesPerSecond(settings.batch_size),
+        keras.callbacks.CSVLogger(model_dir / LOG, append=True),
+        keras.callbacks.TensorBoard(model_dir / "tensorboard", write_graph=False),
+        strategy.of_chief(images, build),
+        strategy.of_chief(SaveRound(model_dir, settings.step_after)),
+    ]
+
+
+def _make_directory(settings: TrainSettings) -> pathlib.Path:
+    model_dir = pathlib.Path(settings.model_dir)
+    if settings.model_dir == pretrained.NAME or pretrained.is_packaged(model_dir):
+        raise A2vError(f"--model_dir={model_dir} comes with a2v_tf: expected another directory")
+    try:
+        model_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise A2vError(f"cannot write --model_dir={str(model_dir)!r}: {error.strerror}") from error
+    if not os.access(model_dir, os.W_OK):
+        raise A2vError(f"cannot write --model_dir={str(model_dir)!r}: permission denied")
+    return model_dir
+
+
+def _first_step(model_dir: pathlib.Path, settings: TrainSettings) -> int:
+    """Steps trained already; checks that the directory is new, or holds this same run."""
+    checkpoint = latest_checkpoint(model_dir)
+    if settings.resume == "always" and not checkpoint:
+        raise A2vError(f"--resume=always, but {str(model_dir)!r} holds no checkpoint")
+    if settings.resume == "never" and checkpoint:
+        raise A2vError(
+            f"--resume=never, but {str(model_dir)!r} holds a run of {checkpoint.step} steps: give "
+            "another --model_dir"
+        )
+    if checkpoint:
+        settings.check_resumes(read_config(model_dir))
+        if checkpoint.step < settings.steps and checkpoint.step % settings.eval_every:
+            full_rounds = checkpoint.step // settings.eval_every
+            checkpoint = undo_round(model_dir, checkpoint, full_rounds)
+    return checkpoint.step if checkpoint else 0
+
+
+def _input_stats(
+    model_dir: pathlib.Path, checkpoint: Checkpoint | None, objective: Objective
+) -> InputStats:
+    """The statistics of the training data: the run's own, if it is resumed."""
+    if not checkpoint:
+        return objective.stats()
+    config = read_config(model_dir)
+    if front_end_of(model_dir) != objective.front_end:
+        raise A2vError(
+            f"{str(model_dir)!r} was trained on the frames {config['front_end']}, not "
+            f"{vars(objective.front_end)}: use another --model_dir"
+        )
+    return InputStats(config["input_mean"], config["input_variance"])
+
+
+def _write_config(
+    model_dir: pathlib.Path, settings: TrainSettings, objective: Objective, stats: InputStats
+) -> None:
+    config = {
+        **settings.as_config(),
+        "bins": objective.front_end.bins,
+        "input_mean": stats.mean,
+        "input_variance": stats.variance,
+        "front_end": vars(objective.front_end),
+    }
+    write_config(model_dir, config)
+
+
+def _learning_rate(
+    settings: TrainSettings,
+) -> float | keras.optimizers.schedules.CosineDecay | None:
+    peak = settings.learning_rate
+    if settings.schedule == "constant":
+        return peak
+    warm_up = max(1, settings.steps // 50)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, settings.steps - warm_up),
+        warmup_target=peak,
+        warmup_steps=warm_up,
+    )

@@ -1,0 +1,174 @@
+"""What a run trains on and for: batches of examples, the model, its losses."""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+
+from a2v_tf.data.labelled import LabelledData, open_labelled
+from a2v_tf.data.sources import Source, default_validation, one_line_errors, open_source
+from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END, FrontEnd
+from a2v_tf.models.on_device import OnDevice
+from a2v_tf.models.precision import precision
+from a2v_tf.specs import BandLevels, InputStats, find_encoder
+from a2v_tf.tasks import multi_head, supervised
+from a2v_tf.tasks.task import Setup, find_tasks
+from a2v_tf.training.batches import (
+    Round,
+    input_stats,
+    labelled_batches,
+    labelled_stats,
+    task_batches,
+)
+from a2v_tf.training.settings import SUPERVISED, TrainSettings
+from a2v_tf.training.strategy import Strategy
+
+
+class Objective(NamedTuple):
+    """What a run trains on and for.
+
+    Attributes:
+      train: batches of a training round.
+      validation: batches of validation.
+      front_end: what makes the frames.
+      stats: computes the statistics of the training data's log-mel values.
+      sources: where the examples come from.
+      build: builds the model from these statistics.
+      feed: wraps the model so that it takes the batches.
+      compile_options: losses, as `keras.Model.compile` takes them.
+      learning_rate: the papers'.
+    """
+
+    train: Round
+    validation: Round
+    front_end: FrontEnd | BandLevels
+    stats: Callable[[], InputStats]
+    sources: Sequence[Source] | Sequence[LabelledData]
+    build: Callable[[InputStats], keras.Model]
+    feed: Callable[[keras.Model], keras.Model]
+    compile_options: Mapping[str, Any]
+    learning_rate: float
+
+    @contextlib.contextmanager
+    def one_line_errors(self) -> Iterator[None]:
+        """Within it, errors of the sources are `A2vError`, not TensorFlow's."""
+        with contextlib.ExitStack() as stack:
+            for source in self.sources:
+                stack.enter_context(one_line_errors(source))
+            yield
+
+
+def open_objective(settings: TrainSettings, strategy: Strategy, log_dir: pathlib.Path) -> Objective:
+    """Open the data of a run and define its model.
+
+    Args:
+      settings: of the run.
+      strategy: the devices that train it.
+      log_dir: where to write which recordings are skipped.
+
+    Raises:
+      A2vError: the data cannot be used, or does not go with the settings.
+    """
+    if settings.task == SUPERVISED:
+        return _supervised(settings, strategy)
+    return _self_supervised(settings, strategy, log_dir)
+
+
+def _self_supervised(
+    settings: TrainSettings, strategy: Strategy, log_dir: pathlib.Path
+) -> Objective:
+    """Unlabelled audio, cut for the self-supervised tasks."""
+    tasks = find_tasks(settings.task_names)
+    frames = multi_head.crop_frames(tasks, settings.slicing)
+    on_device = settings.frontend == "device"
+
+    def open_(flag: str, data: str) -> Source:
+        opened = open_source(data, **settings.source_options, log_dir=log_dir)
+        opened.check(opened.front_end.samples(frames))
+        print(f"--{flag}: {opened.describe()}")
+        return opened
+
+    source = validation_source = open_("data", settings.data)
+    held_out = settings.validation_data or default_validation(settings.data)
+    if held_out:
+        validation_source = open_("validation_data", held_out)
+    if validation_source.front_end != source.front_end:
+        raise A2vError(
+            f"--validation_data={held_out}: expected frames like those of --data, "
+            f"{source.front_end}, not {validation_source.front_end}"
+        )
+    if settings.mix and not isinstance(source.front_end, FrontEnd):
+        raise A2vError(f"--mix={settings.mix}: for audio, not for band levels")
+
+    def build(stats: InputStats) -> keras.Model:
+        with precision(settings.precision):
+            return multi_head.build(tasks, _setup(settings, source.front_end.bins, stats))
+
+    def batches(source: Source, gain_db: float, crops_per_clip: int) -> Round:
+        return task_batches(
+            source,
+            tasks,
+            settings.slicing,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            gain_db=gain_db,
+            share=strategy.share,
+            crops_per_clip=crops_per_clip,
+            raw=on_device,
+        )
+
+    across = multi_head.cuts_across(tasks)
+    return Objective(
+        train=batches(source, settings.gain_db, settings.crops_per_clip),
+        validation=batches(validation_source, 0.0, 1),
+        front_end=source.front_end,
+        stats=lambda: input_stats(source, frames, seed=settings.seed),
+        sources=[source, validation_source],
+        build=build,
+        feed=lambda model: OnDevice(model, across=across) if on_device else model,
+        compile_options=multi_head.losses(tasks, [float(x) for x in settings.head_weights or ()]),
+        learning_rate=multi_head.learning_rate(tasks),
+    )
+
+
+def _supervised(settings: TrainSettings, strategy: Strategy) -> Objective:
+    """Labelled audio, cut into crops of one slice."""
+    datasets = open_labelled(settings.data, needs=("train",))
+    if settings.batch_size % (len(datasets) * strategy.share.workers):
+        raise A2vError(
+            f"--batch_size={settings.batch_size} cannot be shared equally among "
+            f"{len(datasets)} data sets and {strategy.share.workers} workers"
+        )
+    for data in datasets:
+        print(f"--data: {data.name}, {len(data.classes)} classes")
+
+    def build(stats: InputStats) -> keras.Model:
+        with precision(settings.precision):
+            return supervised.build(datasets, _setup(settings, FRONT_END.bins, stats))
+
+    batches = labelled_batches(
+        datasets,
+        settings.frames,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        share=strategy.share,
+    )
+    return Objective(
+        train=batches,
+        validation=batches,
+        front_end=FRONT_END,
+        stats=lambda: labelled_stats(batches),
+        sources=datasets,
+        build=build,
+        feed=lambda model: model,
+        compile_options=supervised.losses(datasets),
+        learning_rate=supervised.learning_rate(datasets),
+    )
+
+
+def _setup(settings: TrainSettings, bins: int, stats: InputStats) -> Setup:
+    encoder = find_encoder(settings.encoder)
+    return Setup(encoder, settings.slicing, bins, stats, settings.task_options)

@@ -1,0 +1,363 @@
+"""The settings of a training run: every flag of `a2v_train`, its default, help and checks."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from a2v_tf.errors import A2vError
+from a2v_tf.plugins import is_reference
+from a2v_tf.settings import check_fields, setting
+from a2v_tf.specs import (
+    AUTOENCODERS,
+    MAX_BAD_FRACTION,
+    MIX_DB,
+    PERIOD,
+    PRECISIONS,
+    SOURCE_OPTIONS,
+    SPECTROGRAM,
+    STRATEGIES,
+    Slicing,
+    TaskOptions,
+    find_encoder,
+)
+from a2v_tf.tasks import DEFAULT_HEADS, TASKS
+
+MULTI_HEAD, SUPERVISED = "multi_head", "supervised"
+
+_CONTRASTIVE = ("contrastive", "transposition")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Settings of a run; each field is a flag of `a2v_train` and a key of `config.json`.
+
+    Metadata of a field besides its flag's: `tasks`, which tasks it is for (None: all; a task from
+    another package may use any), and `free`, whether a resumed run may change it.
+
+    Raises:
+      A2vError: a value is out of range, or does not go with the others.
+    """
+
+    task: str = setting(
+        "cbow",
+        f"What to learn: {', '.join(TASKS)}; multi_head: several tasks at once, see --heads; "
+        "supervised: the labels of --data; or package.module:TASK, a Task of your own.",
+    )
+    data: str = setting(
+        "demo",
+        "Audio to learn from: 'demo', a directory searched recursively, "
+        "tfds:NAME[/CONFIG][:SPLIT], or package.module:SOURCE, a source of your own. Or "
+        "spectrogram:DIR[:SPLIT], CSV files of band levels, one frame a row; SPLIT is train (the "
+        "default), val or test. For supervised: labelled data as in a2v_evaluate --downstream, one "
+        "head for each data set.",
+    )
+    validation_data: str | None = setting(
+        None,
+        "Audio for the validation loss, given like --data. Default: crops of the training "
+        "recordings that are not trained on, which rank steps but do not show overfitting; "
+        "for spectrogram:DIR its val files, if any.",
+        tasks=TASKS,
+    )
+    model_dir: str = setting(
+        dataclasses.MISSING,
+        "Directory to write: checkpoints, the encoder, the log, TensorBoard events.",
+        free=True,
+    )
+    encoder: str = setting(
+        "small",
+        "Encoder: small (ICLR Table 1), large, vgg6, or package.module:CONFIG, an EncoderConfig of "
+        "your own.",
+    )
+    steps: int = setting(10_000, "Steps to train for, in all.", low=1, free=True)
+    batch_size: int = setting(256, "Examples in a step, on all devices.", low=1)
+    strategy: str = setting(
+        "none",
+        "none: one device; mirrored: all devices of this machine; multi_worker: several processes, "
+        "on one machine or more, each started with the same command.",
+        choices=STRATEGIES,
+        free=True,
+    )
+    learning_rate: float | None = setting(
+        None, "Learning rate of Adam. Default: the task's in the papers.", low=0.0
+    )
+    schedule: str = setting(
+        "constant",
+        "Learning rate over --steps; papers: constant. cosine: with a warm-up of 2 % of the steps.",
+        choices=("constant", "cosine"),
+    )
+    seed: int = setting(0, "Seed of weights, crops and their order.", low=0)
+    eval_every: int = setting(
+        500,
+        "Steps in a round. Each round ends with validation, a checkpoint and a row in the log; "
+        "the last one may be shorter.",
+        low=1,
+    )
+    probe: str | None = setting(
+        None,
+        "Labelled data, as in a2v_evaluate --downstream, to evaluate the encoder on after each "
+        "round by a linear probe (ICLR Figure 2a). The accuracies go to probes.csv, train_log.csv "
+        "and TensorBoard.",
+    )
+    validation_examples: int = setting(1024, "Examples of the validation loss.", low=1)
+    resume: str = setting(
+        "auto",
+        "auto: resume from the last checkpoint if there is one; always: fail if there is none; "
+        "never: fail if there is one.",
+        choices=("auto", "always", "never"),
+        free=True,
+    )
+    frames: int = setting(Slicing.frames, "N: frames of a slice.", low=1)
+    context: int = setting(Slicing.context, "P: slices on each side of the middle one.", low=1)
+    gap: int = setting(Slicing.gap, "G: frames between two slices.", low=0)
+    max_frames: int | None = setting(
+        Slicing.max_frames,
+        "N_max: frames within which the two slices of temporal_gap, triplet and contrastive lie. "
+        "Default: the span of Audio2Vec, 488; papers: their whole clips of 10 s, 998.",
+        low=1,
+        tasks=("temporal_gap", "triplet", "contrastive"),
+    )
+    variant: str = setting(
+        TaskOptions.variant, "Kind of autoencoder.", choices=AUTOENCODERS, tasks=("autoencoder",)
+    )
+    noise: float = setting(
+        TaskOptions.noise,
+        "Noise that --variant=denoising adds to the log-mel values, in their standard deviations.",
+        low=0.0,
+        high=1.0,
+        tasks=("autoencoder",),
+    )
+    margin: float = setting(
+        TaskOptions.margin,
+        "Margin of the triplet loss, in squared distance between embeddings of unit length.",
+        low=1e-6,
+        tasks=("triplet",),
+    )
+    temperature: float = setting(
+        TaskOptions.temperature,
+        "Divides the cosine similarities of contrastive and transposition.",
+        low=1e-3,
+        tasks=_CONTRASTIVE,
+    )
+    decorrelation: float = setting(
+        TaskOptions.decorrelation,
+        "Weight, in the losses of contrastive and transposition, of the squared correlations "
+        "between the embedding's dimensions.",
+        low=0.0,
+        tasks=_CONTRASTIVE,
+    )
+    heads: tuple[str, ...] = setting(
+        DEFAULT_HEADS, "Tasks that --task=multi_head learns.", tasks=(MULTI_HEAD,)
+    )
+    head_weights: tuple[str, ...] | None = setting(
+        None,
+        "Factors of the losses of --heads in their sum. Default: 1 each.",
+        tasks=(MULTI_HEAD,),
+    )
+    gain_db: float = setting(
+        0.0,
+        "Greatest random gain of a training crop, in decibels; papers: 0.",
+        low=0.0,
+        tasks=TASKS,
+    )
+    mix: float = setting(
+        TaskOptions.mix,
+        "Fraction of the slices that are mixed, during training, with a slice of another example, "
+        f"{MIX_DB[0]:g} to {MIX_DB[1]:g} dB quieter; targets are not. Papers: 0.",
+        low=0.0,
+        high=1.0,
+        tasks=TASKS,
+    )
+    slice_gain_db: float = setting(
+        TaskOptions.slice_gain_db,
+        "Greatest random gain of each slice during training, in decibels; targets are unchanged. "
+        "For contrastive: the level then does not give the clip away. Papers: 0.",
+        low=0.0,
+        tasks=TASKS,
+    )
+    crops_per_clip: int = setting(
+        1,
+        "For tfds:NAME: random crops from a clip each time it is read. More make reading cheaper "
+        "and the crops of a batch more alike.",
+        low=1,
+        tasks=TASKS,
+    )
+    frontend: str = setting(
+        "host",
+        "Where log-mel is computed: host, by the processor while the device trains; or device, "
+        "from raw PCM within the training step. Both train on the same slices.",
+        choices=("host", "device"),
+        tasks=TASKS,
+        free=True,
+    )
+    precision: str = setting(
+        "float32",
+        "What encoder and decoders compute in during training; what is saved is float32.",
+        choices=PRECISIONS,
+    )
+    steps_per_execution: int = setting(
+        1,
+        "Steps that are handed to the device at once; --eval_every and --steps must be multiples. "
+        "The loss is read back only after that many.",
+        low=1,
+        free=True,
+    )
+    max_bad_fraction: float = setting(
+        MAX_BAD_FRACTION,
+        "Fraction of the recordings that may be unusable before training stops.",
+        low=0.0,
+        high=1.0,
+        free=True,
+    )
+    decoder: str = setting(
+        "auto",
+        "Audio decoder: soundfile; or tfio, in-graph, where tensorflow-io loads. auto: soundfile.",
+        choices=("auto", "soundfile", "tfio"),
+        free=True,
+    )
+    spectrogram_time: str | None = setting(
+        None,
+        "For spectrogram:DIR, the column of timestamps, ISO 8601 or seconds. Default: the first.",
+    )
+    spectrogram_columns: tuple[str, ...] | None = setting(
+        None,
+        "For spectrogram:DIR, the columns of the bands: names or FIRST:LAST, as in 20:12500. "
+        "Default: all numeric columns after the timestamps.",
+    )
+    spectrogram_period: float = setting(
+        PERIOD, "For spectrogram:DIR, seconds from one frame to the next.", low=1e-6
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        self._check_names()
+        self._check_tasks()
+        self._check_rounds()
+        self._check_data()
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The self-supervised tasks that are learned: `heads`, if the task is multi_head."""
+        if self.task == SUPERVISED:
+            return ()
+        return self.heads if self.task == MULTI_HEAD else (self.task,)
+
+    @property
+    def slicing(self) -> Slicing:
+        """N, P, G and N_max."""
+        return Slicing(self.frames, self.context, self.gap, self.max_frames)
+
+    @property
+    def task_options(self) -> TaskOptions:
+        """What tasks leave open."""
+        return TaskOptions(
+            **{f.name: getattr(self, f.name) for f in dataclasses.fields(TaskOptions)}
+        )
+
+    @property
+    def source_options(self) -> dict[str, Any]:
+        """The settings that `data.sources.open_source` takes."""
+        return {name: getattr(self, name) for name in SOURCE_OPTIONS}
+
+    def rounds(self) -> int:
+        """Rounds in all; the last may be shorter than `eval_every`."""
+        return -(-self.steps // self.eval_every)
+
+    def step_after(self, round_index: int) -> int:
+        """Steps trained by the end of a round, which is counted from 0."""
+        return min((round_index + 1) * self.eval_every, self.steps)
+
+    def as_config(self) -> dict[str, Any]:
+        """The settings as `config.json` holds them."""
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    def check_resumes(self, config: Mapping[str, Any]) -> None:
+        """Raise `A2vError` unless these are the settings of the run that `config.json` describes.
+
+        Fields marked `free` may differ; --steps only if the learning rate does not depend on it.
+        """
+        now = self.as_config()
+        for field in sorted(dataclasses.fields(self), key=lambda field: field.name):
+            name, free = field.name, field.metadata.get("free", False)
+            if name == "steps":
+                free = self.schedule == "constant"
+            if name == "learning_rate" and self.learning_rate is None:
+                free = True  # the default, which is not known yet
+            # A run of a version without this setting was as the default is.
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            was = config.get(name, default)
+            if not free and was != now[name]:
+                raise A2vError(
+                    f"{self.model_dir!r} was trained with --{name}={was}, not {now[name]}: use "
+                    "that value to resume, or another --model_dir"
+                )
+
+    def _check_names(self) -> None:
+        known = (*TASKS, MULTI_HEAD, SUPERVISED)
+        if self.task not in known and not is_reference(self.task):
+            raise A2vError(
+                f"--task={self.task}: expected one of {', '.join(known)}, or package.module:TASK"
+            )
+        unknown = [name for name in self.heads if name not in TASKS and not is_reference(name)]
+        if unknown or not self.heads or len(set(self.heads)) < len(self.heads):
+            raise A2vError(
+                f"--heads={','.join(self.heads)}: expected some of {','.join(TASKS)} or "
+                "package.module:TASK, each once"
+            )
+        find_encoder(self.encoder)
+
+    def _check_tasks(self) -> None:
+        """Settings of other tasks must have their defaults."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != field.default and not applies(field.name, self.task, self.task_names):
+                tasks = ", ".join(sorted(field.metadata["tasks"]))
+                shown = ",".join(value) if isinstance(value, tuple) else value
+                raise A2vError(f"--{field.name}={shown}: for {tasks}, not for --task={self.task}")
+        weights = self.head_weights
+        if weights and not all(_is_weight(weight) for weight in weights):
+            raise A2vError(f"--head_weights={','.join(weights)}: expected numbers of at least 0")
+        if weights and len(weights) != len(self.heads):
+            raise A2vError(
+                f"--head_weights={','.join(weights)}: expected {len(self.heads)} numbers, one for "
+                f"each of {', '.join(self.heads)}"
+            )
+
+    def _check_rounds(self) -> None:
+        if self.slicing.reach < self.frames:
+            raise A2vError(
+                f"--max_frames={self.max_frames}: expected at least --frames={self.frames}"
+            )
+        for name in ("eval_every", "steps"):
+            if getattr(self, name) % self.steps_per_execution:
+                raise A2vError(
+                    f"--steps_per_execution={self.steps_per_execution}: expected a divisor of "
+                    f"--{name}={getattr(self, name)}"
+                )
+
+    def _check_data(self) -> None:
+        is_spectrogram = self.data.startswith(SPECTROGRAM)
+        if is_spectrogram and self.frontend == "device":
+            raise A2vError(
+                f"--frontend=device: for audio, not for the band levels of --data={self.data}"
+            )
+        if self.crops_per_clip > 1 and not self.data.startswith("tfds:"):
+            raise A2vError(
+                f"--crops_per_clip={self.crops_per_clip}: for --data=tfds:NAME, whose clips are "
+                f"read whole; of --data={self.data} only the crops are read"
+            )
+
+
+def applies(name: str, task: str, task_names: tuple[str, ...]) -> bool:
+    """Whether a setting is for a task; a task from another package may use any."""
+    (field,) = (field for field in dataclasses.fields(TrainSettings) if field.name == name)
+    tasks = field.metadata.get("tasks")
+    learned = {task, *task_names}
+    return tasks is None or bool(learned & set(tasks)) or any(map(is_reference, learned))
+
+
+def _is_weight(text: str) -> bool:
+    try:
+        return float(text) >= 0
+    except ValueError:
+        return False
