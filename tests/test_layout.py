@@ -23,7 +23,8 @@ LAYERS = [
     ["a2v_tf.specs", "a2v_tf.settings"],
     ["a2v_tf.frontend", "a2v_tf.plugins"],
     ["a2v_tf.files"],
-    ["a2v_tf.errors", "a2v_tf.text"],
+    ["a2v_tf.errors"],
+    ["a2v_tf.quiet", "a2v_tf.text"],
 ]
 HEAVY = {"tensorflow", "keras", "pandas", "sklearn", "tensorflow_datasets", "jax", "torch"}
 
