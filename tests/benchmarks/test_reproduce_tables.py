@@ -151,7 +151,7 @@ def test_goes_on_past_failures(run, commands, capsys):
     assert "error: no such thing" in out.out
     assert "not run: its training failed" in out.out
     names = "small_cbow, small_cbow_musan, small_baselines_musan"
-    assert f"error: 3 failed: {names}; run again to retry" in out.err
+    assert f"error: 3 failed: {names}; run the command again to retry" in out.err
     (baselines,) = [x for x in commands.of("a2v_evaluate") if "spectrogram" in " ".join(x)]
     assert "small_temporal_gap" in baselines[1]  # the first that was trained
     assert commands.of("a2v_report")

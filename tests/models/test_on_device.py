@@ -33,7 +33,9 @@ class Pcm(Noise):
 
 
 def batch(names, **options):
-    one_round = task_batches(Pcm(), names, SLICING, **{"batch_size": 3, "seed": 5, **options})
+    one_round = task_batches(
+        Pcm(), find_tasks(names), SLICING, **{"batch_size": 3, "seed": 5, **options}
+    )
     return next(iter(one_round(tf.constant(2, tf.int64)).as_numpy_iterator()))
 
 
