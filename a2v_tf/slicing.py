@@ -10,7 +10,7 @@ def context_slices(log_mel: tf.Tensor, slicing: Slicing) -> tuple[tf.Tensor, tf.
     """Cut the 2P surrounding slices and the middle slice: X_(p) starts at frame i + p(N + G).
 
     Args:
-      log_mel: `[..., T, F]`, crops of at least `span` frames; the slices stand in their middle.
+      log_mel: `[..., T, F]`, crops of at least `span` frames; the slices lie in their middle.
         Cropping at a uniformly random frame makes i uniform.
       slicing: N, P and G.
 
@@ -42,8 +42,8 @@ def slice_pair(
     Args:
       log_mel: `[batch, T, F]`, crops of at least N_max frames; their middle N_max are used.
       slicing: N and N_max.
-      key: int64 `[2]`, of everything random.
-      share: the part of a greater batch that the crops are.
+      key: int64 `[2]`, seed of everything random.
+      share: the part of a larger batch that the crops are.
 
     Returns:
       The slices X_i and X_j, `[batch, 2, N, F]`, and |i - j| / (N_max - N), float32 `[batch, 1]`:
@@ -74,7 +74,7 @@ def other_clip(clip: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
     Returns:
       int64 `[batch]`, the crops chosen, and bool `[batch]`, false where the batch has no other
-      clip and the choice means nothing.
+      clip, so that the choice is meaningless.
     """
     batch = tf.shape(clip)[0]
     is_other = clip[:, None] != clip[None, :]

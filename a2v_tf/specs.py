@@ -30,9 +30,9 @@ class Slicing:
     Attributes:
       frames: N, frames in a slice.
       context: P, slices on each side of the middle one.
-      gap: G, frames left out between two slices, so that overlapping STFT windows leak nothing.
-      max_frames: N_max, frames of the piece of a clip that two slices at random are cut from;
-        None for `span`. The papers' clips of 10 s have 998.
+      gap: G, frames between two slices, so that overlapping STFT windows leak nothing.
+      max_frames: N_max, frames of the part of a clip that two random slices are cut from; None
+        for `span`. The papers' clips of 10 s have 998.
     """
 
     frames: int = 96

@@ -19,7 +19,7 @@ from a2v_tf.files import whole_file
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 from a2v_tf.pretrained import resolve
 from a2v_tf.specs import SOURCE_OPTIONS, BandLevels, EncoderConfig, InputStats, find_encoder
-from a2v_tf.training.model_dir import check_hears_audio, front_end_of, read_config
+from a2v_tf.training.model_dir import check_takes_audio, front_end_of, read_config
 
 _CHECKED_HOPS, _CHECKED_FRAMES = 8, 256  # whichever is longer
 
@@ -86,7 +86,7 @@ def export_file(
     if quantize and calibration is None and not data:
         raise A2vError(f"no 'data' in {model_dir}/config.json: give --calibration_data")
     if input == "pcm":
-        check_hears_audio(model_dir)
+        check_takes_audio(model_dir)
     front_end = front_end_of(model_dir)
     frames = _window_frames(config)
     draw, settings = None, {}

@@ -1,4 +1,4 @@
-"""A batch of crops, and every set of slices that a task can ask of it."""
+"""A batch of crops, and the sets of slices that tasks take from it."""
 
 import dataclasses
 import functools
@@ -13,14 +13,14 @@ from a2v_tf.specs import Slicing
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """Log-mel crops of clips. A method gives the same slices however often it is called.
+    """Log-mel crops of clips. Repeated calls of a method give the same slices.
 
     Attributes:
       log_mel: `[batch, T, F]`.
       clip: int64 `[batch]`, the clip that each crop is from.
       slicing: N, P, G and N_max.
-      key: int64 `[2]`, of everything random.
-      share: the part of a greater batch that they are; then there is no `other`.
+      key: int64 `[2]`, seed of everything random.
+      share: the part of a larger batch that they are; `other` is then not available.
     """
 
     log_mel: tf.Tensor
@@ -38,15 +38,15 @@ class Crops:
         return slicing.middle_slice(self.log_mel, self.slicing)[:, None]
 
     def copies(self) -> tf.Tensor:
-        """The middle slice twice more, `[batch, 2, N, F]`; the model moves the second's bins."""
+        """The middle slice twice, `[batch, 2, N, F]`; the model shifts the bins of the second."""
         return tf.repeat(self.middle(), 2, axis=1)
 
     def pair(self) -> tf.Tensor:
-        """Two slices at random of each crop, `[batch, 2, N, F]`."""
+        """Two random slices of each crop, `[batch, 2, N, F]`."""
         return self._pair[0]
 
     def gap(self) -> tf.Tensor:
-        """Distance of the pair's slices over the greatest possible, `[batch, 1]` in [0, 1]."""
+        """Distance of the pair's slices, divided by the greatest possible, `[batch, 1]`."""
         return self._pair[1]
 
     def other(self) -> tf.Tensor:
@@ -74,7 +74,7 @@ class Crops:
         coin = tf.random.stateless_uniform([batch, 1], self._keys[2], 0, 2, tf.int32)
         return tf.cast(self.share.rows(coin), tf.float32)
 
-    # Once, however many tasks ask for it.
+    # Cached, since several tasks may use it.
     @functools.cached_property
     def _pair(self) -> tuple[tf.Tensor, tf.Tensor]:
         return slicing.slice_pair(self.log_mel, self.slicing, self._keys[0], self.share)

@@ -39,12 +39,12 @@ def log_mel_crops(
 ) -> tf.data.Dataset:
     """Endless batches of random log-mel crops `[batch, frames, F]`, and their clips `[batch]`.
 
-    Only the samples that the frames need are read; the whole chain is in-graph. Crops of band
-    levels are frames already and stay as they are. Each crop is made louder or softer by up to
-    `gain_db`, uniform in decibels, which is what band levels are in. With a `share`, only the
-    worker's rows of each batch are read, `[batch / workers, ...]`. `crops_per_clip` is for sources
-    that take it. With `raw`, what a device needs to compute log-mel takes the place of it: a dict
-    of "pcm", int16 `[batch, samples]`, and, if there is a `gain_db`, "gain", `[batch, 1]`.
+    Only the samples that the frames need are read; everything is in-graph. Crops of band levels are
+    frames already and are not changed. Each crop gets a random gain of up to `gain_db`, uniform in
+    decibels, the unit of band levels. With a `share`, only the worker's rows of each batch are
+    read, `[batch / workers, ...]`. `crops_per_clip` is for sources that support it. With `raw`,
+    log-mel is replaced by the inputs from which a device computes it: a dict of "pcm", int16
+    `[batch, samples]`, and, if there is a `gain_db`, "gain", `[batch, 1]`.
     """
     is_pcm = isinstance(source.front_end, FrontEnd)
     samples = source.front_end.samples(frames)
@@ -93,13 +93,13 @@ def task_batches(
     crops_per_clip: int = 1,
     raw: bool = False,
 ) -> Round:
-    """What the tasks train on: `(slices, targets, weights)` of `multi_head.examples`.
+    """The tasks' batches: `(slices, targets, weights)` of `multi_head.examples`.
 
     With `raw`, for a device that computes log-mel itself, `(inputs, targets, weights)` of
     `OnDevice`: the same slices, as the numbers of their frames.
 
-    With a `share`, a worker reads only its rows of each batch of `batch_size`; all rows, to cut its
-    own out late, where a task compares the crops of a batch.
+    With a `share`, a worker reads only its rows of each batch of `batch_size`; if a task compares
+    the crops of a batch, it reads all rows and selects its own afterwards.
 
     Returns:
       A function from a round's number to its endless batches, which depend on the seed and that
@@ -138,7 +138,7 @@ def task_batches(
 
 
 def _frame_numbers(pcm: tf.Tensor, of_batch: bool) -> tf.Tensor:
-    """In place of log-mel, each frame's number in its crop, or in the batch, `[B, T, 1]`."""
+    """The number of each frame in its crop, or in the batch, instead of log-mel: `[B, T, 1]`."""
     frames = FRONT_END.frames(pcm.shape[1])
     rows = tf.range(tf.shape(pcm)[0]) * (frames if of_batch else 0)
     numbers = rows[:, None, None] + tf.range(frames)[:, None]
@@ -146,7 +146,7 @@ def _frame_numbers(pcm: tf.Tensor, of_batch: bool) -> tf.Tensor:
 
 
 def _numbered(crop: dict[str, tf.Tensor], slices: tf.Tensor, targets: dict, weights: dict) -> tuple:
-    """Put the frame numbers among the inputs, the targets that are slices too."""
+    """Move the frame numbers, and the targets that are slices, to the inputs."""
     of_slices = {name: x[..., 0] for name, x in targets.items() if x.shape.rank == 4}
     others = {name: x for name, x in targets.items() if name not in of_slices}
     return {**crop, "slices": slices[..., 0], "targets": of_slices}, others, weights
@@ -161,15 +161,15 @@ def labelled_batches(
     per_class: int | None = None,
     share: Share = EVERYTHING,
 ) -> Round:
-    """What a classifier trains on: crops of the train clips of labelled data sets.
+    """Batches for a classifier: crops of the train clips of labelled data sets.
 
     Args:
       datasets: each batch is shared equally among them.
       frames: N, frames of a crop.
-      batch_size: a multiple of the number of data sets, times that of workers.
+      batch_size: a multiple of the number of data sets times the number of workers.
       seed: of everything random.
-      per_class: of each data set use at most so many clips of a class.
-      share: what this worker reads of each batch.
+      per_class: maximum number of clips per class of each data set.
+      share: the part of each batch that this worker reads.
 
     Returns:
       A function from a round's number to its endless batches: log-mel `[batch, N, F]`, and by data
@@ -206,7 +206,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Endless batches for `keras.Model.fit`, in rounds of `steps_per_round` steps.
 
-    A run resumed at a round's start sees what it would have seen.
+    A run resumed at the start of a round gets the same batches as one without interruption.
     """
     rounds = tf.data.Dataset.range(first_round, tf.int64.max)
     batches = rounds.flat_map(lambda index: one_round(index).take(steps_per_round))
@@ -214,9 +214,9 @@ def training_batches(
 
 
 def validation_batches(one_round: Round, *, batch_size: int, examples: int) -> tf.data.Dataset:
-    """Batches that are always the same, rounded up to whole batches; kept in memory."""
+    """Batches that are always the same, a whole number of them, cached in memory."""
     count = -(-examples // batch_size)
-    # Of a data set whose length it does not know, Keras counts one batch more, with a loss of 0.
+    # Keras counts one batch too many, with a loss of 0, if the length is unknown.
     known = tf.data.experimental.assert_cardinality(count)
     return one_round(VALIDATION_ROUND).take(count).cache().apply(known)
 

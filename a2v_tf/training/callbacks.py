@@ -1,4 +1,4 @@
-"""The Keras callbacks that Keras does not have."""
+"""Keras callbacks for what Keras' own do not cover."""
 
 import pathlib
 import time
@@ -15,7 +15,7 @@ from a2v_tf.training.model_dir import ENCODER, LAST_ENCODER, LOG, MODEL
 
 
 class ExamplesPerSecond(keras.callbacks.Callback):
-    """Add `examples_per_s`, the mean over the round so far, to the logs that others show."""
+    """Add `examples_per_s`, the mean over the round so far, to the logs."""
 
     def __init__(self, batch_size: int):
         super().__init__()
@@ -38,8 +38,8 @@ class ExamplesPerSecond(keras.callbacks.Callback):
 class SaveRound(keras.callbacks.Callback):
     """After each round: a checkpoint to resume from, the last encoder, and the best so far.
 
-    Keras' BackupAndRestore and ModelCheckpoint write in place, so a kill while they write loses
-    the only copy, and neither knows the best loss of before the kill.
+    Keras' BackupAndRestore and ModelCheckpoint write in place, so that a kill during the write
+    loses the only copy, and neither remembers the best loss across a restart.
     """
 
     def __init__(self, model_dir: pathlib.Path, step_after: Callable[[int], int]):
@@ -57,15 +57,15 @@ class SaveRound(keras.callbacks.Callback):
             self._best = logs["val_loss"]
             save_model(encoder, self._model_dir / ENCODER)
             save_model(model, self._model_dir / MODEL)
-        # Last: a checkpoint says that everything of its round is on disk.
+        # Last: a checkpoint means that everything else of its round is on disk.
         save_checkpoint(model, self._model_dir, self._step_after(epoch))
 
 
 class SeedNoise(keras.callbacks.Callback):
     """Seed the layers that draw random numbers at the start of each round.
 
-    Checkpoints do not hold the state of Keras' seed generators: so a resumed run goes on as the run
-    without interruption would.
+    Checkpoints do not hold the state of Keras' seed generators. With this callback a resumed run
+    equals one without interruption.
     """
 
     def __init__(self, seed: int):
@@ -80,7 +80,7 @@ class SeedNoise(keras.callbacks.Callback):
 
 
 class ReconstructionImages(keras.callbacks.Callback):
-    """Show TensorBoard a few validation targets beside their reconstructions."""
+    """Write a few validation targets beside their reconstructions to TensorBoard."""
 
     def __init__(self, log_dir: pathlib.Path, validation: tf.data.Dataset, count: int = 4):
         super().__init__()
@@ -90,7 +90,7 @@ class ReconstructionImages(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         inputs, targets, _ = next(self._batch.as_numpy_iterator())
-        if isinstance(self.model, OnDevice):  # the slices of an example may be of another
+        if isinstance(self.model, OnDevice):  # slices may come from other examples of the batch
             outputs = self.model.predict_on_batch(inputs)
             outputs, targets = outputs["outputs"], outputs["targets"]
         else:

@@ -70,7 +70,7 @@ def checkpoint_at(model_dir: pathlib.Path, step: int) -> Checkpoint | None:
 
 
 def save_checkpoint(model: keras.Model, model_dir: pathlib.Path, step: int) -> None:
-    """Save weights and optimizer state; drop all but the newest few."""
+    """Save weights and optimizer state; delete all but the newest `KEEP` checkpoints."""
     (model_dir / DIRECTORY).mkdir(exist_ok=True)
     with whole_file(_path(model_dir, step)) as partial:
         model.save_weights(partial)
@@ -79,7 +79,7 @@ def save_checkpoint(model: keras.Model, model_dir: pathlib.Path, step: int) -> N
 
 
 def save_model(model: keras.Model, path: pathlib.Path) -> None:
-    """Save a `.keras` file, which any backend can load on any number of devices."""
+    """Save a `.keras` file that any backend can load on any number of devices."""
     with whole_file(path) as partial, batch_norm_of_one_device(model), as_float32(model):
         model.save(partial)
 
@@ -95,7 +95,7 @@ def trim_log(path: pathlib.Path, rounds: int) -> None:
 
 
 def best_validation_loss(path: pathlib.Path) -> float:
-    """Least `val_loss` in the log, or infinity."""
+    """Lowest `val_loss` in the log, or infinity."""
     if not path.is_file():
         return float("inf")
     with path.open(newline="") as file:

@@ -1,4 +1,4 @@
-"""What training leaves in a model directory, and how every later command reads it."""
+"""The model directory: what training writes, and how all later commands read it."""
 
 import importlib.metadata
 import json
@@ -20,15 +20,15 @@ from a2v_tf.pretrained import is_packaged, resolve
 from a2v_tf.specs import BandLevels, InputStats, find_encoder
 
 CONFIG = "config.json"
-ENCODER = "encoder.keras"  # the best by validation loss; what every later command uses
+ENCODER = "encoder.keras"  # the best by validation loss; later commands use it
 LAST_ENCODER = "encoder_last.keras"
-MODEL = "model.keras"  # the whole model (encoder, decoder, heads) at the same step as ENCODER
+MODEL = "model.keras"  # encoder, decoders and heads at the same step as ENCODER
 LOG = "train_log.csv"
-PROBES = "probes.csv"  # accuracies on labelled data while training, if --probe asked for them
+PROBES = "probes.csv"  # accuracies on labelled data during training, with --probe
 
 
 def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:
-    """Write `config.json`: `config` plus the versions and revision that made it."""
+    """Write `config.json`: `config` plus the package versions and the git revision."""
     write_json(model_dir / CONFIG, {**config, "made_with": _provenance()})
 
 
@@ -54,7 +54,7 @@ def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:
 
 
 def copy_model_dir(model_dir: pathlib.Path | str, directory: pathlib.Path) -> None:
-    """Copy what exporting needs into a new directory, so that it keeps nothing in the original.
+    """Copy what export needs into a new directory, so that the original stays unchanged.
 
     Raises:
       A2vError: there is no model to copy.
@@ -70,7 +70,7 @@ def copy_model_dir(model_dir: pathlib.Path | str, directory: pathlib.Path) -> No
 
 
 def front_end_of(model_dir: pathlib.Path | str) -> FrontEnd | BandLevels:
-    """What makes the frames that a model takes; of spectrogram corpora, what these frames are.
+    """The front end of a model's input; for precomputed spectrograms, their bands.
 
     Raises:
       A2vError: no model directory, or one whose front end this version does not compute.
@@ -86,8 +86,8 @@ def front_end_of(model_dir: pathlib.Path | str) -> FrontEnd | BandLevels:
     )
 
 
-def check_hears_audio(model_dir: pathlib.Path | str) -> None:
-    """Raise `A2vError` if a model takes precomputed spectrograms, which no audio can give it."""
+def check_takes_audio(model_dir: pathlib.Path | str) -> None:
+    """Raise `A2vError` if a model takes precomputed spectrograms instead of audio."""
     front_end = front_end_of(model_dir)
     if isinstance(front_end, BandLevels):
         raise A2vError(
@@ -110,7 +110,7 @@ def load_encoder(model_dir: pathlib.Path | str, *, for_audio: bool = True) -> ke
 
 
 def load_stream_encoder(model_dir: pathlib.Path | str) -> tuple[keras.Model, int, int]:
-    """Load the trained encoder as it streams.
+    """Load the trained encoder in its streaming form.
 
     Returns:
       The model of `build_stream_encoder`, log-mel `[batch, T, F]` -> `[batch, T / step, d]`; its
@@ -142,7 +142,7 @@ def load_model(model_dir: pathlib.Path | str, *, for_audio: bool = True) -> kera
 
 
 def check_has(model_dir: pathlib.Path, name: str) -> None:
-    """Raise `A2vError` if this is the pretrained encoder, which comes without `name`."""
+    """Raise `A2vError` if this is the pretrained encoder, which ships without `name`."""
     if is_packaged(model_dir) and not (model_dir / name).is_file():
         raise A2vError(
             f"the pretrained encoder comes without {name}: expected a directory that a2v_train "
@@ -151,7 +151,7 @@ def check_has(model_dir: pathlib.Path, name: str) -> None:
 
 
 def _load(model_dir: pathlib.Path, name: str, for_audio: bool) -> keras.Model:
-    check = check_hears_audio if for_audio else front_end_of
+    check = check_takes_audio if for_audio else front_end_of
     check(model_dir)
     path = model_dir / name
     if not path.is_file():

@@ -7,10 +7,10 @@
   under JAX. (Keras 3 cannot `fit` under `tf.distribute.MultiWorkerMirroredStrategy`: keras issue
   20585; in 3.15 it averages the metrics, which are scalars, over an axis.)
 
-`--batch_size` is that of all devices together, and its losses, gradients and batch norm statistics
-are computed over all of it: so many devices train what one would, to the rounding of floats. Each
-process reads its share of the data. One of them, the chief, writes the model directory, which all
-must see.
+`--batch_size` counts the examples on all devices together. Losses, gradients and batch norm
+statistics are computed over the whole batch, so several devices train the same model as one, up to
+floating-point rounding. Each process reads its share of the data. One of them, the chief, writes
+the model directory, which all must be able to read.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.task import find_tasks
 from a2v_tf.training.settings import TrainSettings
 
-# What the errors that JAX raises say when another process is gone.
+# Words in the errors that JAX raises when another process is lost.
 _SIGNS_OF_LOSS = ("gloo", "nccl", "coordination", "connection", "deadline_exceeded", "unavailable")
 
 
 class Strategy:
-    """The devices that train one model together. This one is a single device.
+    """The devices that train one model together. This base class is a single device.
 
     Attributes:
       devices: how many there are, in all processes.
@@ -53,24 +53,24 @@ class Strategy:
         return self.share.worker == 0
 
     def describe(self) -> str:
-        """Say on one line who trains."""
+        """Describe the devices on one line."""
         share = self.share
         return f"{self.devices} devices, process {share.worker + 1} of {share.workers}"
 
     def log_dir(self, model_dir: pathlib.Path) -> pathlib.Path:
-        """Where this process notes which recordings it skipped."""
+        """Where this process writes which recordings it skipped."""
         return model_dir if self.is_chief else model_dir / f"worker_{self.share.worker}"
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """Within it, the model to train is made, compiled and restored."""
+        """Context in which the model is built, compiled and restored."""
         return contextlib.nullcontext()
 
     def alone(self) -> contextlib.AbstractContextManager:
-        """Within it, other models are made and used, on one device."""
+        """Context in which other models are built and used, on one device."""
         return contextlib.nullcontext()
 
     def from_chief(self, make: Callable[[], Any]) -> Any:
-        """Let the chief call `make`; all processes get what it returns, which JSON can hold."""
+        """Call `make` on the chief only; all processes get its result, which must be JSON."""
         return make()
 
     def of_chief(
@@ -78,11 +78,11 @@ class Strategy:
         callback: keras.callbacks.Callback,
         build: Callable[[], keras.Model] | None = None,
     ) -> keras.callbacks.Callback:
-        """Let the chief alone use a callback, which reads the model at the ends of rounds.
+        """Run a callback on the chief only; it reads the model at the end of each round.
 
         Args:
           callback: the callback.
-          build: makes such a model, for a callback that also runs it: it gets a copy on one device.
+          build: builds such a model, for a callback that runs it: it gets a copy on one device.
         """
         if type(self) is Strategy:
             return callback
@@ -130,7 +130,7 @@ class _DataParallel(Strategy):
         return json.loads(np.asarray(broadcast_one_to_all(padded)).tobytes())
 
     def training(self) -> contextlib.AbstractContextManager:
-        """Within it, everything that Keras makes is on all devices."""
+        """Context in which everything that Keras creates is on all devices."""
         return _distributed_by(self._distribution)
 
 
@@ -138,9 +138,9 @@ class _DataParallel(Strategy):
 def open_strategy(name: str) -> Iterator[Strategy]:
     """Join the other processes, if any, and train within this context.
 
-    With multi_worker, what is raised within ends the process at once: leaving it to Python would
-    wait for the other workers, who wait for this one. They then end likewise; if it is the chief
-    who is lost, JAX may be the first to notice, and ends the process with a message of its own.
+    With multi_worker, an exception in this context ends the process at once: a normal exit would
+    wait for the other workers, which wait for this one. They then end likewise. If the chief is
+    lost, JAX may notice first and end the process with a message of its own.
 
     Args:
       name: one of `specs.STRATEGIES`.
@@ -174,7 +174,7 @@ def open_strategy(name: str) -> Iterator[Strategy]:
 def check_settings(strategy: Strategy, settings: TrainSettings) -> None:
     """Raise `A2vError` unless a run with these settings can be spread over the devices.
 
-    All processes must call it: that their settings are the same is part of it.
+    All processes must call it, since it also checks that their settings are the same.
     """
     if settings.batch_size % strategy.devices:
         raise A2vError(
@@ -206,10 +206,10 @@ def check_settings(strategy: Strategy, settings: TrainSettings) -> None:
 
 
 def cluster(tf_config: str) -> tuple[list[str], int]:
-    """Read who takes part from TF_CONFIG, as `tf.distribute` defines it.
+    """Read the workers from TF_CONFIG, as `tf.distribute` defines it.
 
     Returns:
-      The addresses "HOST:PORT" of the workers, the chief first, and which of them this process is.
+      The addresses "HOST:PORT" of the workers, the chief first, and this process's index.
 
     Raises:
       A2vError: it is not a cluster of workers.
@@ -232,7 +232,7 @@ def cluster(tf_config: str) -> tuple[list[str], int]:
 
 @contextlib.contextmanager
 def batch_norm_of_one_device(model: keras.Model) -> Iterator[None]:
-    """Within it, save the model: in files, batch norm is as `_synchronise_batch_norm` found it."""
+    """Save a model in this context: its batch norm layers are not synchronised in the file."""
     synchronised = [layer for layer in _batch_norms(model) if layer.synchronized]
     for layer in synchronised:
         layer.synchronized = False
@@ -246,8 +246,9 @@ def batch_norm_of_one_device(model: keras.Model) -> Iterator[None]:
 def synchronise_batch_norm(strategy: Strategy, model: keras.Model) -> None:
     """Let batch norm use the statistics of the whole batch, before the model is first run.
 
-    Under JAX it does: there, the devices compute one program. Under TensorFlow it is an option of
-    the layers, which is set here because a file with it could be loaded under TensorFlow alone.
+    Under JAX it always does, since the devices compute one program. Under TensorFlow it is an
+    option of the layers. It is set here, not in the model: a file with it could be loaded under
+    TensorFlow only.
     """
     if isinstance(strategy, _Mirrored):
         for layer in _batch_norms(model):
@@ -255,11 +256,11 @@ def synchronise_batch_norm(strategy: Strategy, model: keras.Model) -> None:
 
 
 class _Alone(keras.callbacks.Callback):
-    """Call a callback such that it needs no other process.
+    """Call a callback so that it involves no other process.
 
-    What Keras makes while a model trains on many devices is on all of them, so that all processes
-    must make it; and such a model runs only where all of them run it, on batches that can be shared
-    equally. Hence the copy, for a callback that runs the model.
+    What Keras creates while a model trains on many devices is on all of them, so all processes must
+    create it. Such a model runs only if all processes run it, on batches that can be shared
+    equally. Hence the copy of the model for a callback that runs it.
     """
 
     def __init__(
@@ -311,7 +312,7 @@ def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization
 
 
 def _join_workers() -> None:
-    """Connect to the other processes, before JAX computes anything."""
+    """Connect to the other processes; must come before JAX computes anything."""
     tf_config = os.environ.get("TF_CONFIG")
     addresses, index = cluster(tf_config) if tf_config else ([], None)
     if keras.backend.backend() != "jax":
@@ -333,7 +334,7 @@ def _join_workers() -> None:
 
 
 def _exit_at_once(error: BaseException) -> NoReturn:
-    """End the process with the message that `run_app` would give, without waiting for others."""
+    """End the process with the message of `run_app`, without waiting for other workers."""
     code = 1
     if isinstance(error, SystemExit | GeneratorExit):
         raise error
@@ -344,7 +345,7 @@ def _exit_at_once(error: BaseException) -> NoReturn:
     elif any(sign in str(error).lower() for sign in _SIGNS_OF_LOSS):
         message = (
             f"error: lost another worker ({_first_line(error)}); run the same command on all "
-            "workers again to go on from the last round"
+            "workers again to resume from the last round"
         )
     else:
         message = traceback.format_exc()
