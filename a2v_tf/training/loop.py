@@ -1,14 +1,12 @@
 """The training loop: settings, data, model, training."""
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from a2v_tf import pretrained
 from a2v_tf.errors import A2vError
 from a2v_tf.specs import InputStats
 from a2v_tf.training.batches import training_batches, validation_batches
@@ -26,7 +24,13 @@ from a2v_tf.training.checkpoints import (
     trim_log,
     undo_round,
 )
-from a2v_tf.training.model_dir import LOG, front_end_of, read_config, write_config
+from a2v_tf.training.model_dir import (
+    LOG,
+    front_end_of,
+    make_model_dir,
+    read_config,
+    write_config,
+)
 from a2v_tf.training.objective import Objective, open_objective
 from a2v_tf.training.settings import TrainSettings
 from a2v_tf.training.strategy import (
@@ -58,7 +62,7 @@ def train(settings: TrainSettings, make_probe: MakeProbe | None = None) -> keras
     Raises:
       A2vError: unusable data, or a model directory of another run.
     """
-    model_dir = _make_directory(settings)
+    model_dir = make_model_dir(settings.model_dir)
     with open_strategy(settings.strategy) as strategy:
         check_settings(strategy, settings)
         if settings.strategy != "none":
@@ -181,19 +185,6 @@ def _records(
         strategy.of_chief(images, build),
         strategy.of_chief(SaveRound(model_dir, settings.step_after)),
     ]
-
-
-def _make_directory(settings: TrainSettings) -> pathlib.Path:
-    model_dir = pathlib.Path(settings.model_dir)
-    if settings.model_dir == pretrained.NAME or pretrained.is_packaged(model_dir):
-        raise A2vError(f"--model_dir={model_dir} comes with a2v_tf: expected another directory")
-    try:
-        model_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise A2vError(f"cannot write --model_dir={str(model_dir)!r}: {error.strerror}") from error
-    if not os.access(model_dir, os.W_OK):
-        raise A2vError(f"cannot write --model_dir={str(model_dir)!r}: permission denied")
-    return model_dir
 
 
 def _first_step(model_dir: pathlib.Path, settings: TrainSettings) -> int:

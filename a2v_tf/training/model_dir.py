@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 import shutil
@@ -16,7 +17,7 @@ from a2v_tf.files import write_json
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models import augment, heads  # noqa: F401 (register layers that models are saved with)
 from a2v_tf.models.encoder import build_stream_encoder
-from a2v_tf.pretrained import is_packaged, resolve
+from a2v_tf.pretrained import NAME, is_packaged, resolve
 from a2v_tf.specs import BandLevels, InputStats, find_encoder
 
 CONFIG = "config.json"
@@ -25,6 +26,24 @@ LAST_ENCODER = "encoder_last.keras"
 MODEL = "model.keras"  # encoder, decoders and heads at the same step as ENCODER
 LOG = "train_log.csv"
 PROBES = "probes.csv"  # accuracies on labelled data during training, with --probe
+
+
+def make_model_dir(name: str) -> pathlib.Path:
+    """Create the directory that `--model_dir` names, unless it exists.
+
+    Raises:
+      A2vError: it cannot be written, or is that of the pretrained encoder.
+    """
+    model_dir = pathlib.Path(name)
+    if name == NAME or is_packaged(model_dir):
+        raise A2vError(f"--model_dir={name} comes with a2v_tf: expected another directory")
+    try:
+        model_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise A2vError(f"cannot write --model_dir={name!r}: {error.strerror}") from error
+    if not os.access(model_dir, os.W_OK):
+        raise A2vError(f"cannot write --model_dir={name!r}: permission denied")
+    return model_dir
 
 
 def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:
