@@ -156,8 +156,13 @@ def _kind(flag: flags.Flag) -> str:
 
 
 def _escape(text: str) -> str:
-    """Plain text as Markdown, with flags as code."""
+    """Plain text as Markdown: `code` stays, flags become code."""
     text = re.sub(r"\s*\n\s*", " ", text)
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(part if part.startswith("`") else _escape_prose(part) for part in parts)
+
+
+def _escape_prose(text: str) -> str:
     text = re.sub(r"([\\*_\[\]<>|])", r"\\\1", text)
     flag = r"(?<![\w-])--[a-z](?:[\w]|\\_)*(?:=(?:\\[<>*_\[\]|]|[^\s,;:()\\])*[^\s,.;:()'\\])?"
     return re.sub(flag, lambda match: f"`{match[0].replace(chr(92), '')}`", text)

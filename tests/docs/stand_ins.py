@@ -49,7 +49,7 @@ def labelled(folder: pathlib.Path) -> None:
 
 def examples(folder: pathlib.Path) -> None:
     """sounds/LABEL/*.wav."""
-    for j, label in enumerate(("door", "drill", "background")):
+    for j, label in enumerate(("rain", "engine", "bird")):
         for i in range(2):
             write_sound(folder / f"sounds/{label}/{i}.wav", 2, seed=i, hz=400 * (j + 1))
 
