@@ -1,8 +1,8 @@
-"""In-graph decoding and resampling by tensorflow-io: the only place that knows of it.
+"""In-graph decoding and resampling by tensorflow-io; no other module uses it.
 
-tensorflow-io 0.37.1, the last release, loads only beside tensorflow 2.16 (Python <= 3.12), decodes
-2-4 times slower than soundfile and resamples about 50 times slower than soxr. It is therefore used
-when asked for, `decoder="tfio"`, not by default.
+tensorflow-io 0.37.1, the last release, loads only with tensorflow 2.16 (Python <= 3.12), decodes
+2-4 times slower than soundfile and resamples about 50 times slower than soxr. It is therefore
+optional: `decoder="tfio"`.
 """
 
 import functools
@@ -14,15 +14,15 @@ from a2v_tf.audio import decode
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
 
-# What tensorflow-io hands out for each kind of file that it can seek in.
+# The files that tensorflow-io can seek in, by the dtype of its output.
 _INT16_FILES = frozenset({(".wav", "PCM_16"), (".flac", "PCM_16")})
 _FLOAT_FILES = frozenset({(".ogg", "VORBIS"), (".mp3", "MPEG_LAYER_III")})
 
-# tfio.audio.resample is the Speex resampler at quality 6: a filter of 64 taps when it raises the
-# rate, longer in proportion when it lowers it.
+# tfio.audio.resample is the Speex resampler at quality 6: its filter has 64 taps for upsampling,
+# and proportionally more for downsampling.
 _TAPS = 64
 
-# The plan for what tensorflow-io cannot read: `read` fails.
+# The plan of a file that tensorflow-io cannot read: `read` fails.
 NO_PLAN = np.full(7, -1, np.int64)
 
 
@@ -39,7 +39,7 @@ def _tfio():
 
 
 def why_not_available() -> str | None:
-    """Say why tensorflow-io cannot be used here; None if it can."""
+    """Return why tensorflow-io cannot be used here; None if it can."""
     return _tfio()[1]
 
 
@@ -50,15 +50,15 @@ def check_available() -> None:
 
 
 def plan(header: decode.Header, start: int, samples: int) -> np.ndarray:
-    """Work out what `read` has to do for a crop, int64 `[7]`; `NO_PLAN` if it cannot."""
+    """Compute the arguments of `read` for a crop, int64 `[7]`; `NO_PLAN` if it cannot read it."""
     kind = header.suffix, header.subtype
     if kind not in _INT16_FILES | _FLOAT_FILES:
         return NO_PLAN
     span = decode.native_span(header.rate, header.length, start, samples)
     front = back = offset = 0
     if header.rate != FRONT_END.sample_rate:
-        # The Speex resampler is late by half its filter. Zeros in front make that a whole number
-        # of output samples, which are then cut off; zeros behind push the last ones out.
+        # The Speex resampler delays by half its filter. Zeros in front make the delay a whole
+        # number of output samples, which are cut off; zeros at the end flush the last samples.
         delay = _speex_taps(header.rate) // 2
         step_out, step_in = decode.ratio(header.rate)
         front = -delay % step_in
@@ -83,7 +83,7 @@ def _speex_taps(rate: int) -> int:
 
 
 def read(path: tf.Tensor, plan: tf.Tensor, samples: int) -> tf.Tensor:
-    """Decode a crop in-graph, as `decode.read` does.
+    """Decode a crop in-graph, equivalent to `decode.read`.
 
     Args:
       path: string scalar.
@@ -94,7 +94,7 @@ def read(path: tf.Tensor, plan: tf.Tensor, samples: int) -> tf.Tensor:
       float32 `[samples]`, the channels averaged.
 
     Raises:
-      tf.errors.OpError: when run, if the file cannot be decoded there.
+      tf.errors.OpError: at run time, if the file cannot be decoded.
     """
     begin, length, rate, front, back, offset, is_int16 = tf.unstack(tf.ensure_shape(plan, [7]))
     with tf.control_dependencies([tf.debugging.assert_positive(rate)]):

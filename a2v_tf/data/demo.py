@@ -1,7 +1,7 @@
-"""The demo corpus: sounds that this module computes, so that everything runs offline.
+"""The demo corpus: synthesised recordings, so that every command can be tried offline.
 
-It is a test fixture and a first impression, never evidence of quality. Everything derives from
-`SEED`, so every machine makes the same corpus, as far as its NumPy rounds alike.
+Use it for tests and first steps, not to judge quality. The corpus is generated from `SEED` and is
+the same on every machine, apart from differences in NumPy's rounding.
 
     DIRECTORY/train/*.wav        unlabelled scenes of 10 s
     DIRECTORY/labelled/*.wav     clips of 2 s, shared by the tasks
@@ -13,21 +13,32 @@ import dataclasses
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import soundfile
 import tqdm
 from absl import logging
 
+from a2v_tf.data.demo_sounds import (
+    INSTRUMENTS,
+    RATE,
+    ROOMS,
+    SOUNDS,
+    STEADY,
+    SUSTAINED,
+    Rng,
+    edges,
+    phrase,
+    reverberate,
+)
 from a2v_tf.errors import A2vError
 from a2v_tf.files import cache_dir
 
-VERSION = 2  # raise it with every change to what is generated
+VERSION = 2  # increase it with every change of the generated sound
 SEED = 20_200
-RATE = 16_000
 TASKS = ("sound_class", "pitch", "room")
-STAMP = "VERSION"  # written last: a directory without it is not complete
+STAMP = "VERSION"  # written last: a directory without it is incomplete
 
 SCENES, SCENE_SECONDS = 130, 10
 LABELLED_SECONDS = 2
@@ -36,27 +47,21 @@ CLIPS_PER_CLASS = 56  # for notes: 8 pitches times the 7 of SPLITS
 PITCHES = tuple(196.0 * 2 ** (i / 3) for i in range(8))  # Hz, major thirds from G3 to B5
 PITCH_NAMES = ("G3", "B3", "D#4", "G4", "B4", "D#5", "G5", "B5")
 
-Rng = np.random.Generator
-# From a random generator and a number of samples to a sound with a peak of 1.
-Sound = Callable[[Rng, int], np.ndarray]
-# From a number of samples and a pitch in Hz to one note.
-Note = Callable[[int, float], np.ndarray]
-
 
 # --- The corpus on disk ---------------------------------------------------------------------------
 
 
 def ensure(directory: pathlib.Path | str | None = None) -> pathlib.Path:
-    """Build the corpus unless it is there, complete and of this version.
+    """Build the corpus, unless a complete one of this version exists.
 
     Args:
-      directory: where; the default is in `$XDG_CACHE_HOME` or `~/.cache`.
+      directory: where to build it; by default in `$XDG_CACHE_HOME` or `~/.cache`.
 
     Returns:
-      The directory.
+      The corpus's directory.
 
     Raises:
-      A2vError: it cannot be written, or holds something else.
+      A2vError: the directory cannot be written or contains other files.
     """
     path = pathlib.Path(directory) if directory else cache_dir() / f"demo-v{VERSION}"
     if _is_current(path):
@@ -88,7 +93,7 @@ def _is_current(path: pathlib.Path) -> bool:
 
 
 def _move_into_place(work: pathlib.Path, path: pathlib.Path) -> None:
-    """Rename, so that nobody ever sees half a corpus; another process may have been faster."""
+    """Rename the finished corpus: no other process sees half of it, and one may come first."""
     if _is_current(path):
         return
     if path.exists():  # of an older version, or empty
@@ -129,7 +134,7 @@ def _write(path: pathlib.Path, pcm: np.ndarray) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """One labelled clip: what sounds, at which pitch (index into PITCHES), in which room."""
+    """A labelled clip: its sound, pitch (an index into `PITCHES`) and room."""
 
     index: int
     kind: str
@@ -139,24 +144,24 @@ class Labelled:
 
     @property
     def path(self) -> str:
-        """Relative to the corpus."""
+        """Path of the clip, relative to the corpus."""
         return f"labelled/{self.kind}_{self.index:03d}.wav"
 
 
 def labelled_plan() -> list[Labelled]:
-    """List the labelled clips; each has a seed of its own, so splits share no random number."""
+    """List the labelled clips. Each has its own seed, so splits share no random numbers."""
     plan = []
     for kind in SOUNDS:
         for i in range(CLIPS_PER_CLASS):
             pitch = i // len(SPLITS) if kind in INSTRUMENTS else None
-            # 5 rooms against groups of 7: every split of every pitch meets several rooms.
+            # 5 rooms, groups of 7 clips: every split of every pitch has several rooms.
             room = tuple(ROOMS)[(i + i // len(SPLITS)) % len(ROOMS)]
             plan.append(Labelled(len(plan), kind, pitch, room, SPLITS[i % len(SPLITS)]))
     return plan
 
 
 def task_rows(task: str, plan: list[Labelled]) -> Iterator[tuple[str, str, str]]:
-    """Yield path, label and split of the clips of a task."""
+    """Yield the path, label and split of each clip of a task."""
     for clip in plan:
         if task == "sound_class":
             yield clip.path, clip.kind, clip.split
@@ -167,7 +172,7 @@ def task_rows(task: str, plan: list[Labelled]) -> Iterator[tuple[str, str, str]]
 
 
 def labelled(clip: Labelled) -> np.ndarray:
-    """Make a labelled clip, float `[samples]` in (-1, 1)."""
+    """Synthesise a labelled clip, float `[samples]` in (-1, 1)."""
     rng = np.random.default_rng([SEED, 1, clip.index])
     samples = LABELLED_SECONDS * RATE
     if clip.pitch is None:
@@ -178,10 +183,10 @@ def labelled(clip: Labelled) -> np.ndarray:
 
 
 def scene(index: int) -> np.ndarray:
-    """Make an unlabelled scene, float `[samples]` in (-1, 1).
+    """Synthesise an unlabelled scene, float `[samples]` in (-1, 1).
 
-    Two or three sources take turns and overlap, each for some seconds, over a steady background
-    or none, all in one room: what sounds now tells something of what sounds a second later.
+    Two or three sources in one room alternate and overlap for a few seconds each, with or without a
+    steady background. The present therefore predicts something about the next second.
     """
     rng = np.random.default_rng([SEED, 0, index])
     samples = SCENE_SECONDS * RATE
@@ -192,379 +197,15 @@ def scene(index: int) -> np.ndarray:
     start = 0
     while start < samples - RATE:
         length = min(int(rng.uniform(2, 5) * RATE), samples - start)
-        event = SOUNDS[rng.choice(sources)](rng, length) * _edges(length, 0.02, 0.1)
+        event = SOUNDS[rng.choice(sources)](rng, length) * edges(length, 0.02, 0.1)
         mix[start : start + length] += 10 ** rng.uniform(-0.8, 0) * event
         start += int(length * rng.uniform(0.6, 1.1))
     return record(rng, reverberate(rng, mix, str(rng.choice(list(ROOMS)))))
 
 
 def record(rng: Rng, sound: np.ndarray) -> np.ndarray:
-    """Set a random level, -38 to -14 dB RMS below full scale, and add a microphone's noise."""
+    """Set a random level, -38 to -14 dB RMS relative to full scale, and add microphone noise."""
     level = 10 ** (rng.uniform(-38, -14) / 20)
     noise = 10 ** (rng.uniform(-80, -65) / 20) * rng.standard_normal(len(sound))
     pcm = sound * level / max(np.sqrt(np.mean(sound**2)), 1e-6) + noise
     return pcm * min(1.0, 0.9 / np.abs(pcm).max())  # peaks are scaled down, never clipped
-
-
-# --- Rooms ----------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Room:
-    """A room: reverberation time in s, cut-off of its walls in Hz, reverberant to direct energy."""
-
-    rt60: float
-    cutoff: float
-    wet: float
-
-
-ROOMS: dict[str, Room | None] = {
-    "dry": None,
-    "bedroom": Room(0.35, 4_000, 0.7),
-    "bathroom": Room(0.9, 7_000, 2.0),
-    "hall": Room(1.8, 4_000, 1.2),
-    "tunnel": Room(3.5, 1_200, 3.0),
-}
-
-
-def reverberate(rng: Rng, dry: np.ndarray, room: str) -> np.ndarray:
-    """Convolve with the response of a room: noise that decays, treble before bass.
-
-    Every call is another position in another room of the kind.
-    """
-    spec = ROOMS[room]
-    if spec is None:
-        return dry
-    rt60 = spec.rt60 * rng.uniform(0.85, 1.15)
-    t = np.arange(int(rt60 * RATE)) / RATE
-    noise = rng.standard_normal(len(t))
-    low = _filter(noise, lambda f: 1 / (1 + (f / spec.cutoff) ** 2))
-    decay = 10 ** (-3 * t / rt60)  # 60 dB
-    tail = low * decay + (noise - low) * decay**2 * 0.3
-    tail *= np.sqrt(spec.wet / np.sum(tail**2))
-    pre_delay = int(rng.uniform(0.002, 0.01) * RATE)
-    response = np.concatenate([[1.0], np.zeros(pre_delay), tail])
-    size = _fast_size(len(dry) + len(response))
-    wet = np.fft.irfft(np.fft.rfft(dry, size) * np.fft.rfft(response, size), size)
-    return wet[: len(dry)]
-
-
-# --- Voices: source and filter --------------------------------------------------------------------
-
-# First three formants in Hz of a man's vowels, as in "beat, bit, bet, bat, father, law, put, boot".
-VOWELS = np.array(
-    [
-        *[(270, 2290, 3010), (390, 1990, 2550), (530, 1840, 2480), (660, 1720, 2410)],
-        *[(730, 1090, 2440), (570, 840, 2410), (440, 1020, 2240), (300, 870, 2240)],
-    ]
-)
-
-
-def voice(rng: Rng, samples: int) -> np.ndarray:
-    """A speaker who babbles: glottal pulses through moving formants, with hissed consonants."""
-    pitch = rng.uniform(90, 260)
-    tract = 1.0 + 0.25 * (pitch - 90) / 170 + rng.uniform(-0.05, 0.05)  # shorter with high voices
-    rate = rng.uniform(3, 5.5)  # syllables a second
-    count = int(samples / RATE * rate) + 2
-    edges = (np.cumsum(rng.uniform(0.6, 1.4, count)) - rng.random()) / rate
-    melody = pitch * 2 ** np.interp(_time(samples), edges, rng.normal(0, 0.12, count))
-    tremor = 1 + 0.01 * np.sin(2 * np.pi * rng.uniform(4, 6) * _time(samples))
-    source = _saw(melody * tremor) + 0.05 * rng.standard_normal(samples)
-
-    frame_time = np.arange(_frames(samples)) * HOP / RATE
-    syllable = np.searchsorted(edges, frame_time)
-    within = np.interp(frame_time, edges, np.arange(count)) % 1.0
-    vowels = VOWELS[rng.integers(0, len(VOWELS), count + 1)] * tract
-    glide = np.clip((within - 0.7) / 0.3, 0, 1)[:, None]
-    following = np.minimum(syllable + 1, count)
-    formants = (1 - glide) * vowels[syllable] + glide * vowels[following]
-    loudness = np.sin(np.pi * np.clip(within * 1.2, 0, 1)) ** 0.5
-    loudness = loudness * (rng.random(count + 1) > 0.12)[syllable]  # some pauses
-    voiced = _shape(source, _resonances(formants) * loudness[:, None])
-
-    hiss_centre = rng.uniform(2_500, 6_500, count + 1)[syllable]
-    hiss = np.exp(-(((BINS_HZ - hiss_centre[:, None]) / 1_200) ** 2))
-    hiss_level = (rng.random(count + 1) < 0.5)[syllable] * (within > 0.82) * loudness.max()
-    consonants = _shape(rng.standard_normal(samples), hiss * hiss_level[:, None])
-    return _peak(_peak(voiced) + rng.uniform(0.1, 0.3) * _peak(consonants))
-
-
-def crowd(rng: Rng, samples: int) -> np.ndarray:
-    """Many voices near and far, over a murmur."""
-    near = sum(10 ** rng.uniform(-0.7, 0) * voice(rng, samples) for _ in range(9))
-    murmur = _filter(rng.standard_normal(samples), lambda f: _bump(f, 500, 500))
-    return _peak(_peak(near) + rng.uniform(0.1, 0.3) * _peak(murmur * _drift(rng, samples, 3, 0.5)))
-
-
-# --- Notes ----------------------------------------------------------------------------------------
-
-
-def plucked(rng: Rng) -> Note:
-    """A string: partials slightly sharp of harmonic, the higher the sooner gone."""
-    position, stiffness = rng.uniform(0.08, 0.4), rng.uniform(0, 4e-4)
-    slope, decay = rng.uniform(0.6, 1.4), rng.uniform(1.5, 5)
-
-    def note(samples: int, hz: float) -> np.ndarray:
-        k = np.arange(1, max(2, min(24, int(7_500 / hz))))[:, None]
-        t = _time(samples)
-        partials = np.sin(2 * np.pi * hz * k * np.sqrt(1 + stiffness * k**2) * t)
-        weights = np.abs(np.sin(np.pi * k * position)) * k**-slope
-        return (weights * np.exp(-decay * (1 + 0.25 * k) * t) * partials).sum(axis=0)
-
-    return note
-
-
-def bowed(rng: Rng) -> Note:
-    """A bowed string: a saw wave with vibrato through a body, and the bow's scratch."""
-    body = np.sort(rng.uniform([250, 450, 900, 2_200], [350, 700, 1_400, 3_200]))
-    rate, depth, scratch = rng.uniform(4.5, 6.5), rng.uniform(0.003, 0.012), rng.uniform(0.01, 0.05)
-
-    def note(samples: int, hz: float) -> np.ndarray:
-        t = _time(samples)
-        vibrato = depth * np.sin(2 * np.pi * rate * t) * np.clip(t / 0.3, 0, 1)
-        source = _saw(hz * (1 + vibrato)) + scratch * rng.standard_normal(samples)
-        gain = 0.15 + sum(_bump(BINS_HZ, centre, 0.25 * centre) for centre in body)
-        return _shape(source, np.tile(gain, (_frames(samples), 1))) * _edges(samples, 0.12, 0.1)
-
-    return note
-
-
-def blown(rng: Rng) -> Note:
-    """A pipe: few harmonics, odd ones stronger in a closed pipe, breath and tremolo."""
-    even, fall = rng.uniform(0.05, 1), rng.uniform(1.5, 3)
-    breath, rate = rng.uniform(0.02, 0.12), rng.uniform(4, 6)
-
-    def note(samples: int, hz: float) -> np.ndarray:
-        t = _time(samples)
-        k = np.arange(1, max(2, min(8, int(7_500 / hz))))[:, None]
-        weights = np.where(k % 2 == 0, even, 1.0) * k**-fall
-        tone = (weights * np.sin(2 * np.pi * hz * k * t)).sum(axis=0)
-        air = _filter(rng.standard_normal(samples), lambda f: 0.3 + _bump(f, 2 * hz, hz))
-        tremolo = 1 + 0.15 * np.sin(2 * np.pi * rate * t)
-        chiff = 1 + 4 * np.exp(-t / 0.03)
-        return (tone * tremolo + breath * chiff * air) * _edges(samples, 0.06, 0.06)
-
-    return note
-
-
-def phrase(rng: Rng, samples: int, note: Note, pitch: float | None = None) -> np.ndarray:
-    """Notes in sequence: all of one pitch, or a melody on five notes an octave if it is None."""
-    out = np.zeros(samples)
-    steps = np.array([0, 2, 4, 7, 9, 12, 14, 16, 19, 21])
-    base, step = 130 * 2 ** rng.uniform(0, 1.5), rng.integers(0, len(steps))
-    start = int(rng.uniform(0, 0.15) * RATE)
-    beat = rng.uniform(0.25, 0.7)
-    while start < samples:
-        length = int(beat * rng.choice([1, 1, 2]) * RATE)
-        hz = pitch * 2 ** rng.normal(0, 0.005) if pitch else base * 2 ** (steps[step] / 12)
-        ring = min(int(1.3 * length), samples - start)
-        out[start : start + ring] += rng.uniform(0.5, 1) * _peak(note(ring, hz)) * _edges(ring, 0)
-        step = np.clip(step + rng.integers(-2, 3), 0, len(steps) - 1)
-        start += length
-    return _peak(out)
-
-
-INSTRUMENTS: dict[str, Callable[[Rng], Note]] = {
-    "plucked": plucked,
-    "bowed": bowed,
-    "blown": blown,
-}
-
-
-# --- Other sounds ---------------------------------------------------------------------------------
-
-
-def percussion(rng: Rng, samples: int) -> np.ndarray:
-    """A rhythm of a few drums that repeats every eight steps."""
-    kit = [_drum(rng, *row) for row in rng.permutation(DRUMS)[:3]]
-    pattern = rng.random((3, 8)) < rng.uniform([[0.3], [0.25], [0.4]], 0.6)
-    pattern[0, 0] = True
-    step = int(rng.uniform(0.1, 0.2) * RATE)
-    out = np.zeros(samples + RATE)
-    for i in range(samples // step + 1):
-        for drum, hits in zip(kit, pattern, strict=True):
-            if hits[i % 8]:
-                out[i * step : i * step + len(drum)] += rng.uniform(0.5, 1) * drum
-    return _peak(out[:samples])
-
-
-# Low and high pitch in Hz, fall of the pitch (factor), share of noise, centre of the noise in Hz,
-# decay in s: bass drum, tom, wood block, snare, hi-hat, shaker.
-DRUMS = np.array(
-    [
-        *[(45, 70, 3.0, 0.05, 2_000, 0.12), (90, 200, 1.6, 0.05, 1_500, 0.15)],
-        *[(600, 1_300, 1.0, 0.1, 3_000, 0.03), (160, 230, 1.3, 0.7, 3_500, 0.09)],
-        *[(3_000, 3_001, 1.0, 0.98, 6_800, 0.03), (5_000, 5_001, 1.0, 0.98, 5_000, 0.06)],
-    ]
-)
-
-
-def _drum(
-    rng: Rng, low: float, high: float, fall: float, noise: float, centre: float, decay: float
-) -> np.ndarray:
-    samples = RATE // 2
-    t = _time(samples)
-    hz = rng.uniform(low, high) * (1 + (fall - 1) * np.exp(-t / 0.03))
-    tone = np.sin(2 * np.pi * np.cumsum(hz) / RATE)
-    hiss = _peak(_filter(rng.standard_normal(samples), lambda f: _bump(f, centre, centre / 3)))
-    envelope = np.exp(-t / (decay * rng.uniform(0.7, 1.4))) * _edges(samples, 0.001)
-    return _peak(((1 - noise) * tone + noise * hiss) * envelope)
-
-
-def bird(rng: Rng, samples: int) -> np.ndarray:
-    """A bird that repeats its song: syllables that sweep, some of them trilled."""
-    centre = rng.uniform(2_200, 5_500)
-    song = [
-        (rng.uniform(0.04, 0.22), centre * 2 ** rng.uniform(-0.35, 0.3), rng.uniform(-0.5, 0.5))
-        for _ in range(rng.integers(1, 5))
-    ]  # duration in s, Hz at the start, octaves swept
-    trill, gap = rng.uniform(0, 0.06) * (rng.random() < 0.4), rng.uniform(0.03, 0.12)
-    rest = rng.uniform(0.15, 0.7)
-    out, start = np.zeros(samples), int(rng.uniform(0, 0.2) * RATE)
-    while start < samples:
-        for seconds, hz, octaves in song:
-            length = min(int(seconds * RATE), max(0, samples - start))
-            if length < 100:
-                break
-            out[start : start + length] += rng.uniform(0.7, 1) * _chirp(length, hz, octaves, trill)
-            start += length + int(gap * RATE)
-        start += int(rest * rng.uniform(0.7, 1.3) * RATE)
-    return _peak(out)
-
-
-def _chirp(samples: int, hz: float, octaves: float, trill: float) -> np.ndarray:
-    t = _time(samples)
-    sweep = octaves * np.arange(samples) / samples + trill * np.sin(2 * np.pi * 45 * t)
-    swept = np.minimum(hz * 2**sweep, 7_400)
-    phase = 2 * np.pi * np.cumsum(swept) / RATE
-    overtone = 0.08 * np.sin(2 * phase) * (swept < 3_800)  # above, it would alias
-    return (np.sin(phase) + overtone) * np.hanning(samples) ** 0.6
-
-
-def rain(rng: Rng, samples: int) -> np.ndarray:
-    """Rain: hiss, and drops that hit something small now and then."""
-    tilt = rng.uniform(0.2, 0.9)
-    hiss = _filter(rng.standard_normal(samples), lambda f: (f / 1_000 + 0.3) ** -tilt * (f > 200))
-    drops = np.zeros(samples)
-    count = rng.poisson(rng.uniform(30, 200) * samples / RATE)
-    drops[rng.integers(0, samples, count)] = rng.exponential(1, count)
-    ring = np.exp(-_time(400) / rng.uniform(0.001, 0.004)) * np.sin(
-        2 * np.pi * rng.uniform(1_200, 4_500) * _time(400)
-    )
-    size = _fast_size(samples + 400)
-    drops = np.fft.irfft(np.fft.rfft(drops, size) * np.fft.rfft(ring, size), size)[:samples]
-    gusts = _drift(rng, samples, 1, 0.4)
-    return _peak(_peak(hiss) * gusts + rng.uniform(0.2, 1) * _peak(drops))
-
-
-def engine(rng: Rng, samples: int) -> np.ndarray:
-    """A motor: firing pulses whose cylinders differ, through an exhaust, with air noise."""
-    hz = rng.uniform(22, 75) * 2 ** (rng.uniform(0, 0.7) * (_drift(rng, samples, 0.7, 1) - 1))
-    cylinders = rng.uniform(0.6, 1, rng.integers(2, 5))
-    turns = np.cumsum(hz) / RATE
-    pulses = _saw(hz) * cylinders[turns.astype(int) % len(cylinders)]
-    low, high = rng.uniform(90, 220), rng.uniform(400, 1_500)
-    exhaust = _filter(pulses, lambda f: 0.05 + _bump(f, low, 100) + 0.5 * _bump(f, high, 300))
-    air = _filter(rng.standard_normal(samples), lambda f: 1 / (1 + (f / 700) ** 2))
-    return _peak(_peak(exhaust) + rng.uniform(0.1, 0.5) * _peak(air * (1 + pulses)))
-
-
-def _melody(kind: str) -> Sound:
-    return lambda rng, samples: phrase(rng, samples, INSTRUMENTS[kind](rng))
-
-
-SOUNDS: dict[str, Sound] = {
-    "voice": voice,
-    **{kind: _melody(kind) for kind in INSTRUMENTS},
-    "percussion": percussion,
-    "bird": bird,
-    "rain": rain,
-    "engine": engine,
-    "crowd": crowd,
-}
-STEADY = ("rain", "engine", "crowd")  # they fill the background, and hide the room they are in
-SUSTAINED = ("bowed", "blown")  # without pauses to hear the room in
-
-
-# --- Signals --------------------------------------------------------------------------------------
-
-WINDOW, HOP = 512, 256  # of the time-varying filter
-BINS_HZ = np.fft.rfftfreq(WINDOW, 1 / RATE)
-
-
-def _time(samples: int) -> np.ndarray:
-    return np.arange(samples) / RATE
-
-
-def _peak(sound: np.ndarray) -> np.ndarray:
-    """Scale to a peak of 1."""
-    return sound / max(np.abs(sound).max(), 1e-9)
-
-
-def _edges(samples: int, attack: float, release: float = 0.02) -> np.ndarray:
-    """An envelope that rises in `attack` and falls in `release` seconds."""
-    t = np.arange(samples)
-    rise = np.minimum(1, (t + 1) / max(1, attack * RATE))
-    return rise * np.minimum(1, (samples - t) / max(1, release * RATE))
-
-
-def _drift(rng: Rng, samples: int, per_second: float, depth: float) -> np.ndarray:
-    """A slow random curve around 1, within `depth`."""
-    knots = int(samples / RATE * per_second) + 3
-    values = 1 + depth * rng.uniform(-1, 1, knots)
-    return np.interp(np.linspace(0, knots - 1, samples), np.arange(knots), values)
-
-
-def _saw(hz: np.ndarray) -> np.ndarray:
-    """A saw wave of varying pitch, its jumps rounded (PolyBLEP) so that it hardly aliases."""
-    step = hz / RATE
-    phase = np.cumsum(step) % 1.0
-    after, before = phase / step, (phase - 1) / step  # samples since and until the jump
-    correction = np.where(after < 1, 2 * after - after**2 - 1, 0)
-    correction = np.where(before > -1, before**2 + 2 * before + 1, correction)
-    return 2 * phase - 1 - correction
-
-
-def _bump(hz: np.ndarray, centre: float, width: float) -> np.ndarray:
-    """The gain of a resonance."""
-    return 1 / (1 + ((hz - centre) / width) ** 2)
-
-
-def _resonances(formants: np.ndarray) -> np.ndarray:
-    """Gains `[frames, bins]` of formants in Hz `[frames, 3]`, and of a fixed fourth."""
-    gains = 0.01 + 0.1 * _bump(BINS_HZ, 3_600, 300)
-    for i, level in enumerate((1.0, 0.6, 0.3)):
-        centre = formants[:, i : i + 1]
-        gains = gains + level * _bump(BINS_HZ, centre, 60 + 0.03 * centre)
-    return gains
-
-
-def _filter(sound: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Filter with a gain that is a function of the frequency in Hz."""
-    size = _fast_size(len(sound))
-    spectrum = np.fft.rfft(sound, size) * gain(np.fft.rfftfreq(size, 1 / RATE))
-    return np.fft.irfft(spectrum, size)[: len(sound)]
-
-
-def _frames(samples: int) -> int:
-    return -(-samples // HOP) + 1
-
-
-def _shape(sound: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """Filter with gains `[_frames(samples), bins]` that change every HOP samples."""
-    frames = len(gains)
-    padded = np.zeros((frames + 1) * HOP)
-    padded[HOP : HOP + len(sound)] = sound
-    window = np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)
-    cut = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * window
-    shaped = np.fft.irfft(np.fft.rfft(cut) * gains) * window
-    out = np.zeros((frames + 1, HOP))
-    out[:-1] += shaped[:, :HOP]
-    out[1:] += shaped[:, HOP:]
-    return out.ravel()[HOP : HOP + len(sound)]
-
-
-def _fast_size(samples: int) -> int:
-    """The next power of two, or 3/4 of it: sizes at which the FFT is quick."""
-    size = 1 << (samples - 1).bit_length()
-    return 3 * size // 4 if 3 * size // 4 >= samples else size

@@ -17,8 +17,8 @@ from a2v_tf.frontend import FRONT_END
 
 DECODERS = ("auto", "soundfile", "tfio")
 
-_PROBE_THREADS = 16  # headers: waiting for the disk, not computing
-_END = np.int64(-1)  # stands after the positions of an epoch
+_PROBE_THREADS = 16  # reading headers waits for the disk
+_END = np.int64(-1)  # end-of-epoch marker in a stream of positions
 
 
 class FolderSource:
@@ -31,12 +31,12 @@ class FolderSource:
 
         Args:
           directory: searched to any depth.
-          bad: where to report what is skipped.
-          decoder: "soundfile", or "tfio" for in-graph decoding of what tensorflow-io can read,
-            with soundfile for the rest; "auto" is soundfile, the faster of the two.
+          bad: collects the skipped files.
+          decoder: "soundfile", or "tfio" to decode in-graph the files that tensorflow-io can read,
+            and the others by soundfile; "auto" is soundfile, the faster of the two.
 
         Raises:
-          A2vError: if there is no such directory, no audio in it, or too much of it is bad.
+          A2vError: the directory does not exist or has no audio, or too many files are bad.
         """
         if decoder not in DECODERS:
             raise A2vError(f"decoder={decoder!r}: expected one of {', '.join(DECODERS)}")
@@ -51,7 +51,7 @@ class FolderSource:
         self._plans: dict[int, np.ndarray] = {}
 
     def describe(self) -> str:
-        """Say what the source holds, on one line."""
+        """Summarise the source on one line."""
         seconds = sum(h.length / h.rate for h in self._headers if h is not None)
         return (
             f"{self._directory}: {len(self._paths)} files, {seconds / 3600:.2f} hours, "
@@ -82,10 +82,10 @@ class FolderSource:
             positions = sampling.stratified_positions(total, epoch_key)
             return positions.concatenate(tf.data.Dataset.from_tensors(_END))
 
-        # Only positions are made epoch by epoch, so that reading ahead does not stop at their ends.
+        # Epochs are concatenated before decoding, so that prefetching crosses their boundaries.
         positions = share.of(sampling.forever(epoch), lambda position: position == _END)
         if self._decoder == "tfio":
-            # One at a time: two decoders of one graph may hand out each other's file.
+            # One at a time: concurrent decoders of one graph may return each other's file.
             crops = positions.flat_map(lambda position: self._decode_by_tfio(position, samples))
         else:
             crops = positions.map(
@@ -114,10 +114,9 @@ class FolderSource:
         return (pcm, clip), usable, position == _END
 
     def _decode_by_tfio(self, position: tf.Tensor, samples: int) -> tf.data.Dataset:
-        """Do the same in-graph, as a dataset of one element.
+        """Decode the crop at a global position in-graph, as a dataset of one element.
 
-        Where tensorflow-io fails or finds nothing usable, the crop is read as `_decode` does, which
-        knows how to report what is wrong.
+        If tensorflow-io fails or the crop is unusable, `_decode` reads it and reports why.
         """
 
         def locate(position: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
@@ -141,7 +140,7 @@ class FolderSource:
         return by_tfio.concatenate(by_soundfile).take(1)
 
     def _cumulative_positions(self, samples: int) -> np.ndarray:
-        """Positions in files 0..i, int64 `[files]`; files that are too short count as bad."""
+        """Number of positions in files 0..i, int64 `[files]`; too short files are bad."""
         if samples not in self._plans:
             lengths = np.array([h.samples if h else 0 for h in self._headers], np.int64)
             positions = sampling.positions_in(lengths, samples)
@@ -156,7 +155,7 @@ class FolderSource:
         return self._plans[samples]
 
     def _locate(self, position: int, samples: int) -> tuple[int, int]:
-        """Find the file's index, and the first sample at 16 kHz in it, of a global position."""
+        """Return the file index and the first sample at 16 kHz of a global position."""
         cumulative = self._plans[samples]
         index = int(np.searchsorted(cumulative, position, side="right"))
         before = int(cumulative[index - 1]) if index else 0
@@ -184,7 +183,7 @@ class FolderSource:
 
 
 def _probe_all(paths: list[pathlib.Path], bad: BadFiles) -> list[decode.Header | None]:
-    """Read all headers; None where that fails."""
+    """Read the headers of all files; None for a file whose header cannot be read."""
 
     def probe(path: pathlib.Path) -> decode.Header | decode.DecodeError:
         try:
@@ -193,7 +192,7 @@ def _probe_all(paths: list[pathlib.Path], bad: BadFiles) -> list[decode.Header |
             return error
 
     with concurrent.futures.ThreadPoolExecutor(_PROBE_THREADS) as pool:
-        # delay: no bar for what takes less than two seconds.
+        # delay: no bar for less than two seconds.
         results = tqdm.tqdm(
             pool.map(probe, paths), total=len(paths), desc="reading headers", unit="file", delay=2
         )

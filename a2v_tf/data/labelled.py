@@ -2,7 +2,7 @@
 
 ```python
 for data in open_labelled("speech_commands,csv:birds.csv"):
-    for clip, pcm in data.clips():  # every clip of every split, to be embedded
+    for clip, pcm in data.clips():  # every clip of every split
         ...
     data.crops(15_600, seed=1, round_index=0).batch(256)  # random crops of train clips, with labels
 ```
@@ -31,8 +31,8 @@ class LabelledData(Protocol):
     """Labelled clips in splits.
 
     Attributes:
-      name: of the data set, fit for file and layer names.
-      classes: the labels; a label's number is its index here.
+      name: name of the data set, valid in file and layer names.
+      classes: class names; labels are indices into it.
       multi_label: whether a clip may have any number of labels.
       bad: the clips that `crops` skipped so far; see `sources.one_line_errors`.
     """
@@ -45,9 +45,12 @@ class LabelledData(Protocol):
     def clips(
         self, max_bad_fraction: float = MAX_BAD_FRACTION
     ) -> Iterator[tuple[Clip, np.ndarray]]:
-        """Read every clip of every split, in an order that is always the same.
+        """Read every clip of every split, always in the same order.
 
-        Clips that cannot be read are logged and left out.
+        Clips that cannot be read are logged and skipped.
+
+        Args:
+          max_bad_fraction: largest acceptable fraction of skipped clips.
 
         Yields:
           A clip and its PCM at 16 kHz, float32 `[samples]`.
@@ -57,7 +60,7 @@ class LabelledData(Protocol):
         """
 
     def fingerprint(self) -> str:
-        """A hex digest that changes when the clips or their labels may have changed."""
+        """A hex digest that changes with the clips and their labels."""
 
     def crops(
         self,
@@ -68,22 +71,22 @@ class LabelledData(Protocol):
         per_class: int | None = None,
         share: sampling.Share = sampling.EVERYTHING,
     ) -> tf.data.Dataset:
-        """Draw crops of train clips for ever (ICLR section 4, "Datasets").
+        """Draw random crops of train clips (ICLR section 4, "Datasets").
 
-        Each clip is drawn once an epoch, whatever its length, and the crop's place in it is
-        uniform. The stream is a pure function of the data and the arguments.
+        An epoch draws one crop of each clip, whatever its length, at a uniformly random position.
+        The stream is a pure function of the data and the arguments.
 
         Args:
           samples: samples in a crop; shorter clips are padded with zeros at the end.
-          seed: seed of everything random.
-          round_index: other rounds give other crops; int64 scalar, may be symbolic.
-          per_class: use only so many clips of each class, chosen by `seed`; a clip with several
-            labels is used if it was chosen for one of them.
-          share: which of these crops to give, if several workers share them.
+          seed: seed of all random numbers.
+          round_index: different rounds draw different crops; int64 scalar, may be symbolic.
+          per_class: number of clips of each class to use, chosen by `seed`; None for all. A clip
+            with several labels is used if it was chosen for one of them.
+          share: the share of the crops to give, if several workers share them.
 
         Returns:
-          Infinite dataset of PCM at 16 kHz, float32 `[samples]`, and the label: int32 scalar, or
-          float32 `[classes]` of zeros and ones if `multi_label`.
+          Infinite dataset of (PCM at 16 kHz, float32 `[samples]`; label). The label is an int32
+          scalar, or float32 `[classes]` of zeros and ones if `multi_label`.
         """
 
 

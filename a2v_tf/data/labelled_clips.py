@@ -1,4 +1,4 @@
-"""Labelled clips, and the checks and crops that every kind of labelled data shares."""
+"""A labelled clip, and the checks and cropping common to all labelled data."""
 
 import dataclasses
 import hashlib
@@ -22,8 +22,8 @@ class Clip:
     """A labelled recording.
 
     Attributes:
-      name: its path, or its id in a TFDS data set.
-      label: a class; of multi-label data the classes, joined with "|".
+      name: path of the file, or id in a TFDS data set.
+      label: class name; for multi-label data, the class names joined with "|".
       split: one of `SPLITS`.
     """
 
@@ -33,10 +33,15 @@ class Clip:
 
 
 def check_splits(clips: Iterable[Clip], where: str, needs: Collection[str]) -> None:
-    """Check that a classifier can be trained and judged.
+    """Check that a classifier can be trained and evaluated.
+
+    Args:
+      clips: the clips of all splits.
+      where: the data set, for messages.
+      needs: splits that must not be empty.
 
     Raises:
-      A2vError: no clips of a split in `needs`, or fewer than two classes among the train clips.
+      A2vError: a split in `needs` is empty, or the train clips have fewer than two classes.
     """
     classes: dict[str, set[str]] = {split: set() for split in SPLITS}
     for clip in clips:
@@ -51,13 +56,16 @@ def check_splits(clips: Iterable[Clip], where: str, needs: Collection[str]) -> N
 
 
 def choose(labels: np.ndarray, classes: int, per_class: int | None, seed: int) -> np.ndarray:
-    """Choose the clips to use, int64 `[n]`, ascending: all, or `per_class` of each class.
+    """Choose clips: all, or `per_class` random ones of each class.
 
     Args:
-      labels: int `[clips]`, or bool `[clips, classes]` if clips have several.
-      classes: their number.
-      per_class: None for all.
-      seed: of the choice.
+      labels: int `[clips]`, or bool `[clips, classes]` for multi-label data.
+      classes: number of classes.
+      per_class: clips of each class; None for all clips.
+      seed: seed of the choice.
+
+    Returns:
+      Indices of the clips in ascending order, int64 `[n]`.
     """
     if per_class is None:
         return np.arange(len(labels), dtype=np.int64)
@@ -70,28 +78,32 @@ def choose(labels: np.ndarray, classes: int, per_class: int | None, seed: int) -
 
 
 def draw_place(key: tf.Tensor, ordinal: tf.Tensor) -> tf.Tensor:
-    """Draw where in its clip a crop lies, float64 in [0, 1), for `locate`."""
+    """Draw the relative position of a crop in its clip, float64 in [0, 1), for `locate`."""
     return tf.random.stateless_uniform([], sampling.fold_in(key, ordinal), dtype=tf.float64)
 
 
 def locate(length: int, samples: int, place: float) -> tuple[int, int]:
-    """Start and length of the part of a clip that a crop of `samples` samples is."""
+    """Return start and length, in samples, of a crop of at most `samples` samples."""
     start = int(place * (max(length - samples, 0) + 1))
     return start, min(samples, length - start)
 
 
 def pad(pcm: np.ndarray, samples: int) -> np.ndarray:
-    """Pad a crop with zeros at its end to float32 `[samples]`, within [-1, 1].
+    """Pad a crop with zeros at its end, to float32 `[samples]` in [-1, 1].
 
     Raises:
-      DecodeError: it is no sound; silence is.
+      DecodeError: it is not valid PCM; see `check_pcm`.
     """
     check_pcm(pcm)
     return np.clip(np.pad(pcm, (0, samples - len(pcm))), -1.0, 1.0).astype(np.float32)
 
 
 def check_pcm(pcm: np.ndarray) -> None:
-    """Raise `DecodeError` if PCM, float32 `[samples]`, is no sound; silence is."""
+    """Check PCM, float32 `[samples]`; silence is valid.
+
+    Raises:
+      DecodeError: it is empty, out of range, or has NaN or infinite samples.
+    """
     flaw = sampling.flaw(pcm) if len(pcm) else "holds no samples"
     if flaw not in (None, sampling.SILENT):
         raise decode.DecodeError(flaw)
@@ -110,7 +122,7 @@ def fail_if_none(name: str, bad: BadFiles, usable: int) -> None:
 
 
 def digest(rows: Iterable[Sequence[object]]) -> str:
-    """Hex digest of a table."""
+    """Hex digest of the rows of a table."""
     sha = hashlib.sha256()
     for row in rows:
         sha.update(repr(row).encode())

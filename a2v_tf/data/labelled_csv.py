@@ -1,4 +1,4 @@
-"""Labelled data listed in a CSV file."""
+"""Labelled audio files listed in a CSV file."""
 
 import csv
 import functools
@@ -17,13 +17,13 @@ from a2v_tf.specs import MAX_BAD_FRACTION
 
 COLUMNS = ("path", "label", "split")
 
-_END = np.int64(-1)  # stands after the clips of an epoch
+_END = np.int64(-1)  # end-of-epoch marker in a stream of clips
 
 
 class CsvData:
     """Audio files listed in a CSV with the columns `path,label,split`; see `LabelledData`.
 
-    Paths are relative to the CSV's directory; split is train, val (optional) or test.
+    Paths are relative to the CSV's directory. The split is train, val (optional) or test.
     """
 
     multi_label = False
@@ -31,9 +31,13 @@ class CsvData:
     def __init__(self, path: pathlib.Path, needs: Collection[str] = ("train", "test")):
         """Read the CSV.
 
+        Args:
+          path: the CSV file.
+          needs: splits that must not be empty.
+
         Raises:
-          A2vError: it is missing or unreadable, lacks columns, has a row without a value or with an
-            unknown split, a clip in two splits, no rows of a split in `needs`, or fewer than two
+          A2vError: the file is missing or unreadable, lacks a column, or has an empty value, an
+            unknown split, a clip in two splits, no row of a split in `needs`, or fewer than two
             classes in train.
         """
         self.name = path.stem
@@ -63,7 +67,7 @@ class CsvData:
             yield clip, pcm
 
     def fingerprint(self) -> str:
-        """Digest of names, labels, splits, sizes and times of change."""
+        """Digest of the names, labels, splits, sizes and modification times of the clips."""
         return labelled_clips.digest(
             (clip.name, clip.label, clip.split, *_size_and_time(clip.name)) for clip in self._clips
         )
@@ -100,7 +104,7 @@ class CsvData:
             label = labels[tf.maximum(index, 0)]
             return (tf.ensure_shape(pcm, [samples]), label), tf.ensure_shape(usable, []), is_end
 
-        # Only places are drawn epoch by epoch, so that reading ahead does not stop at their ends.
+        # Epochs are concatenated before decoding, so that prefetching crosses their boundaries.
         places = share.of(sampling.forever(epoch), lambda place: place[0] == _END)
         crops = places.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return sampling.usable_only(
@@ -108,7 +112,7 @@ class CsvData:
         )
 
     def _crop(self, index: int, place: float, samples: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read a crop of a train clip; false and zeros if that fails, which is reported."""
+        """Read a crop of a train clip: (PCM, usable). A failure is reported and gives zeros."""
         if index != _END:
             path = self._train[index].name
             try:

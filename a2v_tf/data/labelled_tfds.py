@@ -1,4 +1,4 @@
-"""Prepared TFDS data sets as labelled data."""
+"""Labelled data from prepared TFDS data sets."""
 
 import functools
 from collections.abc import Collection, Iterator
@@ -14,7 +14,7 @@ from a2v_tf.data.labelled_clips import Clip
 from a2v_tf.errors import A2vError
 from a2v_tf.specs import MAX_BAD_FRACTION
 
-# What TFDS data sets call the splits; AudioSet has two for training.
+# Names of the splits in TFDS data sets; AudioSet has two for training.
 _SPLIT_NAMES = {
     "train": ("train", "unbalanced", "balanced"),
     "val": ("validation", "valid", "val", "dev"),
@@ -39,15 +39,15 @@ class TfdsData:
         """Open a data set.
 
         Args:
-          spec: what the user asked for, for messages.
-          builder_name: TFDS's name of it, "NAME[/CONFIG][:VERSION]".
-          name: the name to give it.
-          needs: splits that must be there.
-          label: the feature with the label; None for `label` or `labels`.
+          spec: the user's specification, for messages.
+          builder_name: name in TFDS, "NAME[/CONFIG][:VERSION]".
+          name: name of the data set in results.
+          needs: splits that must exist.
+          label: name of the label feature; None for `label` or `labels`.
 
         Raises:
-          A2vError: there is no such data set, or it is not prepared, lacks a split, or has no
-            usable audio or labels.
+          A2vError: the data set does not exist, is not prepared, lacks a split in `needs`, or has
+            no usable audio or labels.
         """
         self.name = name
         self.bad = BadFiles(MAX_BAD_FRACTION)
@@ -74,7 +74,7 @@ class TfdsData:
     def clips(
         self, max_bad_fraction: float = MAX_BAD_FRACTION
     ) -> Iterator[tuple[Clip, np.ndarray]]:
-        """Read every clip in the order in which it is stored; see `LabelledData.clips`."""
+        """Read every clip in stored order; see `LabelledData.clips`."""
         bad = BadFiles(max_bad_fraction)
         splits = self._builder.info.splits
         total = sum(splits[name].num_examples for name in self._splits.values())
@@ -91,7 +91,7 @@ class TfdsData:
                 yield Clip(id, label, split), pcm
 
     def fingerprint(self) -> str:
-        """Digest of the data set's name and version, of its size and when it was prepared."""
+        """Digest of the data set's name, version, size and time of preparation."""
         info = self._builder.info
         splits = [
             (name, split.num_examples, split.num_bytes, split.shard_lengths)
@@ -154,7 +154,7 @@ class TfdsData:
         )
         if self.multi_label:
             label = tf.reduce_sum(tf.one_hot(label, len(self.classes)), axis=0)
-            label = tf.minimum(label, 1.0)  # should a label be there twice
+            label = tf.minimum(label, 1.0)  # a label may occur twice
         else:
             label = tf.cast(label, tf.int32)
         return (tf.ensure_shape(pcm, [samples]), label), tf.ensure_shape(usable, [])
@@ -168,7 +168,7 @@ class TfdsData:
         place: float,
         samples: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Cut a crop out of a clip; false and zeros if that fails, which is reported."""
+        """Cut a crop from a clip: (PCM, usable). A failure is reported and gives zeros."""
         try:
             self._label_text(label)
             start, length = labelled_clips.locate(self._samples(audio), samples, place)
@@ -183,19 +183,21 @@ class TfdsData:
         return decode.Header(self._rate, len(audio), "", "").samples
 
     def _to_16_khz(self, audio: np.ndarray, start: int, samples: int) -> np.ndarray:
-        """Samples `start` to `start + samples` at 16 kHz of a clip as stored, float32."""
+        """Cut `samples` samples at 16 kHz from `start` on from a stored clip, float32."""
         span = decode.native_span(self._rate, len(audio), start, samples)
         return span.cut(tfds_source.to_mono(audio[span.begin : span.end]))
 
     def _label_text(self, label: np.ndarray) -> str:
-        """The class of a label, or the classes joined.
+        """The class name of a label, or the joined class names.
 
         Raises:
-          DecodeError: it has none; TFDS marks that with -1.
+          DecodeError: a label is missing, which TFDS encodes as -1, or out of range.
         """
         labels = np.atleast_1d(label)
         if (labels < 0).any() or (labels >= len(self.classes)).any():
-            raise decode.DecodeError(f"has the label {labels.tolist()}, which is no class")
+            raise decode.DecodeError(
+                f"has the label {labels.tolist()}; expected 0 to {len(self.classes) - 1}"
+            )
         return labelled_clips.LABEL_SEPARATOR.join(self.classes[i] for i in labels)
 
     def _parse(self, example: tf.Tensor, *names: str) -> dict[str, tf.Tensor]:
@@ -205,7 +207,7 @@ class TfdsData:
         return chosen.deserialize_example(example)
 
     def _examples(self, split: str) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-        """Yield ids and examples of a split in the order in which they are stored."""
+        """Yield the id and example of each clip of a split, in stored order."""
         features = {"audio", self._label_name, "id"} & self._builder.info.features.keys()
         dataset = self._builder.as_dataset(
             split=split,
@@ -216,20 +218,20 @@ class TfdsData:
             id = example.get("id", example["tfds_id"])
             yield id.decode() if isinstance(id, bytes) else str(id), example
 
-    # --- Some clips of each class: read wherever they are ----------------------------------------
+    # --- Some clips of each class: random access --------------------------------------------------
 
     def _choose(self, per_class: int, seed: int) -> np.ndarray:
-        """Rows of `_index` that are used, int64 `[n]`."""
-        with tf.init_scope():  # read now, even while a function is traced
+        """Indices into `_index` of the chosen clips, int64 `[n]`."""
+        with tf.init_scope():  # eagerly, even while a function is traced
             return labelled_clips.choose(self._index[1], len(self.classes), per_class, seed)
 
     @functools.cached_property
     def _index(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read all train clips once.
+        """Read the labels of all train clips once.
 
         Returns:
-          Where each is, int64 `[clips, 4]` (shard, record, first byte, bytes), and the labels, int
-          `[clips]` or bool `[clips, classes]`.
+          The location of each clip, int64 `[clips, 4]` (shard, record, first byte, bytes), and the
+          labels, int `[clips]` or bool `[clips, classes]`.
         """
         places, labels = [], []
         for number, shard in enumerate(self._train):
@@ -256,7 +258,7 @@ class TfdsData:
         return np.array(places, np.int64), np.array(labels)
 
     def _records(self, chosen: np.ndarray, order_key: tf.Tensor) -> tf.data.Dataset:
-        """One epoch of the chosen clips, as `tfds_source.shuffled_records` gives all."""
+        """One epoch of the chosen clips, in the format of `tfds_source.shuffled_records`."""
         places = tf.constant(self._index[0][chosen])
         files = [str(shard.filename) for shard in self._train]
 
@@ -278,7 +280,11 @@ class TfdsData:
 def _label_feature(
     spec: str, info: tfds.core.DatasetInfo, name: str | None
 ) -> tuple[str, tfds.features.FeatureConnector, tfds.features.ClassLabel]:
-    """The label's name and feature, and the class that it is or is a sequence of."""
+    """Find the label feature: its name, the feature, and the `ClassLabel` in it.
+
+    Raises:
+      A2vError: there is none.
+    """
     features = dict(info.features.items())
     for candidate in (name,) if name else ("label", "labels"):
         feature = features.get(candidate)
@@ -292,7 +298,7 @@ def _label_feature(
 
 
 def _splits(info: tfds.core.DatasetInfo) -> dict[str, str]:
-    """TFDS's name of each of our splits that is there, "unbalanced+balanced"."""
+    """The TFDS split for each split that exists, such as "unbalanced+balanced"."""
     found = {
         split: "+".join(name for name in names if name in info.splits)
         for split, names in _SPLIT_NAMES.items()

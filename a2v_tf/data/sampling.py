@@ -1,8 +1,8 @@
-"""How crops are drawn: stateless random numbers, strata, and the end of an epoch.
+"""Sampling of crops: stateless random numbers, strata, and the end of an epoch.
 
-Everything here is a pure function of the seeds, so that a stream can be repeated in another
-process. Words: a position is a frame at which a crop may start; an epoch covers all of them once,
-with one draw from every stratum of `STRATUM` positions.
+Everything here is a pure function of the seeds, so any process can reproduce a stream. A position
+is a frame at which a crop may start. An epoch draws one position from every stratum of `STRATUM`
+consecutive positions, and so covers the corpus once.
 """
 
 import dataclasses
@@ -13,36 +13,36 @@ import tensorflow as tf
 
 from a2v_tf.frontend import FRONT_END
 
-# Positions that share one draw of an epoch: 5 s, about one CBoW crop.
+# Positions in a stratum: 5 s, about one CBoW crop.
 STRATUM = 500
 
-# Crops whose peak is below half a step of 16-bit PCM hold nothing but digital silence.
+# A crop is digitally silent if its peak is below half a step of 16-bit PCM.
 SILENCE_PEAK = 0.5 / 32_768.0
 
-# Decoders and resamplers overshoot 1 a little; beyond this the samples have another scale.
+# Decoders and resamplers overshoot 1 slightly; beyond this, the samples have another scale.
 LOUDEST_PEAK = 8.0
 
 SILENT = "digitally silent crops are left out"
 
 _DRAWS_AT_ONCE = 256
 
-# What a source draws: the crop, which is (float32 `[samples]`, int64 clip), or of labelled data
-# (float32 `[samples]`, label); bool, whether it is usable; bool, whether it marks the end of an
-# epoch instead.
+# An element drawn by a source: a crop, (float32 `[samples]`, int64 clip) or, for labelled data,
+# (float32 `[samples]`, label); bool, whether the crop is usable; bool, whether the element is an
+# end-of-epoch marker instead of a crop.
 Drawn = tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """What one of several workers does of a stream of draws and of the batches cut from it.
+    """One worker's share of a stream of draws, and of the batches made from it.
 
-    The workers take blocks of draws in turn. A block is a worker's part of a batch, so that the
-    parts of all workers, joined, are the batch that one worker alone would make: exactly, as long
-    as every crop is usable. Where one is not, a worker goes on with the next of its own.
+    The workers take blocks of draws in turn. A block is a worker's part of a batch, so the
+    concatenated parts of all workers equal the batch of a single worker, as long as every crop is
+    usable. A worker replaces an unusable crop by the next one of its own share.
 
     Attributes:
-      worker: 0, 1, ..., workers - 1.
-      workers: how many there are.
+      worker: index of the worker, 0 to `workers - 1`.
+      workers: number of workers.
       block: draws in a block.
     """
 
@@ -51,11 +51,11 @@ class Share:
     block: int = 1
 
     def part(self, count: int) -> int:
-        """How many of `count` rows, a multiple of `workers`, are this worker's."""
+        """Number of this worker's rows among `count`, a multiple of `workers`."""
         return count // self.workers
 
     def rows(self, values: tf.Tensor) -> tf.Tensor:
-        """The worker's part of values for a whole batch, `[batch, ...]`."""
+        """This worker's rows of the values of a whole batch, `[batch, ...]`."""
         if self.workers == 1:
             return values
         part = tf.shape(values)[0] // self.workers
@@ -64,12 +64,12 @@ class Share:
     def of(
         self, draws: tf.data.Dataset, is_end: Callable[..., tf.Tensor] | None = None
     ) -> tf.data.Dataset:
-        """The worker's elements of an endless stream of all draws.
+        """This worker's elements of an infinite stream of all draws.
 
         Args:
-          draws: what is drawn; the earlier in the pipeline, the less is done for other workers.
-          is_end: of an element, whether it marks the end of an epoch and is no draw. Such markers
-            are kept, except where they would follow each other.
+          draws: the stream. Call this early in the pipeline, to save work on other workers' draws.
+          is_end: maps an element to whether it is an end-of-epoch marker, not a draw. Markers are
+            kept, except for one that directly follows another.
         """
         if self.workers == 1:
             return draws
@@ -91,11 +91,12 @@ EVERYTHING = Share()
 
 
 def positions_in(samples, needed: int):
-    """Count the frames at which a crop of `needed` samples can start, 0 if too short.
+    """Count the frames at which a crop of `needed` samples can start; 0 in short recordings.
 
     Args:
-      samples: length of the recording; int, int64 array or int64 tensor, as is the result.
-      needed: length of the crop.
+      samples: length of the recording: int, int64 array or int64 tensor; the result has the same
+        type and shape.
+      needed: length of the crop in samples.
     """
     positions = (samples - needed) // FRONT_END.hop_length + 1
     return tf.maximum(positions, 0) if tf.is_tensor(samples) else np.maximum(positions, 0)
@@ -111,7 +112,7 @@ def key(seed: int, *counters: int | tf.Tensor) -> tf.Tensor:
 
 def fold_in(key: tf.Tensor, counter: int | tf.Tensor) -> tf.Tensor:
     """Derive another key, int64 `[2]`, from `key` and a counter."""
-    # One dtype, because the same number as int32 and as int64 gives different keys.
+    # Always int64: the same number as int32 gives another key.
     return tf.random.experimental.stateless_fold_in(key, tf.cast(counter, tf.int64))
 
 
@@ -126,16 +127,16 @@ def uniform_int(key: tf.Tensor, bound: tf.Tensor) -> tf.Tensor:
 
 
 def shuffled(count: int, key: tf.Tensor) -> tf.data.Dataset:
-    """Dataset of the int64 scalars 0..count-1, in an order that depends on `key` only."""
+    """Dataset of the int64 scalars 0..count-1, in an order that depends only on `key`."""
     indices = tf.data.Dataset.range(count).batch(_DRAWS_AT_ONCE)
     return indices.map(lambda block: _shuffle(block, key, count)).unbatch()
 
 
 def shuffle_blocks(dataset: tf.data.Dataset, size: int, key: tf.Tensor) -> tf.data.Dataset:
-    """Shuffle within blocks of `size` elements, in an order that depends on `key` only.
+    """Shuffle within blocks of `size` elements, in an order that depends only on `key`.
 
-    That of `tf.data.Dataset.shuffle` depends on TensorFlow's global seed too, and where that is 0
-    it takes no tensor for a seed.
+    `tf.data.Dataset.shuffle` also depends on TensorFlow's global seed, and does not accept a tensor
+    as seed if that is 0.
     """
 
     rows = shuffled_rows(dataset.batch(size), key)
@@ -143,11 +144,11 @@ def shuffle_blocks(dataset: tf.data.Dataset, size: int, key: tf.Tensor) -> tf.da
 
 
 def shuffled_rows(blocks: tf.data.Dataset, key: tf.Tensor) -> tf.data.Dataset:
-    """The rows of each block in an order that depends on `key` only.
+    """Shuffle the rows of each block, in an order that depends only on `key`.
 
     Returns:
-      Dataset of (block, int32 row): nothing is copied until the row is taken from its block, which
-      can be done by several threads.
+      Dataset of (block, int32 row). Rows are not copied yet, so that several threads can take them
+      from their blocks later.
     """
 
     def shuffle(index: tf.Tensor, block: tuple) -> tf.data.Dataset:
@@ -160,9 +161,9 @@ def shuffled_rows(blocks: tf.data.Dataset, key: tf.Tensor) -> tf.data.Dataset:
 
 
 def _shuffle(indices: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
-    """Where a permutation of 0..count-1 puts `indices`, int64 of any shape."""
+    """Map `indices`, int64 of any shape, by a random permutation of 0..count-1."""
     # tf.random.experimental.index_shuffle makes 4 rounds, after which neighbours among millions are
-    # still correlated (0.3). 8 are the fewest without a trace of that.
+    # still correlated (0.3). At least 8 rounds are needed.
     return tf.raw_ops.RandomIndexShuffle(
         index=indices,
         seed=tf.random.stateless_uniform([3], key, None, None, tf.int64),
@@ -172,15 +173,15 @@ def _shuffle(indices: tf.Tensor, key: tf.Tensor, count: int) -> tf.Tensor:
 
 
 def clip_positions(positions: tf.Tensor, stratum: float, key: tf.Tensor) -> tf.Tensor:
-    """Draw positions in a clip, `positions / stratum` of them on average.
+    """Draw `positions / stratum` positions in a clip, on average.
 
     Args:
-      positions: how many the clip has, int64 scalar.
-      stratum: positions for each draw.
+      positions: number of positions in the clip, int64 scalar.
+      stratum: number of positions for each draw.
       key: int64 `[2]`.
 
     Returns:
-      int64 `[count]` in [0, positions). Each of all the clips' positions is equally likely.
+      int64 `[count]` in [0, positions). All positions of all clips are equally likely.
     """
     count_key, offset_key = tf.unstack(split(key, 2))
     expected = tf.cast(positions, tf.float64) / stratum
@@ -202,7 +203,7 @@ def stratified_positions(total: int, epoch_key: tf.Tensor) -> tf.data.Dataset:
     """Draw one position from each of `ceil(total / STRATUM)` equal strata, in shuffled order.
 
     Args:
-      total: positions in the corpus.
+      total: number of positions in the corpus.
       epoch_key: int64 `[2]`.
 
     Returns:
@@ -212,7 +213,7 @@ def stratified_positions(total: int, epoch_key: tf.Tensor) -> tf.data.Dataset:
     order_key, offset_key = tf.unstack(split(epoch_key, 2))
 
     def draw(indices: tf.Tensor) -> tf.Tensor:
-        # float64: a corpus has up to 1e10 positions, float32 counts only to 1.6e7.
+        # float64: a corpus has up to 1e10 positions, and float32 is exact only up to 1.6e7.
         offsets = tf.random.stateless_uniform(
             tf.shape(indices), fold_in(offset_key, indices[0]), dtype=tf.float64
         )
@@ -223,12 +224,12 @@ def stratified_positions(total: int, epoch_key: tf.Tensor) -> tf.data.Dataset:
 
 
 def forever(epoch: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
-    """Concatenate `epoch(0)`, `epoch(1)`, ... without end."""
+    """Concatenate `epoch(0)`, `epoch(1)`, ... to an infinite dataset."""
     return tf.data.Dataset.range(tf.int64.max).flat_map(epoch)
 
 
 def mark_end(crops: tf.data.Dataset) -> tf.data.Dataset:
-    """Append an end marker to the `(crop, usable)` of one epoch, which makes them `Drawn`."""
+    """Convert the `(crop, usable)` of one epoch to `Drawn`, with a marker at the end."""
     crop_spec, _ = crops.element_spec
     no_crop = tf.nest.map_structure(lambda spec: tf.zeros(spec.shape, spec.dtype), crop_spec)
     end = tf.data.Dataset.from_tensors((no_crop, False, True))
@@ -236,15 +237,15 @@ def mark_end(crops: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def usable_only(crops: tf.data.Dataset, at_end: Callable[[int], None]) -> tf.data.Dataset:
-    """Keep the usable crops, and report how many there were at the end of every epoch.
+    """Keep the usable crops, and report their number at the end of every epoch.
 
     Args:
       crops: dataset of `Drawn`.
-      at_end: called with the number of usable crops when an epoch is over; may raise. Without it,
-        a corpus with nothing usable would be read for ever.
+      at_end: called with the number of usable crops at the end of an epoch. It may raise, so that
+        a corpus without usable crops is not read for ever.
 
     Returns:
-      Dataset of the crops.
+      Dataset of crops.
     """
 
     def end(count: np.ndarray) -> np.ndarray:
@@ -265,8 +266,8 @@ def usable_only(crops: tf.data.Dataset, at_end: Callable[[int], None]) -> tf.dat
 
 
 def call(function: Callable, inputs: list, dtype: tf.DType, shape: list) -> tf.Tensor:
-    """Call Python in-graph, `tf.numpy_function` with the static shape set."""
-    # stateful: a call that logs must not be folded away or shared with an equal one.
+    """Call a Python function in-graph: `tf.numpy_function` with a static output shape."""
+    # stateful: a call that logs must not be folded, or merged with an equal one.
     result = tf.numpy_function(function, inputs, dtype, stateful=True)
     result.set_shape(shape)
     return result
@@ -274,14 +275,14 @@ def call(function: Callable, inputs: list, dtype: tf.DType, shape: list) -> tf.T
 
 def is_usable(pcm: tf.Tensor) -> tf.Tensor:
     """Whether `flaw` finds nothing wrong with PCM, float32 `[samples]`; bool scalar."""
-    # The sum of squares, unlike the maximum, always carries NaN on.
+    # Unlike the maximum, the sum of squares always propagates NaN.
     energy = tf.nn.l2_loss(pcm)
     peak = tf.maximum(tf.reduce_max(pcm), -tf.reduce_min(pcm))
     return tf.math.is_finite(energy) & (peak >= SILENCE_PEAK) & (peak <= LOUDEST_PEAK)
 
 
 def flaw(pcm: np.ndarray) -> str | None:
-    """Say why PCM, float32 `[samples]`, cannot be used as a crop; None if it can."""
+    """Return why PCM, float32 `[samples]`, cannot be used as a crop; None if it can."""
     peak = max(pcm.max(), -pcm.min())
     if not np.isfinite(pcm @ pcm):
         return "has NaN or infinite samples"
@@ -291,5 +292,5 @@ def flaw(pcm: np.ndarray) -> str | None:
 
 
 def too_short(seconds: float, needed: float) -> str:
-    """The reason given for a recording shorter than one crop."""
+    """The message for a recording that is shorter than one crop."""
     return f"is too short: {seconds:.2f} s, a crop needs {needed:.2f} s"

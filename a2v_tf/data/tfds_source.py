@@ -39,7 +39,7 @@ class TfdsSource:
         """Open `spec`, "NAME[/CONFIG][:VERSION][:SPLIT]"; the split is train by default.
 
         Raises:
-          A2vError: if there is no such data set, or it is not prepared or has no usable audio.
+          A2vError: the data set does not exist, is not prepared or has no usable audio.
         """
         self.bad = bad
         self._spec = f"tfds:{spec}"
@@ -53,7 +53,7 @@ class TfdsSource:
         self._visits = 0
 
     def describe(self) -> str:
-        """Say what the source holds, on one line; the hours are an estimate."""
+        """Summarise the source on one line; the hours are an estimate."""
         hours = self._clips * self._lengths.mean() / self._rate / 3600
         return (
             f"{self._spec}: {self._clips} clips, about {hours:.2f} hours, {len(self.bad)} skipped"
@@ -80,14 +80,18 @@ class TfdsSource:
     ) -> tf.data.Dataset:
         """Infinite dataset of (float32 `[samples]`, clip); see `sources.Source.crops`.
 
-        With `crops_per_clip`, an epoch has so many times as many crops: from each clip it draws one
-        of each of so many times as many strata. As log-mel, if `gives_log_mel`, the crops are
-        float32 `[frames, F]`, cut from that of the whole clip: it is computed once, not once a
-        crop.
+        Args:
+          samples: see `sources.Source.crops`.
+          seed: see `sources.Source.crops`.
+          round_index: see `sources.Source.crops`.
+          share: see `sources.Source.crops`.
+          crops_per_clip: multiplies the number of strata in a clip, and so the crops of an epoch.
+          as_log_mel: give crops float32 `[frames, F]` of the log-mel spectrogram, which is computed
+            once for a whole clip; only if `gives_log_mel`.
         """
         self.check(samples)
-        # A clip gives positions / stratum crops an epoch. With the stratum of long recordings,
-        # most short clips would be read in vain.
+        # An epoch draws positions / stratum crops of a clip. With the stratum of long recordings,
+        # most short clips would be read but not used.
         stratum = float(np.clip(self._mean_positions(samples), 1, sampling.STRATUM))
         stratum /= crops_per_clip
 
@@ -118,7 +122,7 @@ class TfdsSource:
                 .prefetch(1)
             )
             rows = sampling.shuffled_rows(blocks, buffer_key)
-            # Datasets of constants beside the rows: a function for each crop would take time.
+            # Zipping with a constant dataset is faster than calling a function for each crop.
             marked = tf.data.Dataset.zip((rows, tf.data.Dataset.from_tensors(False).repeat()))
             nothing = tf.nest.map_structure(
                 lambda spec: tf.zeros([1, *spec.shape[1:]], spec.dtype), blocks.element_spec
@@ -131,19 +135,19 @@ class TfdsSource:
             finished = self._finish_log_mel(*crop) if as_log_mel else self._finish(*crop, samples)
             return *finished, is_end
 
-        # How many crops an epoch has, only reading it tells: so it is read by every worker.
+        # The number of crops in an epoch is known only after reading it, so every worker reads all.
         crops = share.of(sampling.forever(epoch), lambda drawn: drawn[1])
         finished = crops.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return sampling.usable_only(finished, at_end)
 
     @property
     def gives_log_mel(self) -> bool:
-        """Whether the clips are what log-mel is computed of: 16-bit mono of its sample rate."""
+        """Whether `as_log_mel` is possible: the clips are 16-bit mono at the front end's rate."""
         is_mono = len(self._audio.shape) == 1
         return is_mono and self._audio.tf_dtype == tf.int16 and self._rate == FRONT_END.sample_rate
 
     def records(self) -> tf.data.Dataset:
-        """All serialized examples for ever, as fast as they can be read; not the sampling."""
+        """Infinite dataset of serialized examples in stored order, to measure the read speed."""
         files = tf.data.Dataset.from_tensor_slices([str(x.filename) for x in self._shards])
         return files.repeat().interleave(
             tf.data.TFRecordDataset,
@@ -164,8 +168,8 @@ class TfdsSource:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Draw positions / stratum crops of a clip on average: (crops, shards, records).
 
-        The crops are `[count, samples]` or `[count, samples, channels]` in the stored dtype at
-        16 kHz, float32 `[count, samples]` at other rates; or log-mel `[count, frames, F]`.
+        The crops are `[count, samples]` or `[count, samples, channels]` in the stored dtype if
+        stored at 16 kHz, else float32 `[count, samples]`; or log-mel `[count, frames, F]`.
         """
         audio = self.decode(example)
         length = tf.shape(audio, tf.int64)[0]
@@ -210,11 +214,11 @@ class TfdsSource:
         is_end: tf.Tensor,
         samples: int,
     ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """Convert a crop to (float32 `[samples]`, clip) and say whether it is usable."""
+        """Convert a crop: ((float32 `[samples]`, clip), usable)."""
         pcm = crop if crop.dtype == tf.float32 else tf.cast(crop, tf.float32) / _scale(crop.dtype)
         if pcm.shape.rank == 2:
             pcm = tf.reduce_mean(pcm, axis=1)
-        if crop.dtype == tf.int16:  # finite, in [-1, 1], and 0 or a step
+        if crop.dtype == tf.int16:  # always finite and in [-1, 1]; unusable only if all zeros
             is_usable = tf.nn.l2_loss(pcm) > 0
         else:
             is_usable, pcm = sampling.is_usable(pcm), tf.clip_by_value(pcm, -1.0, 1.0)
@@ -224,7 +228,7 @@ class TfdsSource:
     def _finish_log_mel(
         self, crop: tf.Tensor, shard: tf.Tensor, record: tf.Tensor, is_end: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """Make (log-mel `[frames, F]`, clip) and say whether it is usable: not silent."""
+        """Return ((log-mel `[frames, F]`, clip), usable); silence is unusable."""
         is_usable = tf.reduce_max(crop) > np.log(FRONT_END.log_offset) + 1e-6
         usable = self._usable(is_usable, is_end, shard, record, tf.zeros([1]))
         return (crop, _clip_number(shard, record)), usable
@@ -237,7 +241,7 @@ class TfdsSource:
         record: tf.Tensor,
         pcm: tf.Tensor,
     ) -> tf.Tensor:
-        """Log a crop that is not usable; the mark of an epoch's end is not, but is no crop."""
+        """Return whether a crop is usable and log why not; false for an end-of-epoch marker."""
         return tf.cond(
             is_end | is_usable,
             lambda: ~is_end,
@@ -247,7 +251,7 @@ class TfdsSource:
     def _visit(
         self, shard: int, record: int, ordinal: int, length: int, samples: int
     ) -> np.ndarray:
-        """Count the clips that are read, and log one that is too short."""
+        """Count the clips read so far, and log a clip that is too short."""
         if ordinal % _COUNTED_AT_ONCE == 0:
             with self._lock:
                 self._visits += _COUNTED_AT_ONCE
@@ -257,7 +261,7 @@ class TfdsSource:
         return np.True_
 
     def _reject(self, shard: int, record: int, pcm: np.ndarray) -> np.ndarray:
-        """Log why a crop is not usable."""
+        """Log why a crop is unusable."""
         flaw = sampling.flaw(pcm)
         if flaw == sampling.SILENT:
             self.bad.note_once(self._name(shard, record), flaw)
@@ -270,7 +274,7 @@ class TfdsSource:
         self._judge()
 
     def _judge(self, everything_seen: bool = False) -> None:
-        """Raise `A2vError` if too many of the clips seen so far are bad."""
+        """Raise `A2vError` if too many of the clips read so far are bad."""
         if everything_seen or self._visits >= _SEEN_BEFORE_JUDGING:
             self.bad.check(min(self._visits, self._clips), "clips seen")
 
@@ -278,7 +282,7 @@ class TfdsSource:
         return tfds_id(self._shards[shard], record)
 
     def _probe(self) -> np.ndarray:
-        """Lengths in samples of the first clips, int64 `[clips]`."""
+        """Lengths of the first clips in stored samples, int64 `[clips]`."""
         shard = self._shards[0]
         records = tf.data.TFRecordDataset(str(shard.filename)).skip(shard.skip)
         lengths = records.take(min(shard.take, _PROBED_CLIPS)).map(
@@ -299,8 +303,8 @@ def shuffled_records(shards: Sequence[Shard], order_key: tf.Tensor) -> tf.data.D
 
     def read(shard: tf.Tensor) -> tf.data.Dataset:
         first, end = skips[shard], skips[shard] + takes[shard]
-        # Each shard is read from a random record on, then from its start: a round that is
-        # shorter than an epoch would otherwise never see the ends of the shards.
+        # Read each shard from a random record to its end, then from its start to that record.
+        # A round shorter than an epoch would otherwise never reach the ends of the shards.
         turn = first + sampling.uniform_int(sampling.fold_in(order_key, shard), takes[shard])
         records = tf.data.TFRecordDataset(files[shard])
 
@@ -320,13 +324,13 @@ def shuffled_records(shards: Sequence[Shard], order_key: tf.Tensor) -> tf.data.D
 
 
 def _clip_number(shard: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
-    """An int64 that no other clip has."""
+    """A unique int64 for each clip."""
     return tf.cast(shard, tf.int64) * 2**32 + tf.cast(record, tf.int64)
 
 
 def _cut(audio: tf.Tensor, starts: tf.Tensor, samples: int) -> tf.Tensor:
-    """Crops `[count, samples, ...]` of audio `[length, ...]`, which start at whole hops."""
-    # Copies of a piece each: faster than of a sample each, and than a loop over the crops.
+    """Cut crops `[count, samples, ...]` from audio `[length, ...]`; they start at whole hops."""
+    # Gathering whole pieces is faster than gathering samples, and than a loop over the crops.
     piece = math.gcd(FRONT_END.hop_length, samples)
     pieces = audio[: tf.shape(audio)[0] // piece * piece]
     pieces = tf.reshape(pieces, [-1, piece, *audio.shape[1:]])
@@ -335,7 +339,7 @@ def _cut(audio: tf.Tensor, starts: tf.Tensor, samples: int) -> tf.Tensor:
 
 
 def tfds_id(shard: Shard, record: int) -> str:
-    """Name a clip as `tfds.ReadConfig(add_tfds_id=True)` does."""
+    """The name that `tfds.ReadConfig(add_tfds_id=True)` gives a clip."""
     return f"{os.path.basename(shard.filename)}__{record}"
 
 
@@ -348,12 +352,13 @@ def _parse(spec: str) -> tuple[str, str]:
 
 
 def prepared_builder(spec: str, name: str) -> tfds.core.DatasetBuilder:
-    """Open the prepared data set `name`, one of ours or of TFDS.
+    """Open the prepared data set `name`, of this package or of TFDS.
 
     Raises:
-      A2vError: in one line that begins with `data=SPEC`, as from the functions below.
+      A2vError: it is unknown, not prepared or not stored as TFRecord. The message begins with
+        `data=SPEC`, as in the functions below.
     """
-    from a2v_tf.data import builders  # registers our own with TFDS
+    from a2v_tf.data import builders  # registers this package's builders with TFDS
 
     try:
         builder = tfds.builder(name)
@@ -380,7 +385,11 @@ def prepared_builder(spec: str, name: str) -> tfds.core.DatasetBuilder:
 
 
 def split_shards(spec: str, info: tfds.core.DatasetInfo, split: str) -> list[Shard]:
-    """Which records of which files make up the split."""
+    """The files and records of a split.
+
+    Raises:
+      A2vError: there is no such split, or it is empty.
+    """
     try:
         shards = [shard for shard in info.splits[split].file_instructions if shard.take > 0]
     except (ValueError, KeyError, AssertionError) as error:
@@ -394,7 +403,11 @@ def split_shards(spec: str, info: tfds.core.DatasetInfo, split: str) -> list[Sha
 def audio_feature(
     spec: str, info: tfds.core.DatasetInfo
 ) -> tuple[tfds.features.FeatureConnector, int]:
-    """The feature named `audio` and its sample rate."""
+    """The feature named `audio` and its sample rate in Hz.
+
+    Raises:
+      A2vError: there is no such feature, or it is not PCM.
+    """
     features = info.features
     if not isinstance(features, tfds.features.FeaturesDict) or "audio" not in features:
         raise A2vError(f"data={spec}: has no feature named audio; it has {', '.join(features)}")
@@ -419,7 +432,7 @@ def to_mono(audio: np.ndarray) -> np.ndarray:
 
 
 def _scale(dtype: tf.DType) -> float:
-    """Full scale: TFDS keeps 16-bit PCM in integers of any width (int64 by default)."""
+    """Full scale of a dtype: TFDS stores 16-bit PCM as any integer type, int64 by default."""
     return 32_768.0 if dtype.is_integer else 1.0
 
 

@@ -353,7 +353,9 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(manual, tmp_path, monkeypa
     monkeypatch.setattr(shards, "make_all", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         _build(manual, tmp_path / "data")
-    with pytest.raises(ValueError, match=r"unfinished.1.0.0 was begun with other clips or another"):
+    with pytest.raises(
+        ValueError, match=r"unfinished.1.0.0 was started with other clips or another"
+    ):
         _build(manual, tmp_path / "data", num_shards=2)
     text = (manual / "eval_segments.csv").read_text().replace("/m/00004", "/m/00007")
     (manual / "eval_segments.csv").write_text(text)

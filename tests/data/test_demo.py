@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from a2v_tf.data import demo
+from a2v_tf.data import demo, demo_sounds
 from a2v_tf.errors import A2vError
 
 
@@ -16,9 +16,9 @@ def corpus():
     return demo.ensure()
 
 
-@pytest.mark.parametrize("kind", demo.SOUNDS)
+@pytest.mark.parametrize("kind", demo_sounds.SOUNDS)
 def test_sounds_are_deterministic_and_sound(kind):
-    make = demo.SOUNDS[kind]
+    make = demo_sounds.SOUNDS[kind]
     first, again, other = (make(np.random.default_rng(seed), 16_000) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -27,13 +27,13 @@ def test_sounds_are_deterministic_and_sound(kind):
     assert 0.5 < np.abs(first).max() < 1.5
 
 
-@pytest.mark.parametrize("instrument", demo.INSTRUMENTS)
+@pytest.mark.parametrize("instrument", demo_sounds.INSTRUMENTS)
 @pytest.mark.parametrize("pitch", [0, 5])
 def test_notes_have_their_pitch(instrument, pitch):
     """The spectrum of a note has its peaks at multiples of the pitch."""
     hz = demo.PITCHES[pitch]
     rng = np.random.default_rng(3)
-    note = demo.INSTRUMENTS[instrument](rng)(16_000, hz)
+    note = demo_sounds.INSTRUMENTS[instrument](rng)(16_000, hz)
     spectrum = np.abs(np.fft.rfft(note * np.hanning(len(note))))
     peak = np.argmax(spectrum) / hz  # bins are 1 Hz
     assert round(peak) >= 1
@@ -45,9 +45,9 @@ def test_rooms_ring(corpus):
     click = np.zeros(32_000)
     click[0] = 1.0
     tails = {}
-    for room in demo.ROOMS:
-        heard = demo.reverberate(np.random.default_rng(0), click, room)
-        tails[room] = np.sum(heard[8_000:] ** 2)
+    for room in demo_sounds.ROOMS:
+        wet = demo_sounds.reverberate(np.random.default_rng(0), click, room)
+        tails[room] = np.sum(wet[8_000:] ** 2)
     assert tails["dry"] == 0.0
     assert tails["bedroom"] < tails["bathroom"] < tails["tunnel"]
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2v_tf.commands.embed import open_model
-from a2v_tf.data import sampling, spectrogram
+from a2v_tf.data import sampling, spectrogram, spectrogram_csv
 from a2v_tf.data.sources import one_line_errors, open_source
 from a2v_tf.errors import A2vError
 from a2v_tf.export.build import export_file
@@ -77,8 +77,8 @@ def train_folder(tmp_path):
 def test_starts_are_those_whose_frames_all_follow_each_other(steps, missing, frames):
     """Against the definition, frame by frame."""
     complete = np.array([i not in missing for i in range(len(steps) + 1)])
-    follows = np.append(False, spectrogram._is_period(PERIOD * np.array(steps), PERIOD))
-    stretches = spectrogram._stretches(complete, follows)
+    follows = np.append(False, spectrogram_csv._is_period(PERIOD * np.array(steps), PERIOD))
+    stretches = spectrogram_csv._stretches(complete, follows)
     found = [first + i for first, rows in stretches for i in range(rows - frames + 1)]
     expected = [
         start
@@ -132,7 +132,7 @@ def test_a_file_converted_before_is_not_read_again_until_it_changes(tmp_path, mo
     write_csv(path, regular(20), numbered(20))
     os.utime(path, (1, 1))
     first = take(open_source(data), 5, 3)
-    monkeypatch.setattr(spectrogram, "_frames", None)
+    monkeypatch.setattr(spectrogram_csv, "_frames", None)
     second = take(open_source(data), 5, 3)
     assert all((a[0] == b[0]).all() for a, b in zip(first, second, strict=True))
     monkeypatch.undo()
@@ -267,7 +267,7 @@ def test_directories_that_cannot_be_used(tmp_path):
     (tmp_path / "bad" / "train" / "a.csv").write_text("no,numbers\na,b\n")
     for directory, reason in [
         ("missing", "does not exist; expected a folder of CSV files"),
-        ("empty", "no .csv or .csv.gz file there or below"),
+        ("empty", "no .csv or .csv.gz file in the folder or below"),
         ("bad", "none of 1 CSV files can be used .*no columns of numbers after 'no'"),
         ("bad:val", "none of 1 CSV files is in the split val"),
     ]:

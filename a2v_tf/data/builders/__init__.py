@@ -1,4 +1,4 @@
-"""TFDS builders of our own; importing this package registers them with TFDS."""
+"""TFDS builders; importing this package registers them with TFDS."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from a2v_tf.data.builders.speech_commands import SpeechCommands
 from a2v_tf.data.builders.spoken_language import SpokenLanguage
 from a2v_tf.data.builders.tut_urban_2018 import TutUrban2018
 
-# By the name of its package. Where TFDS has another data set of that name, ours is registered with
+# By the name of the package. If TFDS has a data set of the same name, this one is registered with
 # the prefix "a2v_".
 BUILDERS = {
     "audioset": Audioset,
@@ -29,11 +29,11 @@ BUILDERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """What can be learned from a data set.
+    """A classification task on a data set.
 
     Attributes:
       package: the key in `BUILDERS`.
-      label: the feature with the label.
+      label: name of the label feature.
     """
 
     package: str

@@ -1,10 +1,10 @@
-"""Prepare a data set.
+"""Prepare a data set for TFDS.
 
   python -m a2v_tf.data.builders --name=NAME [--manual_dir=DIR]
   python -m a2v_tf.data.builders --name=audioset --manual_dir=DIR \\
       --beam_pipeline_options=runner=FnApiRunner,direct_running_mode=multi_processing
 
-Does what `tfds build` does, which in TFDS 4.9 does not start without apache-beam and mlcroissant.
+Equivalent to `tfds build`, which in TFDS 4.9 requires apache-beam and mlcroissant.
 """
 
 import pathlib
@@ -32,14 +32,14 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "manual_dir",
         None,
-        "Folder with the distribution, unpacked or not; default: download it, where that is "
-        "possible (not for audioset and spoken_language).",
+        "Folder with the distribution, as archives or unpacked. Default: download it, which is not "
+        "possible for audioset and spoken_language.",
     )
-    flags.DEFINE_string("data_dir", None, "Where to write; default: TFDS's own folder.")
+    flags.DEFINE_string("data_dir", None, "Output folder. Default: TFDS's own.")
     flags.DEFINE_list(
         "beam_pipeline_options",
         None,
-        "Of audioset: make its shards with Apache Beam (extra [beam]), given these options, as in "
+        "For audioset: build the shards with Apache Beam (extra [beam]) and these options, as in "
         "tfds build: runner=FnApiRunner,direct_num_workers=8,... See the builders' README.md.",
     )
 
@@ -51,7 +51,7 @@ def define_flags() -> None:
 
 
 def main(_: list[str]) -> None:
-    """Prepare the data set and say what is in it."""
+    """Prepare the data set and print the numbers of clips."""
     if FLAGS.manual_dir and not pathlib.Path(FLAGS.manual_dir).is_dir():
         raise A2vError(f"--manual_dir={FLAGS.manual_dir}: no such folder")
     config = tfds.download.DownloadConfig(manual_dir=FLAGS.manual_dir)
@@ -73,7 +73,7 @@ def _beam_options(options: list[str]) -> Any:
 
 
 def _used(builder: tfds.core.DatasetBuilder) -> str:
-    """A table of how many clips of each split are used, and how many not, by kind."""
+    """A table of the numbers of used and unused clips of each split."""
     lines = [["clips", "used", *base.KINDS]]
     for split, info in builder.info.splits.items():
         unused = base.count_unused(builder.data_path, split)

@@ -1,4 +1,4 @@
-"""What the builders have in common: their features, where the files are, decoding, splitting."""
+"""Common parts of the builders: features, finding files, decoding and splitting."""
 
 import abc
 import collections
@@ -24,11 +24,10 @@ from a2v_tf.frontend import FRONT_END
 
 SPLITS = ("train", "validation", "test")
 
-# 16 kHz mono. As bytes: int16 would be stored as int64 numbers otherwise, and parsed 25 times
-# slower.
+# 16 kHz mono. Without encoding="bytes", int16 is stored as int64 and parsed 25 times slower.
 AUDIO = tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding="bytes")
 
-# Why a clip is left out: one of these, by `kind_of` the reason given.
+# Kinds of unused clips; `kind_of` maps a reason to its kind.
 KINDS = ("missing", "too short", "corrupt")
 NOT_FOUND = "not found"
 TOO_SHORT = "is too short: "
@@ -42,14 +41,14 @@ _Clip = TypeVar("_Clip")
 
 @dataclasses.dataclass(frozen=True)
 class ClipFile:
-    """A labelled clip that is still a file, or a part of one.
+    """A labelled clip: an audio file or a part of one.
 
     Attributes:
-      id: names the clip within the data set.
-      path: the file; None if the distribution lists it and it is not there.
+      id: unique name of the clip in the data set.
+      path: the file; None if the distribution lists it but the file is missing.
       labels: class name or index by label feature.
-      start: where the clip starts in the file, in samples at 16 kHz.
-      samples: its length at 16 kHz; None for up to the end of the file.
+      start: start of the clip in the file, in samples at 16 kHz.
+      samples: length in samples at 16 kHz; None for up to the end of the file.
     """
 
     id: str
@@ -60,14 +59,14 @@ class ClipFile:
 
 
 class LabelledBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
-    """Labelled clips from the files of a distribution; a subclass knows the layout.
+    """Base class of builders that read labelled clips from the files of a distribution.
 
-    A subclass has a version, the attributes below, `labels` and `find`. Clips that cannot be
-    decoded are left out; `not_used_SPLIT.csv` beside the data lists them with the reason.
+    A subclass defines a version, the attributes below, `labels` and `find`. Clips that cannot be
+    decoded are skipped; `not_used_SPLIT.csv` beside the data lists them with the reason.
 
     Attributes:
-      URLS: downloaded unless manual_dir is given; empty if they may not be downloaded like that.
-      HOMEPAGE: of the data set.
+      URLS: archives to download unless manual_dir is given; empty if a download is not possible.
+      HOMEPAGE: web page of the data set.
       CITATION: BibTeX.
     """
 
@@ -81,11 +80,11 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registratio
 
     @abc.abstractmethod
     def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[ClipFile]]:
-        """Tell the clips of each split among all files of the distribution.
+        """List the clips of each split, given all files of the distribution.
 
         Raises:
-          FileNotFoundError: in one line, if something needed is not there.
-          ValueError: in one line, if a list of clips has another form than expected.
+          FileNotFoundError: a required file is missing.
+          ValueError: a file that lists clips has an unexpected format.
         """
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -111,7 +110,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registratio
     def _find_or_unpack(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, list[ClipFile]]:
-        shared = dl_manager.download_dir / "manual"  # TFDS's default, of all data sets
+        shared = dl_manager.download_dir / "manual"  # TFDS's default for all data sets
         try:
             folder = dl_manager.manual_dir
         except AssertionError as error:
@@ -140,7 +139,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registratio
     def _generate_examples(
         self, split: str, clips: Sequence[ClipFile]
     ) -> Iterator[tuple[str, dict]]:
-        """Yield (key, example) of every clip that can be decoded; list and count the others."""
+        """Yield (key, example) of each clip that can be decoded; list the others in a file."""
         unused = []
         for clip, audio in decoded(_load, clips):
             if isinstance(audio, str):
@@ -166,10 +165,10 @@ def _load(clip: ClipFile) -> np.ndarray | str:
 def decoded(
     load: Callable[[_Clip], np.ndarray | str], clips: Iterable[_Clip]
 ) -> Iterator[tuple[_Clip, np.ndarray | str]]:
-    """Pair each clip with what `load` gives for it, in order, with several threads at work."""
+    """Yield each clip with its PCM or reason from `load`, in order, loaded by several threads."""
     clips = iter(clips)
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        # Chunk by chunk, since map() would queue, and then hold, the whole split.
+        # In chunks, since map() would keep a whole split in memory.
         while chunk := list(itertools.islice(clips, _CLIPS_AT_ONCE)):
             yield from zip(chunk, pool.map(load, chunk), strict=True)
 
@@ -180,7 +179,7 @@ def write_unused(
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
 ) -> None:
-    """List the clips left out in `not_used_SPLIT.csv`, the reason in the last column, and log."""
+    """Write `not_used_SPLIT.csv`, with the reason in the last column, and log the counts."""
     path = _list_of_unused(folder, split)
     text = io.StringIO()
     csv.writer(text).writerows([header, *rows])
@@ -189,18 +188,18 @@ def write_unused(
         kinds = collections.Counter(kind_of(row[-1]) for row in rows)
         counts = ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS)
         logging.warning(
-            "split %s leaves out clips: %s; listed in %s",
+            "split %s: skipped clips: %s; listed in %s",
             *(split, counts, path.name),
         )
 
 
 def kind_of(reason: str) -> str:
-    """Which of `KINDS` a reason is."""
+    """The kind, one of `KINDS`, of the reason why a clip is unused."""
     return "missing" if reason == NOT_FOUND else "too short" if TOO_SHORT in reason else "corrupt"
 
 
 def count_unused(folder: epath.PathLike, split: str) -> collections.Counter[str]:
-    """How many clips of a prepared split were left out, by kind."""
+    """Numbers of unused clips of a prepared split, by kind."""
     with _list_of_unused(folder, split).open() as file:
         return collections.Counter(kind_of(row["reason"]) for row in csv.DictReader(file))
 
@@ -210,7 +209,7 @@ def _list_of_unused(folder: epath.PathLike, split: str) -> epath.Path:
 
 
 def list_files(folders: Iterable[os.PathLike]) -> list[pathlib.Path]:
-    """List the files below the folders, sorted; what is a file already stands for itself."""
+    """List all files below the folders, sorted; a path to a file is listed as it is."""
     paths = []
     for folder in map(pathlib.Path, folders):
         if folder.is_file():
@@ -221,32 +220,32 @@ def list_files(folders: Iterable[os.PathLike]) -> list[pathlib.Path]:
 
 
 def only_file(files: Sequence[pathlib.Path], name: str) -> pathlib.Path:
-    """The file of that name.
+    """Find the file with the given name.
 
     Raises:
-      FileNotFoundError: if there is none.
-      ValueError: if there are several.
+      FileNotFoundError: there is none.
+      ValueError: there are several.
     """
     found = [path for path in files if path.name == name]
     if not found:
-        raise FileNotFoundError(f"no file {name} there or below")
+        raise FileNotFoundError(f"no file {name} in the folder or below")
     if len(found) > 1:
         raise ValueError(f"two files {name}, expected one: {found[0]}, {found[1]}")
     return found[0]
 
 
 def split_of(group: str) -> str:
-    """Assign a tenth of all groups to test, a tenth to validation: by hash, so for good."""
+    """Assign a group to a split by hash: 10 % test, 10 % validation, 80 % train."""
     share = hash_of(group) / 2**64
     return "test" if share < 0.1 else "validation" if share < 0.2 else "train"
 
 
 def a_tenth(groups: Iterable[str]) -> set[str]:
-    """Choose a tenth of the groups, rounded up, by hash; none if there is only one."""
+    """Choose a tenth of the groups, rounded up, by hash; none of a single group."""
     ordered = sorted(set(groups), key=hash_of)
     return set(ordered[: math.ceil(len(ordered) / 10)]) if len(ordered) > 1 else set()
 
 
 def hash_of(text: str) -> int:
-    """64 bits that are the same everywhere and for good."""
+    """A 64-bit hash that is the same on every machine and Python version."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

@@ -1,9 +1,9 @@
-"""A data set made shard by shard: each whole or not at all, by itself, anywhere, and never twice.
+"""Resumable preparation of a data set, shard by shard, in one process or with Apache Beam.
 
-A folder holds the shards that are finished and, in `work/`, a file for each one that is to be made,
-`SPLIT-INDEX.todo.json`, with all that this takes; `SPLIT-INDEX.done.json` says what came of it. So
-whoever sees the folder can make a shard, and after a kill only those that it cut short are made
-again.
+The folder contains the finished shards and, in `work/`, a file for each shard to write,
+`SPLIT-INDEX.todo.json`, with everything needed to write it. `SPLIT-INDEX.done.json` records the
+result. Any worker that sees the folder can write any shard. After an interruption, only unfinished
+shards are written again.
 """
 
 import collections
@@ -24,33 +24,33 @@ from a2v_tf.errors import A2vError
 
 WORK = "work"
 
-# From what is written in the .todo.json, key and example of each clip, or key and reason why not.
+# From the clips in a .todo.json to (key, example) of each clip, or (key, reason) of an unused one.
 Generate = Callable[[Sequence[Any]], Iterable[tuple[str, dict | str]]]
 
 
 def plan(
     folder: epath.Path, name: str, splits: Mapping[str, Sequence[Sequence[Any]]], identity: Any
 ) -> list[str]:
-    """Write down what is to be made, but for what is there already.
+    """Write a `.todo.json` for each shard that is not finished.
 
     Args:
-      folder: where; if it was begun before, this goes on there.
-      name: of the data set.
-      splits: for each split and shard the clips, anything that serialises to JSON.
-      identity: what the shards that are there must have been planned with, JSON too.
+      folder: output folder; a folder with finished shards is resumed.
+      name: name of the data set.
+      splits: the clips of each shard of each split, serialisable to JSON.
+      identity: identifies the plan, serialisable to JSON; a resumed folder must have the same.
 
     Returns:
-      The `.todo.json` of each shard to make.
+      Path of the `.todo.json` of each unfinished shard.
 
     Raises:
-      ValueError: the folder was begun with another plan.
+      ValueError: the folder was started with another plan.
     """
     work = folder / WORK
     work.mkdir(parents=True, exist_ok=True)
     planned = work / "plan.json"
     if planned.exists() and json.loads(planned.read_text()) != identity:
         raise ValueError(
-            f"{folder} was begun with other clips or another number of shards: finish it with "
+            f"{folder} was started with other clips or another number of shards: finish it with "
             "those, or delete it"
         )
     _write(planned, identity)
@@ -72,19 +72,19 @@ def make_all(
     features: tfds.features.FeaturesDict,
     config: tfds.download.DownloadConfig,
 ) -> Any:
-    """Make shards: here, one after the other; or by Apache Beam, if `config` has its options.
+    """Write shards: sequentially in this process, or with Apache Beam if `config` has its options.
 
     Args:
-      tasks: of `plan`.
-      generate: gives the examples; for Beam, a function that workers can import.
-      features: of the data set.
-      config: `beam_options` and `beam_runner` count.
+      tasks: result of `plan`.
+      generate: yields the examples; for Beam, a function that workers can import.
+      features: features of the data set.
+      config: `beam_options` and `beam_runner` are used.
 
     Returns:
       Beam's result, with the counters "used" and those of `base.KINDS`; None without Beam.
 
     Raises:
-      A2vError: Beam is not installed, or fails.
+      A2vError: Beam is not installed or fails.
     """
     if config.beam_options is None and config.beam_runner is None:
         for task in tqdm(tasks, unit=" shards", disable=None):
@@ -98,14 +98,16 @@ def make_all(
                 | "Shards" >> beam.Create(tasks)
                 | "Make" >> beam.Map(_make_and_count, generate, features)
             )
-    except Exception as error:  # of many kinds, as Beam has many runners
+    except Exception as error:  # each of Beam's runners has its own exceptions
         last_line = str(error).strip().splitlines()[-1]
-        raise A2vError(f"Apache Beam: {last_line}; finished shards stay, run it again") from error
+        raise A2vError(
+            f"Apache Beam: {last_line}; run the command again to resume from the finished shards"
+        ) from error
     return pipeline.result
 
 
 def import_beam() -> Any:
-    """The module `apache_beam`.
+    """Import `apache_beam`.
 
     Raises:
       A2vError: it is not installed.
@@ -122,10 +124,10 @@ def import_beam() -> Any:
 def make(
     task: str, generate: Generate, features: tfds.features.FeaturesDict
 ) -> collections.Counter[str]:
-    """Make a shard, unless it is there.
+    """Write a shard, unless it is finished.
 
     Returns:
-      How many clips are in it ("used"), and how many are not, by kind; nothing if it was there.
+      Numbers of used clips ("used") and of unused clips by kind; empty if it was finished.
     """
     path = epath.Path(task)
     if _done(path).exists():
@@ -155,7 +157,7 @@ def _make_and_count(task: str, generate: Generate, features: tfds.features.Featu
 def collect(
     folder: epath.Path, name: str, split: str, shards: int
 ) -> tuple[tfds.core.SplitInfo, list[tuple[str, str]]]:
-    """What came of a split whose shards are all made: TFDS's facts; key and reason of the rest."""
+    """Read the results of a finished split: TFDS's metadata; (key, reason) of unused clips."""
     done = [
         json.loads(_done(folder / WORK / f"{split}-{index:05d}.todo.json").read_text())
         for index in range(shards)
@@ -186,7 +188,7 @@ def _write(path: epath.Path, content: Any) -> None:
 
 @contextlib.contextmanager
 def _whole(beside: epath.Path, path: os.PathLike | str) -> Iterator[str]:
-    """As `files.whole_file`, on any file system of TensorFlow; `beside` is in `work/`."""
+    """Like `files.whole_file`, on any file system of TensorFlow; `beside` is in `work/`."""
     partial = f"{os.fspath(beside)}.{uuid.uuid4().hex}"
     try:
         yield partial

@@ -104,10 +104,10 @@ def test_the_command_says_what_is_wrong_on_one_line(distribution, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("speech_commands", "no file validation_list.txt there or below"),
+        ("speech_commands", "no file validation_list.txt in the folder or below"),
         ("librispeech_speakers", "no clip found in"),
         ("spoken_language", "no clip found in"),
-        ("tut_urban_2018", "no file meta.csv there or below"),
+        ("tut_urban_2018", "no file meta.csv in the folder or below"),
         ("bird_audio_detection", "no clip found in"),
         ("nsynth", "no clip found in"),
     ],

@@ -33,12 +33,12 @@ _SPLIT_CSVS = {
 }
 _CLASS_CSV = "class_labels_indices.csv"
 _CLASSES = 527
-CLIPS_A_SHARD = 1_000  # 320 MB, and what a kill costs each worker at most
+CLIPS_A_SHARD = 1_000  # 320 MB; an interruption costs each worker at most one shard
 
-# In order of preference, should a clip be there in several formats.
+# In order of preference, if a clip exists in several formats.
 _SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")
 
-# Downloaders cut a little more or less than the segment; beyond this the file is the whole video.
+# Downloaders do not cut exactly. A file longer than the segment by more than this is cut again.
 _SLACK_SECONDS = 0.5
 
 _CITATION = """
@@ -63,13 +63,13 @@ class Segment:
 
     @property
     def key(self) -> str:
-        """Names the segment; unique, because a video may have several."""
+        """Unique name of the segment; a video may have several."""
         return f"{self.ytid}_{self.start:g}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A segment, the indices of its labels, and its file; None if there is none."""
+    """A segment with the indices of its labels and the path of its file, None if missing."""
 
     ytid: str
     start: float
@@ -79,15 +79,15 @@ class Clip:
 
     @property
     def key(self) -> str:
-        """As `Segment.key`."""
+        """See `Segment.key`."""
         return f"{self.ytid}_{self.start:g}"
 
 
 class Audioset(tfds.core.GeneratorBasedBuilder):
-    """Ten-second clips of YouTube videos with the sound events heard in them.
+    """Ten-second clips of YouTube videos, labelled with their sound events.
 
-    Clips that were not downloaded, or cannot be decoded, are left out; `not_used_SPLIT.csv` beside
-    the data lists them with the reason.
+    Clips that are missing or cannot be decoded are skipped; `not_used_SPLIT.csv` beside the data
+    lists them with the reason.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -109,7 +109,7 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "audio": base.AUDIO,
-                    # The names, in the class CSV's order, are known once it is read.
+                    # The class names are set when the class CSV has been read.
                     "labels": tfds.features.Sequence(
                         tfds.features.ClassLabel(num_classes=_CLASSES)
                     ),
@@ -128,9 +128,9 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
         dl_manager: tfds.download.DownloadManager,
         download_config: tfds.download.DownloadConfig | None = None,
     ) -> None:
-        """Make the shards that are not there yet; when this returns, TFDS names the data set.
+        """Write the unfinished shards and TFDS's metadata.
 
-        TFDS would write everything twice, in one process, and begin again after a kill.
+        TFDS's own method writes everything twice, in one process, and cannot be resumed.
         """
         config = download_config or tfds.download.DownloadConfig()
         folder = self.data_path.parent / f"unfinished.{self.version}"
@@ -154,14 +154,14 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
             base.write_unused(folder, split, ("ytid", "start_seconds", "reason"), rows)
             infos.append(info)
         self.info.set_splits(tfds.core.SplitDict(infos))
-        # Where this may fail, and not later: TFDS deletes its own folder after an error.
+        # A failure must occur here, not later: TFDS deletes its own folder after an error.
         self.info.write_to_directory(folder)
         self.data_path.rmdir()
         folder.rename(self.data_path)
         (self.data_path / shards.WORK).rmtree()
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[Clip]]:
-        """The clips of each split, there or not."""
+        """List the clips of each split, including missing ones."""
         folder = dl_manager.manual_dir
         mids, names = read_classes(folder / _CLASS_CSV)
         self.info.features["labels"].feature.names = names
@@ -182,7 +182,7 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
                 splits[split] = clips
             else:
                 # TFDS cannot store an empty split.
-                logging.warning("audioset: left out split %s, none of its clips is there", split)
+                logging.warning("audioset: skipped split %s, none of its clips was found", split)
         if not splits:
             raise FileNotFoundError(
                 f"no clip of any segment CSV found in {folder}\n{self.MANUAL_DOWNLOAD_INSTRUCTIONS}"
@@ -191,7 +191,7 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
 
     @staticmethod
     def _generate_examples(clips: Sequence[dict]) -> Iterator[tuple[str, dict | str]]:
-        """For each clip its key, and its example or the reason why there is none."""
+        """Yield the key of each clip, and its example or the reason why it is unused."""
         for clip, audio in base.decoded(_load, (Clip(**clip) for clip in clips)):
             if isinstance(audio, str):
                 yield clip.key, audio
@@ -201,7 +201,7 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
 
 
 def _in_shards(clips: Sequence[Clip], count: int | None) -> list[Sequence[Clip]]:
-    """Shuffle the clips and deal them out, always alike."""
+    """Shuffle the clips deterministically and divide them into shards."""
     count = count or math.ceil(len(clips) / CLIPS_A_SHARD)
     clips = sorted(clips, key=lambda clip: base.hash_of(clip.key))
     ends = [len(clips) * i // count for i in range(count + 1)]
@@ -209,7 +209,7 @@ def _in_shards(clips: Sequence[Clip], count: int | None) -> list[Sequence[Clip]]
 
 
 def _identity(parts: Sequence[Sequence[Clip]]) -> list[str]:
-    """What all shards that were ever begun must agree on; where a clip is may change."""
+    """A digest of each shard's clips and labels; the paths may change between runs."""
     facts = [[(clip.key, clip.end, clip.labels) for clip in part] for part in parts]
     return [hashlib.sha256(repr(part).encode()).hexdigest() for part in facts]
 
@@ -219,7 +219,7 @@ def _load(clip: Clip) -> np.ndarray | str:
         return base.NOT_FOUND
     name = os.path.basename(clip.path)
     if os.path.splitext(name)[1].lower() in decode.FFMPEG_SUFFIXES and not shutil.which("ffmpeg"):
-        raise ValueError(f"audioset: {name} needs ffmpeg on PATH, wherever clips are decoded")
+        raise ValueError(f"audioset: {name} needs ffmpeg on PATH, on every worker")
     try:
         return load_segment(clip.path, clip)
     except decode.DecodeError as error:
@@ -271,7 +271,7 @@ def find_clip(clips: dict[str, str], segment: Segment) -> str | None:
     ]
     endings = [f"_{start}" for start, _ in times] + [f"_{start}_{end}" for start, end in times]
     for prefix in ("", "Y"):
-        for ending in [*endings, ""]:  # the name with the time is the surer one
+        for ending in [*endings, ""]:  # names with the time first: they are unambiguous
             if path := clips.get(f"{prefix}{segment.ytid}{ending}"):
                 return path
     return None
@@ -281,11 +281,11 @@ def load_segment(path: str, segment: Segment | Clip) -> np.ndarray:
     """Decode a clip to int16 `[samples]` at 16 kHz, cut to its segment if it is longer.
 
     Args:
-      path: on any file system of TensorFlow.
-      segment: what it is of.
+      path: the file, on any file system of TensorFlow.
+      segment: the segment of the clip.
 
     Raises:
-      DecodeError: if it cannot be decoded or is too short to have the segment.
+      DecodeError: it cannot be decoded, or ends before the segment starts.
     """
     if "://" in path:
         with tempfile.TemporaryDirectory() as folder:

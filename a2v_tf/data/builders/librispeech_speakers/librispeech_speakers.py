@@ -19,18 +19,19 @@ _UTTERANCE = re.compile(r"(?P<speaker>\d+)-(?P<chapter>\d+)-\d+\.flac")
 class LibrispeechSpeakers(base.LabelledBuilder):
     """Utterances of audio books, labelled with one of 251 readers.
 
-    Every reader is in every split. Of a reader with three or more chapters the shortest is test,
-    the next validation, the rest train. With two, the shorter is test and the last tenth of the
-    other validation. With one, its last tenth is test and the tenth before validation. So a
-    recording is in two splits only where nothing else is possible. TFDS's own `librispeech` has
-    no class label of the speaker, and keeps samples as int64 numbers that are slow to parse.
+    Every reader is in every split. If a reader has three or more chapters, the shortest is test,
+    the second shortest validation and the rest train. If there are two, the shorter is test and the
+    last tenth of the other is validation. If there is one, its last tenth is test and the tenth
+    before it validation. So a chapter is in two splits only if it cannot be avoided. TFDS's own
+    `librispeech` has no class label of the speaker, and stores samples as int64, which is slow to
+    parse.
     """
 
     name = "librispeech_speakers"
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    train-clean-100.tar.gz, or what it holds: train-clean-100/SPEAKER/CHAPTER/*.flac.
+    train-clean-100.tar.gz, or its content: train-clean-100/SPEAKER/CHAPTER/*.flac.
     """
     URLS = ("http://www.openslr.org/resources/12/train-clean-100.tar.gz",)
     HOMEPAGE = "https://www.openslr.org/12"
@@ -44,7 +45,7 @@ class LibrispeechSpeakers(base.LabelledBuilder):
     """
 
     def labels(self) -> dict[str, tfds.features.ClassLabel]:
-        """The speaker's number; which there are is known once the folders are read."""
+        """The speaker's number; the class names are set when the files have been listed."""
         return {"label": tfds.features.ClassLabel()}
 
     def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
@@ -58,7 +59,7 @@ class LibrispeechSpeakers(base.LabelledBuilder):
         if speakers:
             self.info.features["label"].names = sorted(speakers, key=int)
             if len(speakers) != SPEAKERS:
-                logging.warning("%s: %d speakers, not %d", self.name, len(speakers), SPEAKERS)
+                logging.warning("%s: %d speakers, expected %d", self.name, len(speakers), SPEAKERS)
         splits = {split: [] for split in base.SPLITS}
         for chapters in speakers.values():
             for split, clips in split_chapters(chapters).items():
@@ -67,7 +68,7 @@ class LibrispeechSpeakers(base.LabelledBuilder):
 
 
 def split_chapters(chapters: Mapping[str, Sequence]) -> dict[str, list]:
-    """Split the utterances of a speaker, a list for each chapter, as the builder's text says."""
+    """Split a speaker's utterances by chapter; see `LibrispeechSpeakers`."""
     *others, longest = (chapters[name] for name in _by_length(chapters))
     if len(others) >= 2:
         test, validation, *more = others
@@ -86,6 +87,6 @@ def _by_length(chapters: Mapping[str, Sequence]) -> list[str]:
 
 
 def _cut_tenth(clips: Sequence) -> tuple[Sequence, Sequence]:
-    """Cut the last tenth off, one clip at least unless there is only one."""
+    """Split off the last tenth: at least one clip, unless there is only one."""
     tenth = min(max(1, len(clips) // 10), len(clips) - 1)
     return clips[: len(clips) - tenth], clips[len(clips) - tenth :]

@@ -18,18 +18,19 @@ _SHORTEST_REST = FRONT_END.samples(96)  # one slice, 975 ms
 class Musan(base.LabelledBuilder):
     """Music, speech or noise, in pieces of ten seconds.
 
-    Recordings are cut into pieces of ten seconds, since many last for minutes; a rest shorter than
-    a slice is dropped unless it is all there is. (The papers cut too: the interval of Untrained in
-    ICLR Table 2 means more than 9,300 test clips, and there are 2,016 recordings.) There is no
-    official split: a tenth of the recordings is test, a tenth validation, by hash. All music of
-    one artist, as named in the ANNOTATIONS files, stays together.
+    Recordings are cut into pieces of ten seconds, since many last for minutes. A remainder shorter
+    than a slice is dropped, unless it is the whole recording. (The papers must have cut them too:
+    the confidence interval of Untrained in ICLR Table 2 implies more than 9,300 test clips, and
+    there are 2,016 recordings.) There is no official split. A hash assigns 10 % of the recordings
+    to test and 10 % to validation. All music of one artist, as named in the ANNOTATIONS files, is
+    in one split.
     """
 
     name = "musan"
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    musan.tar.gz, or what it holds: music, noise and speech, each with folders of WAV files and an
+    musan.tar.gz, or its content: music, noise and speech, each with folders of WAV files and an
     ANNOTATIONS file.
     """
     URLS = ("https://www.openslr.org/resources/17/musan.tar.gz",)
@@ -70,7 +71,7 @@ def read_artists(path: pathlib.Path) -> dict[str, str]:
 def _pieces(path: pathlib.Path, kind: str) -> Iterator[base.ClipFile]:
     try:
         total = decode.probe(path).samples
-    except decode.DecodeError:  # a clip that cannot be decoded is reported when it is read
+    except decode.DecodeError:  # it is reported when the clip is read
         total = 0
     length = PIECE_SECONDS * FRONT_END.sample_rate
     for start in range(0, max(total, 1), length):

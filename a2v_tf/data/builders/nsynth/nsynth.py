@@ -20,16 +20,17 @@ _FOLDERS = {"nsynth-train": "train", "nsynth-valid": "validation", "nsynth-test"
 class Nsynth(base.LabelledBuilder):
     """A note of four seconds, labelled with its pitch and with the family of its instrument.
 
-    The splits are official: no instrument of train is in validation or test. TFDS's own `nsynth`
-    needs Apache Beam to be prepared and keeps float32 samples, twice the size.
+    The splits are the official ones: no instrument of train is in validation or test. TFDS's own
+    `nsynth` needs Apache Beam and stores float32 samples, twice the size.
     """
 
     name = "a2v_nsynth"
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    nsynth-train.jsonwav.tar.gz, nsynth-valid.jsonwav.tar.gz and nsynth-test.jsonwav.tar.gz, or what
-    they hold: nsynth-train, nsynth-valid and nsynth-test, each with examples.json and audio/*.wav.
+    nsynth-train.jsonwav.tar.gz, nsynth-valid.jsonwav.tar.gz and nsynth-test.jsonwav.tar.gz, or
+    their content: nsynth-train, nsynth-valid and nsynth-test, each with examples.json and
+    audio/*.wav.
     """
     URLS = tuple(
         f"http://download.magenta.tensorflow.org/datasets/nsynth/{folder}.jsonwav.tar.gz"

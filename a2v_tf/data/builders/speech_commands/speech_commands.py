@@ -18,18 +18,18 @@ _LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 
 
 class SpeechCommands(base.LabelledBuilder):
-    """One word of 35, spoken by one of 2,618 people, in up to a second.
+    """One of 35 words, spoken by one of 2,618 people, in up to one second.
 
-    The splits are those of validation_list.txt and testing_list.txt, which keep speakers apart; the
-    rest is train. The background noise is left out. TFDS's own `speech_commands` has 12 classes:
-    ten words, silence and all other words together.
+    Validation and test are the official lists, validation_list.txt and testing_list.txt; the rest
+    is train. No speaker is in two splits. The background noise is not used. TFDS's own
+    `speech_commands` has 12 classes: ten words, silence, and all other words in one class.
     """
 
     name = "a2v_speech_commands"
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    speech_commands_v0.02.tar.gz, or what it holds: validation_list.txt, testing_list.txt and
+    speech_commands_v0.02.tar.gz, or its content: validation_list.txt, testing_list.txt and
     WORD/SPEAKER_nohash_N.wav.
     """
     URLS = ("http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",)

@@ -21,11 +21,11 @@ _NAME = re.compile(
 class SpokenLanguage(base.LabelledBuilder):
     """Ten seconds of an audio book in German, English or Spanish.
 
-    The test split is the official one: 540 clips of six readers who are not in train. For
-    validation, a tenth of the readers of each language and sex, rounded up, is taken out of the
-    official train split, chosen by hash; a reader has one recording, whose hash is in the file's
-    name. Train keeps the official augmented copies (noise, speed, pitch); validation, like the
-    official test split, has none.
+    The test split is the official one: 540 clips of six readers who are not in train. Validation is
+    a tenth of the readers of each language and sex in the official train split, rounded up and
+    chosen by hash. A reader has one recording, whose hash is in the file name. Train contains the
+    official augmented copies (noise, speed, pitch); validation, like the official test split, does
+    not.
     """
 
     name = "spoken_language"
@@ -33,7 +33,7 @@ class SpokenLanguage(base.LabelledBuilder):
     RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     the archive of https://www.kaggle.com/datasets/toponowicz/spoken-language-identification (which
-    needs an account), or what it holds: folders train and test with files
+    needs an account), or its content: folders train and test with files
     LANGUAGE_SEX_HASH.fragmentN.flac.
     """
     HOMEPAGE = "https://www.kaggle.com/datasets/toponowicz/spoken-language-identification"
@@ -51,7 +51,7 @@ class SpokenLanguage(base.LabelledBuilder):
         return {"label": tfds.features.ClassLabel(names=LANGUAGES)}
 
     def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
-        """Take validation readers out of train."""
+        """Use the official test split, and take the validation readers from train."""
         names = [(path, _NAME.fullmatch(path.name)) for path in files]
         names = [(path, name) for path, name in names if name and path.parent.name in _FOLDERS]
         readers: dict[str, set[str]] = {}

@@ -20,9 +20,9 @@ _ZENODO = "https://zenodo.org/record/1228142/files/TUT-urban-acoustic-scenes-201
 class TutUrban2018(base.LabelledBuilder):
     """Ten seconds of one of ten urban scenes, in six European cities.
 
-    Train and test are those of the official fold, which keeps locations apart. For validation, a
-    tenth of the train locations of each scene, rounded up, is chosen by hash; no location is in
-    both. The two channels (binaural, 48 kHz) are averaged.
+    Train and test are those of the official fold. Validation is a tenth of the train locations of
+    each scene, rounded up and chosen by hash. No location is in two splits. The two channels
+    (binaural, 48 kHz) are averaged.
     """
 
     name = "tut_urban_2018"
@@ -30,7 +30,7 @@ class TutUrban2018(base.LabelledBuilder):
     RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     the archives TUT-urban-acoustic-scenes-2018-development.audio.1.zip to audio.13.zip and
-    .meta.zip of https://zenodo.org/record/1228142, or what they hold: audio/*.wav, meta.csv,
+    .meta.zip of https://zenodo.org/record/1228142, or their content: audio/*.wav, meta.csv,
     evaluation_setup/fold1_train.txt and evaluation_setup/fold1_evaluate.txt.
     """
     URLS = (*(f"{_ZENODO}.audio.{i}.zip" for i in range(1, 14)), f"{_ZENODO}.meta.zip")
