@@ -1,6 +1,6 @@
-"""One encoder over the slices of an example, and heads that each solve a task with the embeddings.
+"""The training model: an encoder shared by all slices of an example, and one head for each task.
 
-ICLR section 3; patent figures 1-3 (one head) and 5 (several).
+ICLR section 3; patent figures 1-3 (one head) and 5 (several heads).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from a2v_tf.models.augment import Augment, Transpose
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.specs import EncoderConfig, InputStats
 
-# From embeddings `[batch, S, d]` to what is compared with the task's targets.
+# From embeddings `[batch, S, d]` to the predictions of a task.
 Head = Callable[[keras.KerasTensor], keras.KerasTensor]
 
 
@@ -28,33 +28,33 @@ def build_model(
     mix: float = 0.0,
     slice_gain_db: float = 0.0,
 ) -> keras.Model:
-    """Build a model in which every slice goes through the encoder once.
+    """Build a model that encodes every slice once and applies all heads.
 
     Args:
-      config: the encoder.
+      config: shape of the encoder.
       slices: S, slices in an example.
       frames: N, frames of a slice.
       bins: F, mel bins.
-      stats: of the training data's log-mel values.
-      heads: for each task which of the S slices its head gets, and the head.
-      noise: standard deviation of Gaussian noise that is added to what the encoder hears while
-        training, in standard deviations of the log-mel values, at most 1.
-      transposed: which of the S slices are heard some bins higher or lower.
-      mix: the fraction of slices that are heard with another sound behind them while training.
-      slice_gain_db: how much louder or softer each slice is heard while training, at most.
+      stats: mean and variance of the training data's log-mel values.
+      heads: for each task, the indices of the slices that its head takes, and the head.
+      noise: standard deviation of the Gaussian noise that is added to the encoder's input during
+        training, relative to that of the log-mel values; at most 1.
+      transposed: indices of the slices that are shifted by a few mel bins.
+      mix: fraction of the slices that are mixed with another sound during training.
+      slice_gain_db: largest random change of a slice's level during training, in dB.
 
     Returns:
-      A model from log-mel `[batch, S, N, F]` to a dict with the output of each head; its layer
-      "encoder" is the model that all the rest of the project uses.
+      A model from log-mel `[batch, S, N, F]` to a dict of the heads' outputs. Its layer "encoder"
+      is the model that is saved, evaluated and exported.
     """
     x = keras.Input((slices, frames, bins), name="slices")
     encoder = build_encoder(config, frames, bins, stats)
-    heard = x
+    augmented = x
     if transposed:
-        heard = Transpose(transposed, name="transpose")(heard)
+        augmented = Transpose(transposed, name="transpose")(augmented)
     if mix or slice_gain_db:
-        heard = Augment(mix, slice_gain_db, dtype="float32", name="augment")(heard)
-    flat = keras.ops.reshape(heard, (-1, frames, bins))
+        augmented = Augment(mix, slice_gain_db, dtype="float32", name="augment")(augmented)
+    flat = keras.ops.reshape(augmented, (-1, frames, bins))
     if noise:
         unit_noise = keras.layers.GaussianNoise(noise, dtype="float32", name="noise")(
             keras.ops.zeros_like(flat)
@@ -62,7 +62,7 @@ def build_model(
         scaled = keras.layers.Rescaling(stats.variance**0.5, dtype="float32")(unit_noise)
         flat = keras.layers.Add(dtype="float32", name="noisy")([flat, scaled])
     z = keras.ops.reshape(encoder(flat), (-1, slices, config.embedding_dim))
-    if z.dtype != "float32":  # heads that want it less exact cast it themselves
+    if z.dtype != "float32":  # heads that compute in bfloat16 cast it themselves
         z = keras.ops.cast(z, "float32")
     outputs = {
         name: head(keras.ops.take(z, which, axis=1)) for name, (which, head) in heads.items()

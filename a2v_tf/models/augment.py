@@ -1,4 +1,4 @@
-"""What is done to slices before the encoder hears them: other sounds, other levels, other bins."""
+"""Augmentation of log-mel slices: background sounds, levels, and shifts along frequency."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,20 @@ from keras import layers
 
 from a2v_tf.specs import MIX_DB
 
-MOST_BINS = 3  # that a transposed slice is moved
-_DB = np.log(10.0) / 20.0  # a decibel in log-mel, whose values are natural logarithms of moduli
+MOST_BINS = 3  # largest shift of a transposed slice
+_DB = np.log(10.0) / 20.0  # a decibel in log-mel values, natural logarithms of moduli
 
 
 @keras.saving.register_keras_serializable("a2v_tf")
 class Augment(layers.Layer):
-    """Mix each log-mel slice with one of another example, and change its level.
+    """Mix log-mel slices with slices of other examples, and change their levels, in training.
 
-    Each slice draws for itself, so that two slices of one clip share neither background nor level.
-    Powers are added, which is what mixing the audio does on average. Only while training.
+    Each slice has its own random numbers, so two slices of a clip share neither background nor
+    level. Powers are added, as they are on average when audio is mixed.
 
     Args:
-      mix: the fraction of slices with another sound behind them.
-      gain_db: the greatest change of level, either way; uniform in decibels.
+      mix: fraction of slices to mix with another sound.
+      gain_db: largest change of level; uniform in decibels, in both directions.
 
     Inputs and outputs are log-mel slices `[batch, S, N, F]`.
     """
@@ -33,7 +33,7 @@ class Augment(layers.Layer):
         self.seed_generator = keras.random.SeedGenerator()
 
     def call(self, slices: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
-        """Change the slices, if training."""
+        """Augment the slices in training; return them unchanged otherwise."""
         if not training:
             return slices
         if self.mix:
@@ -45,8 +45,8 @@ class Augment(layers.Layer):
     def _with_another(self, slices: keras.KerasTensor) -> keras.KerasTensor:
         ops = keras.ops
         batch, count = ops.shape(slices)[0], slices.shape[1]
-        # From the example so many places further: crops of a batch are in random order. Each of an
-        # example's slices from another one, or their common background would give a pair away.
+        # Take the slice `shifts[i]` examples further: crops of a batch are in random order. Every
+        # slice has its own shift, or the common background would identify a pair.
         shifts = keras.random.randint((count,), 1, ops.maximum(batch, 2), seed=self.seed_generator)
         others = ops.stack(
             [
@@ -61,23 +61,24 @@ class Augment(layers.Layer):
         return ops.where(self._uniform(slices, 0.0, 1.0) < self.mix, mixed, slices)
 
     def _uniform(self, slices: keras.KerasTensor, low: float, high: float) -> keras.KerasTensor:
-        """A number for each slice, `[batch, S, 1, 1]`."""
+        """Draw a number for each slice, `[batch, S, 1, 1]`."""
         shape = (*keras.ops.shape(slices)[:2], 1, 1)
         return keras.random.uniform(shape, low, high, seed=self.seed_generator)
 
     def get_config(self) -> dict:
-        """What saving needs to make the layer again."""
+        """The layer's configuration, for saving."""
         return {**super().get_config(), "mix": self.mix, "gain_db": self.gain_db}
 
 
 @keras.saving.register_keras_serializable("a2v_tf")
 class Transpose(layers.Layer):
-    """Move some of the log-mel slices up or down by a few mel bins, and repeat the outermost bin.
+    """Shift some log-mel slices up or down by a few mel bins; the outermost bin is repeated.
 
-    While training, by 1 to `MOST_BINS` either way, drawn for each example; else up by 2.
+    In training, the shift is 1 to `MOST_BINS` bins in either direction, drawn for each example.
+    Otherwise it is 2 bins up.
 
     Args:
-      places: which of the slices.
+      places: indices of the slices to shift.
 
     Inputs and outputs are log-mel slices `[batch, S, N, F]`.
     """
@@ -88,7 +89,7 @@ class Transpose(layers.Layer):
         self.seed_generator = keras.random.SeedGenerator()
 
     def call(self, slices: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
-        """Move them."""
+        """Shift the slices at `places`."""
         ops = keras.ops
         batch, bins = ops.shape(slices)[0], slices.shape[-1]
         up = 2 * ops.ones((batch,), "int32")
@@ -96,7 +97,7 @@ class Transpose(layers.Layer):
             drawn = keras.random.randint((batch,), 0, 2 * MOST_BINS, seed=self.seed_generator)
             up = drawn - MOST_BINS + ops.cast(drawn >= MOST_BINS, "int32")  # never 0
         source = ops.clip(ops.arange(bins) - up[:, None], 0, bins - 1)
-        # As a matrix product, which every device is made for.
+        # As a matrix product, which is fast on every device.
         move = ops.one_hot(source, bins, axis=1, dtype=slices.dtype)  # [batch, from, to]
         each = [slices[:, i] for i in range(slices.shape[1])]
         for i in self.places:
@@ -104,12 +105,12 @@ class Transpose(layers.Layer):
         return ops.stack(each, axis=1)
 
     def get_config(self) -> dict:
-        """What saving needs to make the layer again."""
+        """The layer's configuration, for saving."""
         return {**super().get_config(), "places": self.places}
 
 
 def _level(slices: keras.KerasTensor) -> keras.KerasTensor:
-    """The logarithm of the root mean square over a slice's bins, `[batch, S, 1, 1]`."""
+    """The logarithm of a slice's root mean square, `[batch, S, 1, 1]`."""
     ops = keras.ops
     size = slices.shape[-2] * slices.shape[-1]
     total = ops.logsumexp(2.0 * slices, axis=(-2, -1), keepdims=True)

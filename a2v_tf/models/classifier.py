@@ -9,12 +9,12 @@ from keras import layers
 def build_classifier(
     encoder: keras.Model, heads: Mapping[str, int], hidden: int | None = None
 ) -> keras.Model:
-    """Build the model that is trained end to end on labels.
+    """Build a model for supervised end-to-end training.
 
     Args:
-      encoder: log-mel `[batch, N, F]` to embeddings `[batch, d]`.
-      heads: for each data set the number of its classes.
-      hidden: units of one more fully-connected layer with ReLU in each head (ICLR Table 5).
+      encoder: a model from log-mel `[batch, N, F]` to embeddings `[batch, d]`.
+      heads: number of classes of each data set.
+      hidden: units of a hidden layer with ReLU in each head (ICLR Table 5); None for linear heads.
 
     Returns:
       A model from log-mel `[batch, N, F]` to a dict of logits `[batch, classes]`.

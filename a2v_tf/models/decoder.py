@@ -1,4 +1,4 @@
-"""The decoder: embeddings back to log-mel slices, the encoder in reverse (ICLR section 3)."""
+"""The decoder, from embeddings to log-mel slices: the mirrored encoder (ICLR section 3)."""
 
 import keras
 from keras import layers
@@ -10,7 +10,7 @@ from a2v_tf.specs import EncoderConfig, InputStats
 def _deconv_layer(
     x: keras.KerasTensor, channels: int, name: str, *, separable: bool, last: bool
 ) -> keras.KerasTensor:
-    """The encoder's layer in reverse: along frequency, then along time, beside the residual."""
+    """The mirrored encoder layer: frequency, then time convolution, in parallel to a residual."""
     if separable:
         below = x.shape[-1]
         y = layers.Conv2D(below, (1, 3), padding="same", use_bias=False, name=f"{name}_freq")(x)
@@ -20,7 +20,7 @@ def _deconv_layer(
         y = layers.Add(name=f"{name}_add")([y, residual])
     else:
         y = layers.Conv2D(channels, 3, padding="same", use_bias=last, name=f"{name}_conv")(x)
-    if last:  # a reconstruction is any real number
+    if last:  # a log-mel value may be any real number
         return y
     return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_bn")(y))
 
@@ -34,22 +34,22 @@ def build_decoder(
     stats: InputStats,
     name: str = "decoder",
 ) -> keras.Model:
-    """Build the mirror of `build_encoder`: its layers in reverse order, pooling up-sampled.
+    """Build the decoder: the encoder's layers in reverse order, with up-sampling for pooling.
 
     Args:
-      config: the encoder's.
-      inputs: size of the vector to decode (2P·d for CBoW, d for skip-gram).
+      config: shape of the encoder.
+      inputs: size of the input vector (2P·d for CBoW, d for skip-gram).
       frames: N, frames of a slice.
       bins: F, mel bins.
-      outputs: slices to reconstruct (1 for CBoW, 2P for skip-gram).
-      stats: the encoder's, to return to the log-mel scale.
-      name: of the model.
+      outputs: number of slices to reconstruct (1 for CBoW, 2P for skip-gram).
+      stats: the encoder's input statistics, to restore the log-mel scale.
+      name: name of the model.
 
     Returns:
       A model from `[batch, inputs]` to log-mel slices `[batch, outputs, frames, bins]`.
     """
     scale = config.step_frames
-    rows, columns = -(-frames // scale), -(-bins // scale)  # the encoder's last map, 3x2
+    rows, columns = -(-frames // scale), -(-bins // scale)  # the encoder's last feature map, 3x2
     z = keras.Input((inputs,), name="embeddings")
     x = layers.Dense(rows * columns * config.channels[-1], use_bias=False, name="expand")(z)
     x = layers.ReLU()(layers.BatchNormalization(name="expand_bn")(x))

@@ -1,4 +1,4 @@
-"""The encoders: a log-mel slice to an embedding (ICLR section 4 and Table 1; SPL section IV)."""
+"""The encoders, from log-mel slices to embeddings (ICLR section 4, Table 1; SPL section IV)."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from a2v_tf.specs import EncoderConfig, InputStats
 
 
 def standardise(stats: InputStats) -> layers.Layer:
-    """Layer from log-mel to zero mean and unit variance."""
+    """Layer that standardises log-mel values to zero mean and unit variance."""
     return layers.Normalization(
         axis=None,
         mean=stats.mean,
@@ -19,7 +19,7 @@ def standardise(stats: InputStats) -> layers.Layer:
 
 
 def restore_scale(stats: InputStats) -> layers.Layer:
-    """Layer from zero mean and unit variance back to log-mel."""
+    """Layer that inverts `standardise`."""
     return layers.Normalization(
         axis=None,
         mean=stats.mean,
@@ -33,19 +33,18 @@ def restore_scale(stats: InputStats) -> layers.Layer:
 def conv_layer(
     x: keras.KerasTensor, channels: int, name: str, *, separable: bool, folded: bool = False
 ) -> keras.KerasTensor:
-    """One convolutional layer, before its pooling; then batch norm and ReLU.
+    """A convolutional layer with batch norm and ReLU, without pooling.
 
     Separable (ICLR): a convolution along time (3x1), then one along frequency (1x3), in parallel
-    to a pointwise residual. Otherwise (SPL): one 3x3 convolution. Time is padded before the first
-    frame only (causal), so that the layer can stream.
+    to a pointwise residual. Otherwise (SPL): one 3x3 convolution. Time is padded only before the
+    first frame (causal), so that the layer can stream.
 
     Args:
-      x: `[batch, time, frequency, channels in]`.
-      channels: channels out.
+      x: `[batch, time, frequency, input channels]`.
+      channels: output channels.
       name: prefix of the Keras layers' names.
-      separable: which of the two.
-      folded: of a separable layer leave batch norm out, and give a convolution a bias to fold it
-        into.
+      separable: whether the layer is separable.
+      folded: omit the batch norm of a separable layer, and add a bias into which it is folded.
     """
     if separable:
         y = layers.ZeroPadding2D(((2, 0), (0, 0)), name=f"{name}_pad")(x)
@@ -70,7 +69,7 @@ def _convolutions(
     *,
     folded: bool = False,
 ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """The encoder's input and the output of its last convolutional layer."""
+    """Build the convolutional layers: the encoder's input and the last layer's output."""
     log_mel = keras.Input((frames, bins), name="log_mel")
     x = standardise(stats)(log_mel)
     x = layers.Reshape((-1, bins, 1), name="add_channel")(x)
@@ -89,15 +88,17 @@ def build_encoder(
     *,
     folded: bool = False,
 ) -> keras.Model:
-    """Build the encoder: convolutional layers with 2x2 max-pooling, then global max-pooling and a
-    fully-connected layer.
+    """Build the encoder.
+
+    It has convolutional layers with 2x2 max-pooling, global max-pooling and a fully-connected
+    layer.
 
     Args:
-      config: its shape.
-      frames: N, frames of a slice; None builds for any.
+      config: shape of the encoder.
+      frames: N, frames of a slice; None for any number.
       bins: F, mel bins.
-      stats: standardises the input, so that the zeros of the causal padding mean "average".
-      folded: the form to export, without batch norm; see `fold_batch_norm`.
+      stats: mean and variance of the input. It is standardised, so zero padding is the average.
+      folded: omit batch norm, for export; see `fold_batch_norm`.
 
     Returns:
       A model from log-mel `[batch, frames, bins]` to embeddings `[batch, embedding_dim]`.
@@ -111,17 +112,18 @@ def build_encoder(
 def build_stream_encoder(
     config: EncoderConfig, frames: int, bins: int, stats: InputStats
 ) -> keras.Model:
-    """Build the encoder over a whole stream: what a streaming export computes, without state.
+    """Build the stateless equivalent of a streaming export, for whole streams.
 
-    The convolutions hear all that came before (`build_encoder` hears zeros before its slice), and
-    each column of the last layer, `step_frames` frames, gives an embedding of the `frames` frames
-    that end with it. It has the weights of `build_encoder`, in the same order.
+    The receptive field of the convolutions extends to earlier frames, where `build_encoder` has
+    zero padding. For each column of the last layer, `step_frames` frames, the model gives an
+    embedding of the `frames` frames that end there. Its weights are those of `build_encoder`, in
+    the same order.
 
     Args:
-      config: channels and embedding size.
+      config: shape of the encoder.
       frames: N, a multiple of `config.step_frames`.
       bins: F, mel bins.
-      stats: the encoder's.
+      stats: mean and variance of the input.
 
     Returns:
       A model from log-mel `[batch, T, bins]`, T a multiple of `step_frames`, to embeddings
@@ -129,7 +131,7 @@ def build_stream_encoder(
     """
     log_mel, x = _convolutions(config, None, bins, stats)
     columns = frames // config.step_frames
-    # Zeros before the stream are neutral: what is pooled is never below zero.
+    # Zeros before the stream do not change the maximum, since ReLU outputs are at least zero.
     x = layers.ZeroPadding2D(((columns - 1, 0), (0, 0)), name="before_stream")(x)
     x = layers.MaxPooling2D((columns, x.shape[2]), strides=1, name="sliding_pool")(x)
     x = layers.Reshape((-1, x.shape[-1]), name="columns")(x)
@@ -138,11 +140,15 @@ def build_stream_encoder(
 
 
 def fold_batch_norm(encoder: keras.Model, folded: keras.Model) -> None:
-    """Give `folded` the weights of `encoder`, batch norm folded into the convolutions before it.
+    """Copy the weights of `encoder` to `folded`, with batch norm folded into the convolutions.
 
     Batch norm scales and shifts the sum of the frequency and the residual convolution by constants
-    a channel, so both kernels take the scale and one bias the shift. (Where it follows a single
-    convolution, the converter folds it.)
+    per channel, so both kernels take the scale and one bias takes the shift. (The converter itself
+    folds batch norm that follows a single convolution.)
+
+    Args:
+      encoder: result of `build_encoder` for a separable config.
+      folded: result of `build_encoder(..., folded=True)` for the same config.
     """
     for layer in encoder.layers:
         if not isinstance(layer, layers.BatchNormalization):

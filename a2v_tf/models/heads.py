@@ -1,4 +1,4 @@
-"""The heads of the tasks: from embeddings `[batch, S, d]` to their outputs (ICLR section 3)."""
+"""Heads of the tasks: from embeddings `[batch, S, d]` to predictions (ICLR section 3)."""
 
 import keras
 from keras import layers
@@ -18,29 +18,42 @@ def reconstruct(
     outputs: int,
     stats: InputStats,
 ) -> keras.KerasTensor:
-    """Decode the concatenated embeddings to log-mel slices `[batch, outputs, frames, bins]`."""
+    """Decode the concatenated embeddings to log-mel slices `[batch, outputs, frames, bins]`.
+
+    Args:
+      z: embeddings `[batch, S, d]`.
+      name: prefix of the decoder's name.
+      config: shape of the encoder.
+      frames: N, frames of a slice.
+      bins: F, mel bins.
+      outputs: number of slices to reconstruct.
+      stats: the encoder's input statistics.
+    """
     size = z.shape[1] * z.shape[2]
     decoder = build_decoder(config, size, frames, bins, outputs, stats, name=f"{name}_decoder")
     return decoder(layers.Reshape((size,))(z))
 
 
 def probability(z: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """One number in [0, 1], `[batch, 1]`, from the concatenated embeddings by one hidden layer."""
+    """Predict a number in [0, 1], `[batch, 1]`, from the concatenated embeddings `[batch, S, d]`.
+
+    The head has one hidden layer of `HIDDEN` units.
+    """
     x = layers.Flatten()(z)
     x = layers.Dense(HIDDEN, activation="relu", name=f"{name}_hidden")(x)
     return layers.Dense(1, activation="sigmoid", name=f"{name}_output")(x)
 
 
 def triplet_margin(z: keras.KerasTensor, margin: float) -> keras.KerasTensor:
-    """How much closer the anchor is to the positive than to the negative, `[batch, 1]`.
+    """Compute (|a - n|² - |a - p|²) / margin, `[batch, 1]`.
+
+    The hinge loss of this output with target 1 is the triplet loss
+    max(0, |a - p|² - |a - n|² + margin), divided by the margin. Embeddings are normalised to unit
+    length first; otherwise long embeddings alone would satisfy any margin.
 
     Args:
-      z: embeddings of anchor, positive and negative, `[batch, 3, d]`.
-      margin: the distance that counts as 1, so that the hinge loss with target 1 is the triplet
-        loss max(0, |a - p|² - |a - n|² + margin), over the margin.
-
-    Squared Euclidean distances are between embeddings of length 1: otherwise a longer embedding
-    alone would satisfy any margin.
+      z: embeddings of the anchor a, the positive p and the negative n, `[batch, 3, d]`.
+      margin: margin of the squared Euclidean distances.
     """
     z = layers.UnitNormalization()(z)
     anchor, positive, negative = (z[:, i] for i in range(3))
@@ -52,9 +65,12 @@ def triplet_margin(z: keras.KerasTensor, margin: float) -> keras.KerasTensor:
 def over_temperature(
     z: keras.KerasTensor, temperature: float, decorrelation: float = 0.0
 ) -> keras.KerasTensor:
-    """Embeddings `[batch, S, d]` scaled so that their dot products are cosines over temperature.
+    """Scale embeddings `[batch, S, d]`: dot products become cosine similarities / temperature.
 
-    With a `decorrelation`, the loss grows with what their dimensions have in common.
+    Args:
+      z: the embeddings.
+      temperature: temperature of the softmax in `partner_loss`.
+      decorrelation: weight of the loss of `Decorrelate`; 0 for none.
     """
     if decorrelation:
         z = Decorrelate(decorrelation)(z)
@@ -63,16 +79,18 @@ def over_temperature(
 
 @keras.saving.register_keras_serializable("a2v_tf")
 def partner_loss(clip: keras.KerasTensor, z: keras.KerasTensor) -> keras.KerasTensor:
-    """Cross-entropy of finding each slice's partner among all other slices of the batch.
+    """Contrastive loss: the cross-entropy of identifying a slice's partner in the batch.
+
+    The candidates are the partner, the decoys of the same crop, and all slices of other clips.
 
     Args:
       clip: `[batch, 1]`, equal for crops of the same clip. Slices of other crops of the same clip
-        are left out of the choice.
-      z: `[batch, S, d]`, scaled by `over_temperature`: the two slices of each crop, then decoys,
-        among which the two must choose too.
+        are not candidates.
+      z: embeddings `[batch, S, d]` scaled by `over_temperature`: the two partners of each crop,
+        then S - 2 decoys.
 
     Returns:
-      The mean over the two slices, `[batch]`.
+      The mean over the two partners, `[batch]`.
     """
     ops = keras.ops
     count = z.shape[1]
@@ -95,14 +113,15 @@ def partner_loss(clip: keras.KerasTensor, z: keras.KerasTensor) -> keras.KerasTe
 
 @keras.saving.register_keras_serializable("a2v_tf")
 class Decorrelate(layers.Layer):
-    """Passes embeddings on, and adds to the loss how much their dimensions say the same.
+    """Identity layer with a loss that penalises correlated dimensions.
 
-    That is the mean over the d dimensions of the sum of squared correlations with the others, over
-    the first two slices of a batch: about (d - 1) / (2 batch) where there is nothing in common
-    (the redundancy of Barlow Twins, Zbontar et al., ICML 2021, within one batch of embeddings).
+    The loss is the sum of a dimension's squared correlations with all others, averaged over the d
+    dimensions and computed from the first two slices of each example. Independent dimensions give
+    about (d - 1) / (2 batch). This is the redundancy term of Barlow Twins (Zbontar et al., ICML
+    2021) within one batch of embeddings.
 
     Args:
-      weight: of it in the training loss.
+      weight: weight of this loss.
 
     Inputs and outputs are embeddings `[batch, S, d]`.
     """
@@ -112,7 +131,7 @@ class Decorrelate(layers.Layer):
         self.weight = weight
 
     def call(self, z: keras.KerasTensor) -> keras.KerasTensor:
-        """Add to the loss."""
+        """Add the loss and return the input."""
         ops = keras.ops
         rows = ops.reshape(z[:, :2], (-1, z.shape[-1]))
         rows = rows - ops.mean(rows, axis=0)
@@ -124,19 +143,19 @@ class Decorrelate(layers.Layer):
         return z
 
     def get_config(self) -> dict:
-        """What saving needs to make the layer again."""
+        """The layer's configuration, for saving."""
         return {**super().get_config(), "weight": self.weight}
 
 
 @keras.saving.register_keras_serializable("a2v_tf")
 class Variational(layers.Layer):
-    """A sample from the posterior of a variational autoencoder, whose mean is the embedding.
+    """Sampling layer of a variational autoencoder; the embedding is the posterior's mean.
 
     Args:
-      kl_weight: of the Kullback-Leibler divergence from N(0, 1) in the training loss.
+      kl_weight: weight of the Kullback-Leibler divergence from N(0, 1) in the loss.
 
-    Inputs are the mean and the logarithm of the variance, both `[batch, ...]`; the output is a
-    sample while training, else the mean.
+    Inputs are the mean and the logarithm of the variance, both `[batch, ...]`. The output is a
+    sample in training and the mean otherwise.
     """
 
     def __init__(self, kl_weight: float, **kwargs):
@@ -147,7 +166,7 @@ class Variational(layers.Layer):
     def call(
         self, mean: keras.KerasTensor, log_variance: keras.KerasTensor, training: bool = False
     ) -> keras.KerasTensor:
-        """Sample, and add the divergence to the loss."""
+        """Add the divergence to the loss, and sample in training."""
         ops = keras.ops
         divergence = 0.5 * (ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance)
         per_example = ops.sum(divergence, axis=tuple(range(1, len(mean.shape))))
@@ -158,5 +177,5 @@ class Variational(layers.Layer):
         return mean + ops.exp(0.5 * log_variance) * noise
 
     def get_config(self) -> dict:
-        """What saving needs to make the layer again."""
+        """The layer's configuration, for saving."""
         return {**super().get_config(), "kl_weight": self.kl_weight}

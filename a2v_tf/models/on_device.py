@@ -1,7 +1,7 @@
-"""Log-mel and slices inside the training step: what `--frontend=device` adds to a model.
+"""Log-mel and slicing inside the training step, for `--frontend=device`.
 
-All randomness stays in tf.data, which sends raw PCM and the numbers of the frames that each slice
-holds; so the model trains on the slices that it would get with `--frontend=host`.
+All random numbers are drawn in tf.data, which sends PCM and the frame indices of each slice. So the
+model is trained on the same slices as with `--frontend=host`.
 """
 
 from typing import Any
@@ -31,20 +31,23 @@ def log_mel(pcm: keras.KerasTensor, spec: FrontEnd = FRONT_END) -> keras.KerasTe
 
 @keras.saving.register_keras_serializable("a2v_tf")
 class OnDevice(keras.Model):
-    """A model of slices, fed with PCM. What is saved and restored is `trained`, not this.
+    """A wrapper that computes the slices of a training model from PCM.
+
+    Only the wrapped model, `trained`, is saved and restored.
 
     Inputs are a dict:
 
     - "pcm": int16 `[batch, samples]`;
-    - "gain", if levels are changed: float32 `[batch, 1]`, by which PCM is multiplied;
-    - "slices": int32 `[batch, S, N]`, the frame of the crop that each frame of the slices is;
-    - "targets": by task, likewise `[batch, k, N]`, for the tasks whose targets are slices.
+    - "gain", if levels are augmented: float32 `[batch, 1]`, the factor of the PCM;
+    - "slices": int32 `[batch, S, N]`, the index in the crop of each frame of the slices;
+    - "targets": for each task whose targets are slices, int32 `[batch, k, N]`, likewise.
 
     Outputs are a dict: "outputs", those of the model, and "targets", log-mel `[batch, k, N, F]`.
 
     Args:
-      trained: from slices `[batch, S, N, F]` to a dict of outputs.
-      across: frames are numbered through the whole batch, because slices come from other examples.
+      trained: a model from slices `[batch, S, N, F]` to a dict of outputs.
+      across: whether frame indices count through the whole batch, because an example has slices of
+        other examples.
     """
 
     def __init__(self, trained: keras.Model, *, across: bool = False) -> None:
@@ -53,7 +56,7 @@ class OnDevice(keras.Model):
         self.across = across
 
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Any]:
-        """Compute log-mel, cut, and run the model."""
+        """Compute log-mel, cut the slices and targets, and call the model."""
         ops = keras.ops
         pcm = ops.cast(inputs["pcm"], "float32") / 32_768.0
         if "gain" in inputs:
@@ -81,15 +84,15 @@ class OnDevice(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> keras.KerasTensor:
-        """Compare with the targets that were cut here, and with those of the data set."""
+        """Compute the loss with the targets from `call` and those of the data set."""
         targets = {**y, **y_pred["targets"]}
         return super().compute_loss(x, targets, y_pred["outputs"], sample_weight, training)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> keras.layers.Layer:
-        """A layer of the model that is trained."""
+        """A layer of the wrapped model."""
         return self.trained.get_layer(name, index)
 
 
 def trained_part(model: keras.Model) -> keras.Model:
-    """The model to save and to restore: of an `OnDevice` what it feeds, else the model itself."""
+    """The model to save and restore: that wrapped by `OnDevice`, else the model itself."""
     return model.trained if isinstance(model, OnDevice) else model

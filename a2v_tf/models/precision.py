@@ -1,8 +1,8 @@
-"""Training in bfloat16: what `--precision` chooses.
+"""Mixed-precision training, for `--precision`.
 
-With bfloat16 the convolutions and matrix products of encoder and decoders are computed in it;
-variables, the standardisation of the input, the statistics of batch norm, all other heads and the
-losses stay in float32.
+With bfloat16, the convolutions and matrix products of the encoder and the decoders are computed in
+bfloat16. The variables, the input standardisation, the batch norm statistics, all other heads and
+the losses remain in float32.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Within it, layers are made that compute in one of `specs.PRECISIONS`."""
+    """Context in which new layers compute in the given precision, one of `specs.PRECISIONS`."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(_POLICIES[name])
     try:
@@ -26,7 +26,7 @@ def precision(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_float32(model: keras.Model) -> Iterator[None]:
-    """Within it, save the model: in files, all layers compute in float32."""
+    """Context in which all layers of the model have the float32 policy, for saving."""
     mixed = [layer for layer in _layers(model) if layer.compute_dtype == "bfloat16"]
     policies = [layer.dtype_policy for layer in mixed]
     for layer in mixed:

@@ -31,7 +31,7 @@ def write(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
         with soundfile.SoundFile(
             path, "w", rate, channels, format=container, subtype=subtype
         ) as file:
-            # libsndfile overflows its stack when it gets much Vorbis at once.
+            # libsndfile overflows its stack when writing much Vorbis at once.
             for start in range(0, len(pcm), 4096):
                 file.write(pcm[start : start + 4096])
         return path
@@ -50,7 +50,7 @@ def noise() -> Callable[..., np.ndarray]:
 
 
 def frame_numbers(frames: int) -> np.ndarray:
-    """int16 `[160 * frames]` in which all samples of frame i are i + 1: a crop tells its place."""
+    """int16 `[160 * frames]`; all samples of frame i are i + 1, which identifies a crop's start."""
     return np.repeat(np.arange(1, frames + 1, dtype=np.int16), 160)
 
 

@@ -27,7 +27,7 @@ from tests.conftest import forgotten_flags
 
 CLASSES = [(index, f"/m/{index:05d}", f"Class {index}, or so") for index in range(527)]
 
-# Split -> rows of its CSV. The names cover what YouTube makes: leading '-' and '_', '_' inside.
+# Split -> rows of its CSV. YouTube's names may start with '-' or '_' and contain '_'.
 SEGMENTS = {
     "balanced": [
         ("-aaaaaaaaaa", 30.0, 40.0, "/m/00003,/m/00001"),
@@ -44,7 +44,7 @@ SEGMENTS = {
     ],
 }
 
-# File -> (seconds, rate). All tell their time: the sample at t seconds is about t / 100.
+# File -> (seconds, rate). The sample at t seconds is about t / 100.
 FILES = {
     "balanced/-aaaaaaaaaa.wav": (2.0, 16_000),
     "balanced/_bbbb_bbbbb_0.000.FLAC": (1.0, 44_100),
@@ -57,7 +57,7 @@ FILES = {
 
 
 def _make(folder: pathlib.Path) -> pathlib.Path:
-    """Write CSVs and clips as a user of AudioSet has them."""
+    """Write CSVs and clips in the layout of AudioSet downloads."""
     for name, (seconds, rate) in FILES.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def _make(folder: pathlib.Path) -> pathlib.Path:
 
 
 class AudiosetTest(tfds.testing.DatasetBuilderTestCase):
-    """The checks that TFDS has for every builder."""
+    """TFDS's own checks of a builder."""
 
     DATASET_CLASS = audioset.Audioset
     SPLITS = {"balanced": 3, "eval": 3}  # noqa: RUF012  as TFDS wants it
@@ -136,7 +136,7 @@ def test_clips_are_found_under_all_names_and_cut_to_their_segments(built):
         np.testing.assert_allclose(audio, expected, rtol=0, atol=0.01)
 
 
-def test_labels_and_metadata_survive(built):
+def test_labels_and_metadata_are_stored(built):
     builder = tfds.builder("audioset", data_dir=built)
     names = builder.info.features["labels"].feature.names
     assert names == [name for _, _, name in CLASSES]
@@ -184,7 +184,7 @@ def test_it_is_labelled_data(built, monkeypatch):
     assert hot == {(1, 3), (526,), (0,)}
 
 
-def test_what_is_wrong_with_the_folder_is_said(tmp_path):
+def test_errors_name_the_problem_with_the_folder(tmp_path):
     builder = tfds.builder("audioset", data_dir=tmp_path / "data")
     folder = tmp_path / "manual"
 
@@ -222,7 +222,7 @@ def test_find_clip(tmp_path, prefix, ending):
     assert pathlib.Path(found).name == f"{prefix}{segment.ytid}{ending}.WAV"
 
 
-# Shard by shard ----------------------------------------------------------------------------------
+# Shards ------------------------------------------------------------------------------------------
 
 SHARDS = 5  # of a split: some have no clip that can be used
 
@@ -240,7 +240,7 @@ def _build(manual: pathlib.Path, data_dir: pathlib.Path, **config) -> tfds.core.
 
 
 def _read(builder: tfds.core.DatasetBuilder) -> set[str]:
-    """All examples, as they compare."""
+    """All examples of a split, in comparable form."""
     return {
         json.dumps([split, {k: np.asarray(v).tolist() for k, v in example.items()}], default=str)
         for split in builder.info.splits
@@ -249,13 +249,13 @@ def _read(builder: tfds.core.DatasetBuilder) -> set[str]:
 
 
 def _shard_files(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of each shard, by name."""
+    """Inode and modification time of each shard, by name."""
     stats = [(path.name, path.stat()) for path in folder.rglob("*.tfrecord-*")]
     return {name: (x.st_ino, x.st_mtime_ns) for name, x in stats}
 
 
 def _command_here(*flags: str, monkeypatch, capsys) -> tuple[int, str]:
-    """Run the command in this process: its exit code and what it says."""
+    """Run the command in this process; return its exit code and output."""
     monkeypatch.setattr(sys, "argv", ["builders", *flags])
     with forgotten_flags(), pytest.raises(SystemExit) as exit:
         command.run()
@@ -276,7 +276,7 @@ def test_the_number_of_shards_changes_no_example(manual, built, tmp_path):
     assert not list((tmp_path / "data").rglob("*.json.*"))
 
 
-def test_shards_are_the_same_whatever_the_order_and_take_every_clip_once():
+def test_shards_do_not_depend_on_the_order_and_contain_every_clip_once():
     clips = [audioset.Clip(f"video{i}", 0.0, 10.0, [i], None) for i in range(2_345)]
     parts = audioset._in_shards(clips, None)
     assert [len(part) for part in parts] == [781, 782, 782]
@@ -291,7 +291,7 @@ def test_shards_are_the_same_whatever_the_order_and_take_every_clip_once():
     assert [a == b for a, b in changed] == [True, False, True]
 
 
-def test_a_restart_makes_only_what_is_not_there(manual, tmp_path, monkeypatch):
+def test_a_restart_writes_only_unfinished_shards(manual, tmp_path, monkeypatch):
     load, decoded = audioset._load, []
 
     def failing(clip):
@@ -316,14 +316,14 @@ def test_a_restart_makes_only_what_is_not_there(manual, tmp_path, monkeypatch):
     assert len(decoded) == len(set(decoded))
     assert _read(builder) == _read(_build(manual, tmp_path / "at_once"))
     assert base.count_unused(builder.data_path, "balanced") == dict.fromkeys(base.KINDS, 1)
-    # Nothing is done again to a finished data set.
+    # A finished data set is not written again.
     decoded.clear()
     _build(manual, tmp_path / "data")
     assert not decoded
     assert _shard_files(tmp_path / "data") == after
 
 
-def test_a_kill_costs_no_finished_shard(manual, tmp_path):
+def test_a_killed_run_keeps_finished_shards(manual, tmp_path):
     script = f"""
 import os, signal, tensorflow_datasets as tfds
 from a2v_tf.data.builders.audioset import audioset
@@ -349,7 +349,7 @@ audioset.Audioset(data_dir={str(tmp_path / "data")!r}).download_and_prepare(down
     assert names[0] == names[1]
 
 
-def test_what_was_begun_otherwise_is_not_gone_on_with(manual, tmp_path, monkeypatch):
+def test_a_folder_started_with_another_plan_is_an_error(manual, tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "make_all", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         _build(manual, tmp_path / "data")
@@ -363,13 +363,13 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(manual, tmp_path, monkeypa
         _build(manual, tmp_path / "data")
 
 
-def test_a_split_with_nothing_usable_is_an_error(manual, tmp_path):
+def test_a_split_without_usable_clips_is_an_error(manual, tmp_path):
     (manual / "balanced_train_segments.csv").write_text('corrupt0000, 30, 40, "/m/00000"\n')
     with pytest.raises(ValueError, match=r"no clip of balanced can be used; corrupt0000.wav "):
         _build(manual, tmp_path / "data", num_shards=None)
 
 
-def test_without_ffmpeg_m4a_is_no_corrupt_clip(monkeypatch):
+def test_m4a_without_ffmpeg_is_an_error_not_a_corrupt_clip(monkeypatch):
     clip = audioset.Clip("y", 0.0, 10.0, [1], "/clips/y.m4a")
     assert "y.m4a" in audioset._load(clip)
     monkeypatch.setattr(shutil, "which", lambda _: None)
@@ -386,7 +386,7 @@ def test_clips_may_be_on_another_file_system(manual):
     assert len(remote) == 16_000
 
 
-def test_beam_makes_the_same_and_counts(manual, tmp_path, monkeypatch):
+def test_beam_writes_the_same_examples_and_counts(manual, tmp_path, monkeypatch):
     beam = pytest.importorskip("apache_beam")
     make_all, results = shards.make_all, []
     monkeypatch.setattr(shards, "make_all", lambda *x: results.append(make_all(*x)))
@@ -403,7 +403,7 @@ def test_beam_makes_the_same_and_counts(manual, tmp_path, monkeypatch):
     assert found == {"used": 6, **dict.fromkeys(base.KINDS, 1)}
 
 
-def test_the_command_hands_its_options_to_beam(manual, tmp_path, monkeypatch, capsys):
+def test_the_command_passes_its_options_to_beam(manual, tmp_path, monkeypatch, capsys):
     pytest.importorskip("apache_beam")
     given = []
 
@@ -424,7 +424,7 @@ def test_the_command_hands_its_options_to_beam(manual, tmp_path, monkeypatch, ca
     assert "balanced 3, eval 3 clips" in said
 
 
-def test_beam_that_fails_says_so_in_a_line(manual, tmp_path, monkeypatch):
+def test_a_failure_of_beam_is_one_line(manual, tmp_path, monkeypatch):
     class Failing:
         def __init__(self, *_):
             raise RuntimeError("Traceback...\n  File x\nValueError: no such runner")
@@ -444,7 +444,7 @@ def test_beam_that_fails_says_so_in_a_line(manual, tmp_path, monkeypatch):
         (["--name=musan"], "--beam_pipeline_options is for --name=audioset only"),
     ],
 )
-def test_beam_is_asked_for_in_one_line(monkeypatch, capsys, flags, message):
+def test_missing_or_misplaced_beam_is_one_line(monkeypatch, capsys, flags, message):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     flags = [*flags, "--beam_pipeline_options=runner=FnApiRunner"]
     code, said = _command_here(*flags, monkeypatch=monkeypatch, capsys=capsys)
@@ -454,7 +454,7 @@ def test_beam_is_asked_for_in_one_line(monkeypatch, capsys, flags, message):
 
 
 @pytest.mark.slow
-def test_beam_with_processes_of_its_own(manual, tmp_path):
+def test_beam_with_several_processes(manual, tmp_path):
     pytest.importorskip("apache_beam")
     options = "runner=FnApiRunner,direct_num_workers=2,direct_running_mode=multi_processing"
     run = _command(

@@ -1,4 +1,4 @@
-"""The demo corpus: deterministic, well-formed, and each sound what it claims to be."""
+"""The demo corpus is deterministic and well-formed, and its sounds have the stated properties."""
 
 import csv
 
@@ -12,12 +12,12 @@ from a2v_tf.errors import A2vError
 
 @pytest.fixture(scope="module")
 def corpus():
-    """The whole corpus, in the user's cache: built once a machine, some 20 s."""
+    """The whole corpus, in the user's cache. It is built once per machine, in about 20 s."""
     return demo.ensure()
 
 
 @pytest.mark.parametrize("kind", demo_sounds.SOUNDS)
-def test_sounds_are_deterministic_and_sound(kind):
+def test_sounds_are_deterministic_and_normalised(kind):
     make = demo_sounds.SOUNDS[kind]
     first, again, other = (make(np.random.default_rng(seed), 16_000) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -40,7 +40,7 @@ def test_notes_have_their_pitch(instrument, pitch):
     assert peak / round(peak) == pytest.approx(1, abs=0.02)
 
 
-def test_rooms_ring(corpus):
+def test_reverberation_time_of_rooms():
     """Energy after a click lasts longer in a room with a longer reverberation time."""
     click = np.zeros(32_000)
     click[0] = 1.0
@@ -75,14 +75,14 @@ def test_tasks(corpus, task):
     assert all((corpus / row["path"]).is_file() for row in rows)
 
 
-def test_a_clip_is_made_again_the_same(corpus):
+def test_a_clip_is_reproducible(corpus):
     clip = demo.labelled_plan()[17]
     pcm, _ = soundfile.read(corpus / clip.path, dtype="int16")
     again = np.round(demo.labelled(clip) * 32_767).astype(np.int16)
     np.testing.assert_array_equal(pcm, again)
 
 
-def test_refuses_a_folder_of_something_else(tmp_path):
+def test_a_folder_with_other_files_is_an_error(tmp_path):
     (tmp_path / "mine.txt").write_text("keep me")
     with pytest.raises(A2vError, match="neither empty nor a demo corpus"):
         demo.ensure(tmp_path)

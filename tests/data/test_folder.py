@@ -48,8 +48,8 @@ def test_crops_are_slices_of_the_files(write, noise, tmp_path):
         )
 
 
-def test_crops_come_with_their_clip(write, tmp_path):
-    """Of any two crops, the clips are equal if and only if the recordings are."""
+def test_crops_have_the_number_of_their_clip(write, tmp_path):
+    """Two crops have the same clip number if and only if they are from the same recording."""
     for i, frames in enumerate((40, 2, 90)):
         write(f"{i}", 1000 * i + frame_numbers(frames))
     source = open_source(str(tmp_path), max_bad_fraction=0.5)
@@ -109,7 +109,7 @@ def test_overshoot_is_clipped(write, tmp_path):
     assert _take(open_source(str(tmp_path)), 1)[0].max() == 1.0
 
 
-def test_what_is_skipped_is_named_counted_and_written_down(write, noise, tmp_path, caplog):
+def test_skipped_files_are_logged_counted_and_listed(write, noise, tmp_path, caplog):
     audio = tmp_path / "audio"
     write("audio/good", noise(16_000 * 30))
     write("audio/short", noise(500))
@@ -145,7 +145,7 @@ def test_what_is_skipped_is_named_counted_and_written_down(write, noise, tmp_pat
         assert sum(f"/{name}" in record.getMessage() for record in caplog.records) == 1, name
 
 
-def test_too_many_bad_headers_stop_at_opening(write, noise, tmp_path):
+def test_too_many_bad_headers_are_an_error_on_opening(write, noise, tmp_path):
     for index in range(9):
         write(f"{index}", noise(16_000))
     (tmp_path / "bad.wav").write_bytes(b"")
@@ -154,7 +154,7 @@ def test_too_many_bad_headers_stop_at_opening(write, noise, tmp_path):
         open_source(str(tmp_path), max_bad_fraction=0.05)
 
 
-def test_too_many_bad_bodies_stop_the_stream_with_one_line(write, noise, tmp_path):
+def test_too_many_bad_files_stop_the_stream_with_one_line(write, noise, tmp_path):
     write("good", noise(16_000 * 20))
     write("bad", np.full(16_000 * 20, np.nan, np.float32), kind="wavfloat")
     source = open_source(str(tmp_path))
@@ -217,7 +217,7 @@ def test_links_are_followed_but_not_in_circles(write, noise, tmp_path):
     assert "1 files" in open_source(str(tmp_path / "data")).describe()
 
 
-def test_tfio_is_refused_in_one_line_where_it_cannot_be_loaded(write, noise, tmp_path):
+def test_tfio_that_cannot_be_loaded_is_an_error_of_one_line(write, noise, tmp_path):
     if not decode_tfio.why_not_available():
         pytest.skip("tensorflow-io can be loaded here")
     write("a", noise(16_000))

@@ -1,4 +1,4 @@
-"""Labelled data from CSVs and from TFDS: the same checks on both, then what each has alone."""
+"""Labelled data from CSV files, TFDS and plug-ins: common tests, then those of each kind."""
 
 import json
 import pathlib
@@ -25,12 +25,12 @@ Write = Callable[[list[tuple[str, str, np.ndarray]]], LabelledData]
 
 
 def level(number: int, samples: int = 400) -> np.ndarray:
-    """A clip all of whose samples are `number + 1`."""
+    """A clip whose samples are all `number + 1`."""
     return np.full(samples, number + 1, np.int16)
 
 
 def ramp(samples: int) -> np.ndarray:
-    """A clip whose sample k is k + 1: a crop tells its place."""
+    """A clip whose sample k is k + 1, which identifies a crop's start."""
     return np.arange(1, samples + 1, dtype=np.int16)
 
 
@@ -61,7 +61,7 @@ def _subtype(pcm: np.ndarray) -> str:
 
 @pytest.fixture
 def data_dir(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """What TFDS_DATA_DIR does; TFDS reads that variable only once, when it is imported."""
+    """Set TFDS's data_dir; TFDS reads TFDS_DATA_DIR only once, when it is imported."""
     builder = tfds.builder
     monkeypatch.setattr(tfds, "builder", lambda name: builder(name, data_dir=tmp_path))
     return tmp_path
@@ -72,7 +72,7 @@ def pcm_feature(dtype=np.int16) -> tfds.features.Tensor:
 
 
 def store(data_dir, name: str, splits: dict[str, list[dict]], label, audio=None) -> None:
-    """Prepare a TFDS data set of examples by split, in two shards each if they suffice."""
+    """Prepare a TFDS data set of the given examples, in two shards per split if possible."""
     (label_name,) = next(iter(splits.values()))[0].keys() - {"audio"}
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
@@ -111,11 +111,11 @@ def take(data, count, samples=NEEDED, seed=1, round_index=0, per_class=None):
 
 
 def number(pcm: np.ndarray) -> int:
-    """The number of the clip of `level` that a crop is from."""
+    """The number of the `level` clip that a crop is from."""
     return round(float(pcm[0]) * 32_768) - 1
 
 
-# --- CSV and TFDS alike ---------------------------------------------------------------------------
+# --- CSV and TFDS ---------------------------------------------------------------------------------
 
 
 def test_every_clip_is_read_with_its_label_and_split(write):
@@ -158,7 +158,7 @@ def test_each_clip_is_drawn_once_an_epoch_in_another_order(write):
 
 
 def test_clips_are_drawn_uniformly_over_rounds(write):
-    """The first crops of many rounds: a short round must not prefer any clip."""
+    """The first crops of many rounds: short rounds prefer no clip."""
     data = write(plan())
     rounds = tf.data.Dataset.range(150).flat_map(
         lambda index: data.crops(NEEDED, seed=5, round_index=index).take(4)
@@ -177,7 +177,7 @@ def test_places_are_uniform(write):
     assert scipy.stats.chisquare(counts).pvalue > 0.001
 
 
-def test_a_stream_depends_on_seed_and_round_alone(write):
+def test_a_stream_depends_only_on_seed_and_round(write):
     data = write(plan())
 
     def stream(**keys) -> bytes:
@@ -213,7 +213,7 @@ def test_some_clips_of_each_class(write, per_class):
     assert {number(pcm) for pcm, _ in rounds.as_numpy_iterator()} == chosen
 
 
-def test_silence_is_a_clip_like_any_other(write):
+def test_silent_clips_are_used(write):
     rows = [("low", "train", np.zeros(400, np.int16)), ("high", "train", level(1))]
     data = write([*rows, ("low", "test", level(2))])
     assert len(list(data.clips())) == 3
@@ -328,7 +328,7 @@ def test_other_rates_are_resampled(tmp_path):
 # --- TFDS -----------------------------------------------------------------------------------------
 
 
-def test_several_labels_a_clip(data_dir):
+def test_several_labels_per_clip(data_dir):
     labels = tfds.features.Sequence(tfds.features.ClassLabel(names=["a", "b", "c"]))
     sets = [[0], [1, 2], [], [0, 2], [2]]
     clips = [{"audio": level(i), "labels": found} for i, found in enumerate(sets)]
@@ -368,7 +368,7 @@ def test_stereo_at_another_rate(data_dir):
     assert [len(pcm) for _, pcm in data.clips()] == [16_000] * 4
 
 
-def test_clips_without_a_label_are_left_out(data_dir):
+def test_clips_without_a_label_are_skipped(data_dir):
     clips = [{"audio": level(i), "label": i % 2} for i in range(12)]
     clips[3]["label"] = -1
     label = tfds.features.ClassLabel(num_classes=2)
@@ -442,12 +442,12 @@ def test_demo(tmp_path, monkeypatch):
     assert [data.name for data in open_labelled("demo")] == list(demo.TASKS)
 
 
-# --- From another package -------------------------------------------------------------------------
+# --- Plug-ins -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["DATA", "make"])
 def test_labelled_data_of_another_package(write_csv, tmp_path, monkeypatch, name):
-    """An object, or a function that returns it, beside a data set of ours."""
+    """An object, or a function that returns one, together with a CSV data set."""
     (tmp_path / "birds.py").write_text(BIRDS)
     monkeypatch.syspath_prepend(tmp_path)
     tones = write_csv(plan())

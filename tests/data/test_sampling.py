@@ -7,14 +7,14 @@ from a2v_tf.data import sampling
 
 
 def _uniform(counts: np.ndarray) -> float:
-    """p-value of the chi-square test that all counts have one mean."""
+    """p-value of the chi-square test that all counts have the same mean."""
     return scipy.stats.chisquare(counts).pvalue
 
 
 @pytest.mark.parametrize(
     ("samples", "positions"), [(399, 0), (400, 1), (559, 1), (560, 2), (16_000, 98)]
 )
-def test_positions_are_the_frames_that_a_crop_may_start_at(samples, positions):
+def test_positions_are_the_frames_at_which_a_crop_can_start(samples, positions):
     assert sampling.positions_in(samples, 400) == positions
     tensor = sampling.positions_in(tf.constant(samples, tf.int64), 400)
     assert tensor.numpy() == positions
@@ -112,7 +112,7 @@ def test_keys_depend_on_every_part_and_not_on_its_dtype():
         ([0.0, -0.5], None),
     ],
 )
-def test_flaws_are_named_in_python_and_found_in_graph(pcm, reason):
+def test_flaws_are_found_in_python_and_in_graph(pcm, reason):
     pcm = np.array(pcm, np.float32)
     flaw = sampling.flaw(pcm)
     assert bool(sampling.is_usable(tf.constant(pcm))) == (reason is None)

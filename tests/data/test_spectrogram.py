@@ -46,7 +46,7 @@ def write_csv(path, seconds, levels, names=None, **options):
 
 
 def numbered(rows, first=0):
-    """Two bands that say which frame of the corpus this is."""
+    """Two bands whose values identify the frame."""
     return first + np.stack([np.arange(rows), np.arange(rows) + 0.5], axis=1)
 
 
@@ -74,8 +74,8 @@ def train_folder(tmp_path):
     missing=st.sets(st.integers(0, 40), max_size=4),
     frames=st.integers(1, 8),
 )
-def test_starts_are_those_whose_frames_all_follow_each_other(steps, missing, frames):
-    """Against the definition, frame by frame."""
+def test_crops_start_where_all_their_frames_are_consecutive(steps, missing, frames):
+    """Compared with the definition, frame by frame."""
     complete = np.array([i not in missing for i in range(len(steps) + 1)])
     follows = np.append(False, spectrogram_csv._is_period(PERIOD * np.array(steps), PERIOD))
     stretches = spectrogram_csv._stretches(complete, follows)
@@ -98,7 +98,7 @@ def test_every_valid_start_is_equally_likely_and_no_crop_crosses_a_gap(tmp_path,
     write_csv(folder / "a.csv", seconds, levels)
     write_csv(folder / "deep" / "b.csv", regular(7), numbered(7, 1000))
     frames = 5
-    # 12 frames; 3, too few; 10 and the 9 right after them but for frame 30.
+    # Stretches: 12 frames, 3 (too few), 15 up to the missing frame 30, 3 after it (too few).
     expected = [*range(8), *range(15, 26), *range(1000, 1003)]
     source = open_source(data)
     source.check(frames)
@@ -110,7 +110,7 @@ def test_every_valid_start_is_equally_likely_and_no_crop_crosses_a_gap(tmp_path,
     np.testing.assert_array_equal(values, expected)
     assert scipy.stats.chisquare(counts).pvalue > 0.01
     assert {(crop[0, 0] >= 1000, int(clip)) for crop, clip in crops} == {(False, 0), (True, 1)}
-    # 30 + 3 starts there would be without gaps.
+    # Without gaps there would be 30 + 3 starts.
     assert "2 discontinuities in time, 1 frames with missing levels (11 of 33" in source.describe()
 
 
@@ -126,7 +126,7 @@ def test_crops_are_a_function_of_seed_and_round(tmp_path):
     assert len({draw.tobytes() for draw in draws.values()}) == 3
 
 
-def test_a_file_converted_before_is_not_read_again_until_it_changes(tmp_path, monkeypatch):
+def test_a_cached_file_is_read_again_only_when_it_changes(tmp_path, monkeypatch):
     data, folder = train_folder(tmp_path)
     path = folder / "a.csv"
     write_csv(path, regular(20), numbered(20))
@@ -140,7 +140,7 @@ def test_a_file_converted_before_is_not_read_again_until_it_changes(tmp_path, mo
     assert max(crop.max() for crop, _ in take(open_source(data), 20, 1)) == 29.5
 
 
-def test_a_cache_that_vanishes_stops_the_stream_with_one_line(tmp_path):
+def test_a_deleted_cache_stops_the_stream_with_one_line(tmp_path):
     data, folder = train_folder(tmp_path)
     write_csv(folder / "a.csv", regular(20), numbered(20))
     source = open_source(data)
@@ -155,7 +155,7 @@ def test_a_cache_that_vanishes_stops_the_stream_with_one_line(tmp_path):
 
 
 def variants(folder):
-    """The same two frames written in many ways."""
+    """The same two frames in several CSV dialects."""
     iso = ["2021-03-01T12:00:00.000", "2021-03-01T12:00:00.125"]
     levels = [[40.5, 41.5], [42.5, 43.5]]
     names = ["b1", "b2"]
@@ -217,7 +217,7 @@ def test_columns_and_period_can_be_chosen(tmp_path):
         open_source(data, spectrogram_time="t").check(3)
 
 
-def test_bad_files_are_named_counted_and_written_down(tmp_path):
+def test_bad_files_are_logged_counted_and_listed(tmp_path):
     data, folder = train_folder(tmp_path)
     write_csv(folder / "a.csv", regular(60), numbered(60))
     gap = np.append(regular(30), regular(30, 99.0))
@@ -280,7 +280,7 @@ def test_directories_that_cannot_be_used(tmp_path):
 # ---- Splits ----
 
 
-def test_the_hash_splits_files_for_ever(tmp_path):
+def test_the_split_by_hash_does_not_change(tmp_path):
     for i in range(300):
         (tmp_path / f"{i}.csv").touch()
     found, split = spectrogram.split_files(str(tmp_path))
@@ -289,7 +289,7 @@ def test_the_hash_splits_files_for_ever(tmp_path):
     assert sum(sizes.values()) == 300
     assert 15 <= sizes["val"] <= 45
     assert 15 <= sizes["test"] <= 45
-    # As in the first version: a later one must not move files between train and test.
+    # The same as in the first version: a new version must not move files between splits.
     assert [path.name for path in found["val"]][:4] == ["101.csv", "103.csv", "113.csv", "118.csv"]
     for i in range(0, 300, 2):
         (tmp_path / f"{i}.csv").unlink()
@@ -321,7 +321,7 @@ QUICK += ["--validation_examples=4"]
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """29 bands with some structure in time and frequency; a gap in one file."""
+    """29 bands with structure in time and frequency, and a gap in one file."""
     folder = tmp_path_factory.mktemp("corpus")
     rng = np.random.default_rng(0)
     for i, split in enumerate(["train", "train", "val"]):
@@ -335,7 +335,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(corpus, tmp_path_factory):
-    """A CBoW model after two rounds, the second of them resumed; and what the runs printed."""
+    """A CBoW model after two rounds, the second one resumed, and the output of both runs."""
     model_dir = tmp_path_factory.mktemp("model")
     cache = tmp_path_factory.mktemp("module_cache")
     with pytest.MonkeyPatch.context() as patch:
@@ -396,7 +396,7 @@ def test_exports_bit_exactly(trained, tmp_path, mode):
 
 
 @pytest.mark.parametrize("frames", [20, 40])
-def test_any_number_of_frames_makes_a_window_but_not_a_stream(tmp_path, frames):
+def test_every_number_of_frames_works_for_windows_but_not_for_streaming(tmp_path, frames):
     encoder = build_encoder(ENCODERS["small"], frames, 29, InputStats(50.0, 90.0))
     encoder.save(tmp_path / "encoder.keras")
     bands = vars(spectrogram.BandLevels(tuple(BANDS), PERIOD))
@@ -415,7 +415,7 @@ def test_any_number_of_frames_makes_a_window_but_not_a_stream(tmp_path, frames):
     assert "\n" not in str(error.value)
 
 
-def test_what_needs_audio_refuses_the_model(trained, tmp_path):
+def test_commands_that_need_audio_refuse_the_model(trained, tmp_path):
     model_dir, _ = trained
     message = "trained on precomputed spectrograms of 29 bands and takes no audio: .*log_mel"
     for refuse in (

@@ -22,7 +22,7 @@ NEEDED = 400
 
 @pytest.fixture(autouse=True)
 def data_dir(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """What TFDS_DATA_DIR does; TFDS reads that variable only once, when it is imported."""
+    """Set TFDS's data_dir; TFDS reads TFDS_DATA_DIR only once, when it is imported."""
     builder = tfds.builder
     monkeypatch.setattr(tfds, "builder", lambda name: builder(name, data_dir=tmp_path))
     return tmp_path
@@ -62,8 +62,8 @@ def test_every_position_of_short_and_long_clips_is_equally_likely(data_dir):
 
 
 @pytest.mark.parametrize("crops_per_clip", [1, 3])
-def test_several_crops_of_a_clip_are_of_its_parts(data_dir, crops_per_clip):
-    """As many from each third of a clip; every position equally likely; the same each time."""
+def test_several_crops_per_clip_are_stratified(data_dir, crops_per_clip):
+    """Each third of a clip gives equally many; all positions are equally likely; reproducible."""
     clips = [100 * index + frame_numbers(32) for index in range(40)]  # 30 positions
     _store(data_dir, "clips", {"train": clips}, shards=2)
     source = open_source("tfds:clips")
@@ -84,7 +84,7 @@ def test_several_crops_of_a_clip_are_of_its_parts(data_dir, crops_per_clip):
     assert crops(50) == starts[:50].tolist()
 
 
-def test_log_mel_of_whole_clips_is_that_of_the_crops(data_dir, noise):
+def test_log_mel_of_whole_clips_equals_that_of_crops(data_dir, noise):
     _store(
         data_dir,
         "clips",
@@ -144,7 +144,7 @@ def test_the_stream_does_not_depend_on_tensorflows_global_seed(data_dir, noise, 
     np.testing.assert_array_equal(_take(source, 20, 1600), before)
 
 
-def test_crops_come_with_their_clip(data_dir):
+def test_crops_have_the_number_of_their_clip(data_dir):
     clips = [np.full(800 + 160 * i, 100 * (i + 1), np.int16) for i in range(10)]
     _store(data_dir, "clips", {"train": clips, "test": clips}, shards=3)
     crops = open_source("tfds:clips:train").crops(NEEDED, seed=1, round_index=0).take(300)
@@ -219,13 +219,13 @@ def test_only_the_audio_is_parsed(data_dir, noise):
     _store(data_dir, "clips", {"train": [noise(4_000)]})
     source = tfds_source.TfdsSource("clips", BadFiles(0.1))
     pcm = tf.train.BytesList(value=[np.arange(5, dtype=np.int16).tobytes()])
-    # It cannot miss the label that it does not ask for.
+    # The label is not parsed, so it may be missing.
     features = tf.train.Features(feature={"audio": tf.train.Feature(bytes_list=pcm)})
     example = tf.train.Example(features=features).SerializeToString()
     np.testing.assert_array_equal(source.decode(tf.constant(example)), np.arange(5))
 
 
-def test_bad_clips_are_named_counted_and_skipped(data_dir, noise, caplog):
+def test_bad_clips_are_skipped_logged_and_counted(data_dir, noise, caplog):
     good = [noise(4_000, seed).astype(np.float32) / 32_768 for seed in range(20)]
     bad = [np.full(4_000, np.nan, np.float32), good[0][:300], np.zeros(4_000, np.float32)]
     audio = tfds.features.Tensor(shape=(None,), dtype=np.float32, encoding="bytes")
@@ -277,7 +277,7 @@ def test_specs_that_cannot_be_used(data_dir, noise):
         open_source("tfds:clips").check(16_000)
 
 
-def test_short_clips_are_not_read_in_vain(data_dir):
+def test_most_short_clips_give_a_crop(data_dir):
     # With one draw per 500 positions, 10 clips of 2 positions would give a crop in 25 epochs.
     _store(data_dir, "clips", {"train": [frame_numbers(4)] * 10})
     source = open_source("tfds:clips")
@@ -286,7 +286,7 @@ def test_short_clips_are_not_read_in_vain(data_dir):
     assert sampling.STRATUM == 500
 
 
-def test_crops_of_workers_join_to_all_crops(data_dir, noise):
+def test_workers_crops_concatenate_to_all_crops(data_dir, noise):
     _store(data_dir, "clips", {"train": [noise(4_000 + 400 * i, i) for i in range(7)]}, shards=3)
     source = open_source("tfds:clips")
 

@@ -1,4 +1,4 @@
-"""The models that are trained: one encoder, heads, and the decoder."""
+"""Training models: encoder, heads and decoder."""
 
 import importlib.util
 import os
@@ -59,7 +59,7 @@ def test_shapes(config, frames, bins, slices):
     assert model.get_layer("encoder").output_shape == (None, 6)
 
 
-def test_a_head_gets_the_embeddings_of_its_slices():
+def test_a_head_takes_the_embeddings_of_its_slices():
     model = build_model(
         TINY, 3, 16, 8, STATS, {"all": (range(3), lambda z: z), "some": ([2, 0], lambda z: z)}
     )
@@ -70,7 +70,7 @@ def test_a_head_gets_the_embeddings_of_its_slices():
     np.testing.assert_allclose(model(x)["some"], z[:, [2, 0]], rtol=1e-4, atol=1e-5)
 
 
-def test_noise_is_heard_in_training_only_and_has_the_scale_of_the_values():
+def test_noise_is_added_only_in_training_and_scales_with_the_input():
     stats = InputStats(0.0, 25.0)
     model = build_model(TINY, 1, 64, 64, stats, {"z": ([0], lambda z: z)}, noise=0.5)
     x = np.zeros((1, 1, 64, 64), np.float32)
@@ -81,7 +81,7 @@ def test_noise_is_heard_in_training_only_and_has_the_scale_of_the_values():
 
 
 def test_triplet_margin_is_the_triplet_loss():
-    """max(0, |a - p|² - |a - n|² + margin) / margin, of embeddings of length 1."""
+    """max(0, |a - p|² - |a - n|² + margin) / margin, for unit-length embeddings."""
     z = np.random.default_rng(0).normal(size=(50, 3, 4)).astype(np.float32)
     ours = keras.losses.hinge(np.ones((50, 1)), heads.triplet_margin(z, 0.2))
     a, p, n = (z / np.linalg.norm(z, axis=-1, keepdims=True)).transpose(1, 0, 2)
@@ -121,7 +121,7 @@ def test_classifier_has_a_linear_head_for_each_data_set():
 
 
 def test_models_import_no_tensorflow():
-    """`a2v_tf/models` must run where TensorFlow is not installed."""
+    """`a2v_tf/models` must run without TensorFlow."""
     for path in pathlib.Path(a2v_tf.models.__file__).parent.glob("*.py"):
         assert not re.search(r"^\s*(import|from) tensorflow", path.read_text(), re.MULTILINE), path
 
@@ -129,7 +129,7 @@ def test_models_import_no_tensorflow():
 @pytest.mark.usefixtures("quick_jax")
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_trains_a_step_under_jax():
-    """Every kind of head."""
+    """Training works under JAX with every kind of head."""
     script = """
 import sys, numpy as np, keras
 from a2v_tf.models import heads

@@ -13,14 +13,14 @@ VGG = EncoderConfig((4, 4, 8, 8), 7, separable=False, pool_before_growth=True)
 
 
 def randomise(model: keras.Model, seed: int = 0) -> None:
-    """Give batch norm the statistics of a trained model, so that folding it shows."""
+    """Give batch norm non-trivial statistics, as after training."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([rng.uniform(0.5, 2.0, w.shape) for w in layer.get_weights()])
 
 
-def test_batch_norm_is_all_that_table_1_leaves_out():
+def test_parameter_count_equals_table_1_apart_from_batch_norm():
     encoder = build_encoder(SMALL, 96, 64, STATS)
     kernels = [int(np.prod(w.shape)) for w in encoder.weights if w.name == "kernel"]
     assert sum(kernels) == 125_408
@@ -41,14 +41,14 @@ def test_the_papers_encoders():
 
 @pytest.mark.parametrize(("frames", "bins"), [(96, 64), (96, 29), (40, 29), (17, 5), (1, 1)])
 @pytest.mark.parametrize("config", [SMALL, VGG])
-def test_any_slice_shape(config, frames, bins):
+def test_every_slice_shape_works(config, frames, bins):
     encoder = build_encoder(config, frames, bins, STATS)
     assert encoder(np.zeros((2, frames, bins))).shape == (2, config.embedding_dim)
 
 
 @pytest.mark.parametrize(("config", "last"), [(SMALL, "conv5_pool"), (VGG, "conv4_relu")])
 def test_time_is_causal(config, last):
-    """A frame changes nothing in the columns that end before it."""
+    """A frame does not change the columns that end before it."""
     encoder = build_encoder(config, None, 64, STATS)
     randomise(encoder)
     columns = keras.Model(encoder.input, encoder.get_layer(last).output)
@@ -70,7 +70,7 @@ def test_input_is_standardised():
 
 
 @pytest.mark.parametrize("config", [SMALL, EncoderConfig((3, 5), 7)])
-def test_folding_batch_norm_changes_nothing(config):
+def test_folding_batch_norm_preserves_the_output(config):
     encoder = build_encoder(config, 96, 64, STATS)
     randomise(encoder)
     folded = build_encoder(config, 96, 64, STATS, folded=True)
@@ -79,7 +79,7 @@ def test_folding_batch_norm_changes_nothing(config):
     np.testing.assert_allclose(folded(x), encoder(x), rtol=1e-4, atol=1e-5)
 
 
-def test_survives_saving(tmp_path):
+def test_a_saved_encoder_gives_the_same_embeddings(tmp_path):
     encoder = build_encoder(SMALL, 96, 64, STATS)
     randomise(encoder)
     encoder.save(tmp_path / "encoder.keras")
@@ -90,7 +90,7 @@ def test_survives_saving(tmp_path):
 
 @pytest.mark.parametrize("config", [SMALL, VGG])
 def test_stream_encoder_first_window_equals_the_encoder(config):
-    """Before a stream begins the convolutions hear the zeros that a slice's padding has."""
+    """At the start of a stream, the convolutions see zeros, as in the padding of a slice."""
     encoder = build_encoder(config, 96, 64, STATS)
     randomise(encoder)
     stream = build_stream_encoder(config, 96, 64, STATS)
@@ -102,8 +102,8 @@ def test_stream_encoder_first_window_equals_the_encoder(config):
     np.testing.assert_allclose(embeddings[:, first], encoder(x[:, :96]), rtol=1e-4, atol=1e-5)
 
 
-def test_stream_encoder_hears_three_columns():
-    """An embedding is the maximum of its window's three columns, whatever came before."""
+def test_stream_embeddings_pool_three_columns():
+    """An embedding is computed from the maximum of the last three columns."""
     stream = build_stream_encoder(SMALL, 96, 64, STATS)
     randomise(stream)
     columns = keras.Model(stream.input, stream.get_layer("conv5_pool").output)

@@ -1,4 +1,4 @@
-"""Heads and losses that Keras does not have, against numpy."""
+"""Custom heads and losses, compared with NumPy implementations."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from a2v_tf.models import heads
 
 
 def partner_loss(z, clip, temperature):
-    """The loss by its definition, one slice after another."""
+    """The loss by its definition, slice by slice."""
     z = z / np.linalg.norm(z, axis=-1, keepdims=True)
     losses = np.zeros(z.shape[:2])
     for i, k in np.ndindex(losses.shape):
@@ -31,7 +31,7 @@ def test_partner_loss(slices):
     np.testing.assert_allclose(loss, partner_loss(z, clip, 0.2), rtol=1e-5)
 
 
-def test_partner_loss_is_nothing_where_there_is_no_other_clip():
+def test_partner_loss_is_zero_without_other_clips():
     z = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
     np.testing.assert_array_equal(heads.partner_loss(np.zeros((3, 1)), z), 0.0)
 

@@ -1,4 +1,4 @@
-"""Log-mel and slices in the training step: the same as on the host, for every task."""
+"""Log-mel and slicing in the training step give the same result as on the host, for every task."""
 
 import importlib.util
 import os
@@ -25,7 +25,7 @@ TINY = EncoderConfig(channels=(2, 4), embedding_dim=8)
 
 
 class Pcm(Noise):
-    """Of 16 bits, as the device gets it."""
+    """Noise rounded to 16 bits, as sent to the device."""
 
     def crops(self, samples, **options):
         noise = super().crops(samples, **options)
@@ -40,7 +40,7 @@ def batch(names, **options):
 
 
 def golden_errors() -> list[float]:
-    """Greatest difference from each golden vector."""
+    """Largest absolute difference from each golden vector."""
     with np.load(GOLDEN / "frontend.npz") as golden:
         names = [key.removesuffix(".pcm") for key in golden if key.endswith(".pcm")]
         pcm = np.stack([golden[f"{name}.pcm"] for name in names]) / np.float32(32_768)
@@ -82,13 +82,13 @@ def test_the_same_slices_targets_and_weights(gain_db):
     assert inputs["pcm"].dtype == np.int16
     assert inputs["slices"].shape == slices.shape[:3]
 
-    class Heard(keras.Model):
-        """Gives back what it hears."""
+    class Identity(keras.Model):
+        """Returns its input."""
 
         def call(self, x):
             return x
 
-    cut = OnDevice(Heard(), across=True)(inputs)
+    cut = OnDevice(Identity(), across=True)(inputs)
     np.testing.assert_allclose(cut["outputs"], slices, atol=1e-4)
     assert set(cut["targets"]) == {"cbow", "skip_gram", "autoencoder"}
     for name, target in targets.items():
@@ -99,7 +99,7 @@ def test_the_same_slices_targets_and_weights(gain_db):
         np.testing.assert_array_equal(same_weights[name], weights[name])
 
 
-def test_frames_are_numbered_crop_by_crop_where_no_slice_is_of_another():
+def test_frame_indices_count_within_a_crop_unless_slices_come_from_other_crops():
     inputs, _, _ = batch(["cbow", "temporal_gap"], raw=True)
     frames = FRONT_END.frames(inputs["pcm"].shape[1])
     assert 0 <= inputs["slices"].min() < inputs["slices"].max() < frames
@@ -108,7 +108,7 @@ def test_frames_are_numbered_crop_by_crop_where_no_slice_is_of_another():
 
 
 def models(names):
-    """A model and the same fed with PCM, compiled, of equal weights."""
+    """A model for slices and one for PCM, compiled and with equal weights."""
     pair, tasks = [], find_tasks(names)
     for on_device in (False, True):
         keras.utils.set_random_seed(1)

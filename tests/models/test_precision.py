@@ -1,4 +1,4 @@
-"""Training in bfloat16, saving in float32."""
+"""Training in bfloat16 and saving in float32."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ def build(name):
         )
 
 
-def test_what_is_computed_in_bfloat16_and_what_is_not():
+def test_only_convolutions_and_matrix_products_compute_in_bfloat16():
     model = build("bfloat16")
     assert keras.config.dtype_policy().name == "float32"
     encoder, decoder = model.get_layer("encoder"), model.get_layer("cbow_decoder")
@@ -36,7 +36,7 @@ def test_what_is_computed_in_bfloat16_and_what_is_not():
     assert {x.dtype for x in model.output.values()} == {"float32"}
 
 
-def test_saved_models_are_of_float32(tmp_path):
+def test_saved_models_are_float32(tmp_path):
     mixed, exact = build("bfloat16"), build("float32")
     x = np.random.default_rng(0).normal(-1, 2, (2, *exact.input.shape[1:])).astype(np.float32)
     save_model(mixed, tmp_path / "model.keras")
@@ -50,7 +50,7 @@ def test_saved_models_are_of_float32(tmp_path):
     assert 0 < np.abs(near - want).max() <= 0.05 * np.abs(want).max()
 
 
-def test_float32_is_left_alone():
+def test_a_float32_model_does_not_change():
     model = build("float32")
     before = model.get_config()
     with as_float32(model):

@@ -1,4 +1,4 @@
-"""Distributions with a handful of clips, in the layout in which each is published."""
+"""Small distributions in the original layout of each data set."""
 
 import pathlib
 import zlib
@@ -15,14 +15,14 @@ Prepared = dict[str, dict[str, dict]]
 
 
 def pcm_of(name: str, samples: int = 1_600) -> np.ndarray:
-    """int16 noise `[samples]` that only the file of that name has."""
+    """int16 noise `[samples]`, unique to the file name."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     return rng.integers(-9_000, 9_000, samples).astype(np.int16)
 
 
 @pytest.fixture
 def distribution(tmp_path: pathlib.Path) -> pathlib.Path:
-    """An empty folder to put a distribution in."""
+    """An empty folder for a distribution."""
     folder = tmp_path / "manual"
     folder.mkdir()
     return folder
@@ -63,7 +63,7 @@ def prepare(tmp_path: pathlib.Path, distribution: pathlib.Path) -> Callable[[str
 
 
 def check_audio(prepared: Prepared, file_of: Callable[[str], str] = lambda id: id) -> None:
-    """Check that every clip has the samples of its file, and is in one split only."""
+    """Check that every clip has the samples of its file and is in only one split."""
     ids = [id for clips in prepared.values() for id in clips]
     assert len(ids) == len(set(ids))
     for clips in prepared.values():
@@ -78,6 +78,6 @@ def labels(clips: dict[str, dict], feature: str = "label") -> dict[str, str]:
 
 
 def disjoint(groups: Iterable[set]) -> bool:
-    """Whether no two of the sets share an element."""
+    """Whether the sets are pairwise disjoint."""
     groups = list(groups)
     return len(set().union(*groups)) == sum(map(len, groups))

@@ -1,4 +1,4 @@
-"""What all builders share: unpacking, bad files, the split by hash, and the command."""
+"""Common parts of the builders: archives, bad files, the split by hash, and the command."""
 
 import csv
 import functools
@@ -28,7 +28,7 @@ def word_file(id: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["gztar", "zip"])
-def test_an_archive_will_do(distribution, clip, prepare, tmp_path, kind):
+def test_archives_are_unpacked(distribution, clip, prepare, tmp_path, kind):
     write_speech_commands(distribution, clip)
     shutil.make_archive(tmp_path / "speech_commands_v0.02", kind, distribution)
     shutil.rmtree(distribution)
@@ -50,14 +50,14 @@ def test_bad_clips_are_listed(distribution, clip, prepare, tmp_path):
     assert row["reason"]
 
 
-def test_a_split_with_nothing_usable_is_an_error(distribution, clip, prepare):
+def test_a_split_without_usable_clips_is_an_error(distribution, clip, prepare):
     write_speech_commands(distribution, clip)
     (distribution / "yes/yes5_nohash_0.wav").write_text("not audio")
     with pytest.raises(ValueError, match="no clip of test can be used"):
         prepare("speech_commands")
 
 
-def test_groups_are_split_by_hash_once_and_for_all():
+def test_the_split_of_groups_by_hash_does_not_change():
     splits = [base.split_of(f"recording {i}") for i in range(4_000)]
     for split in ("test", "validation"):
         assert 340 < splits.count(split) < 460  # 400 expected, deviation 19
@@ -90,7 +90,7 @@ def test_the_command(distribution, clip, tmp_path):
     assert set(counts.removesuffix(" clips").split(", ")) == {"train 10", "validation 1", "test 1"}
 
 
-def test_the_command_says_what_is_wrong_on_one_line(distribution, tmp_path):
+def test_errors_of_the_command_are_one_line(distribution, tmp_path):
     (distribution / "notes.txt").write_text("nothing")
     run = _command(
         "--name=musan", f"--manual_dir={distribution}", f"--data_dir={tmp_path / 'data'}"
@@ -112,14 +112,14 @@ def test_the_command_says_what_is_wrong_on_one_line(distribution, tmp_path):
         ("nsynth", "no clip found in"),
     ],
 )
-def test_a_folder_with_something_else(distribution, prepare, name, message):
+def test_a_folder_with_other_files_is_an_error(distribution, prepare, name, message):
     (distribution / "notes.txt").write_text("nothing")
     with pytest.raises(FileNotFoundError, match=message):
         prepare(name)
 
 
 @pytest.mark.parametrize("name", sorted(BUILDERS))
-def test_each_says_what_it_expects(name, tmp_path):
+def test_errors_name_the_expected_files(name, tmp_path):
     builder = BUILDERS[name](data_dir=tmp_path)
     assert builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     assert builder.info.homepage.startswith("https://")
@@ -129,7 +129,7 @@ def test_each_says_what_it_expects(name, tmp_path):
 
 @pytest.fixture
 def server(distribution):
-    """Serves `distribution` over HTTP; gives the address."""
+    """Serve `distribution` over HTTP; return the address."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=distribution)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()

@@ -34,7 +34,7 @@ def test_items_are_split_by_hash(distribution, clip, prepare):
 
 
 def test_labels_without_a_csv_suffix(distribution, clip, prepare):
-    """As figshare's download links name them."""
+    """figshare's download links have no file names."""
     truth = write(distribution, clip)
     for i, path in enumerate(distribution.glob("*.csv")):
         path.rename(distribution / f"files_{i}")

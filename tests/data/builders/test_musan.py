@@ -44,7 +44,7 @@ def test_long_recordings_are_cut_into_pieces(clip, prepare):
     )
 
 
-def test_a_broken_recording_is_left_out(distribution, clip, prepare):
+def test_a_corrupt_recording_is_skipped(distribution, clip, prepare):
     clip("noise/free-sound/noise-free-sound-0001.wav")
     for i in range(1, 9):
         clip(f"speech/librivox/speech-librivox-{i:04d}.wav")

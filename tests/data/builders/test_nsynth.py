@@ -47,7 +47,7 @@ def test_pitch_and_family(distribution, clip, prepare):
     check_audio(prepared)
 
 
-def test_another_json_is_an_error(distribution, clip, prepare):
+def test_an_unexpected_json_is_an_error(distribution, clip, prepare):
     write(distribution, clip)
     (distribution / "nsynth-test/examples.json").write_text('{"a": {"pitch": 3}}')
     with pytest.raises(ValueError, match="expected pitch and instrument_family_str by note"):

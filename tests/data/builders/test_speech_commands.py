@@ -2,7 +2,7 @@ from a2v_tf.data.builders.speech_commands.speech_commands import WORDS
 from tests.data.builders.conftest import check_audio, labels
 
 
-def test_the_official_lists_decide(distribution, clip, prepare):
+def test_splits_follow_the_official_lists(distribution, clip, prepare):
     for name in ("a_nohash_0", "b_nohash_0", "c_nohash_1"):
         clip(f"bed/{name}.wav")
         clip(f"zero/{name}.wav")

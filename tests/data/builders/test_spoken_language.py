@@ -7,7 +7,7 @@ def reader(language: str, sex: str, index: int) -> str:
     return f"{language}_{sex}_{hashlib.md5(f'{language}{sex}{index}'.encode()).hexdigest()}"
 
 
-def test_validation_has_readers_of_its_own(clip, prepare):
+def test_no_validation_reader_is_in_train(clip, prepare):
     for language in ("de", "en", "es"):
         for sex in "fm":
             for index in range(4):

@@ -28,7 +28,7 @@ def write(distribution, clip, rate: int = 48_000) -> dict[str, str]:
     return locations
 
 
-def test_the_official_fold_and_locations_decide(distribution, clip, prepare):
+def test_splits_follow_the_official_fold_and_the_locations(distribution, clip, prepare):
     locations = write(distribution, clip)
     prepared = prepare("tut_urban_2018")
     for clips in prepared.values():
@@ -42,7 +42,7 @@ def test_the_official_fold_and_locations_decide(distribution, clip, prepare):
     assert lengths == {1_600}  # a third of 4,800 samples at 48 kHz
 
 
-def test_clips_that_are_not_there_are_counted(distribution, clip, prepare, tmp_path):
+def test_missing_clips_are_counted(distribution, clip, prepare, tmp_path):
     write(distribution, clip)
     (distribution / ROOT / "audio/airport-paris-4-0-a.wav").unlink()
     assert len(prepare("tut_urban_2018")["test"]) == 3
@@ -66,7 +66,7 @@ def test_channels_are_averaged(distribution, clip, prepare):
         ("evaluation_setup/fold1_train.txt", "audio/x.wav\tbeach\n", "cannot read the line"),
     ],
 )
-def test_other_lists_than_the_official_ones(distribution, clip, prepare, name, text, message):
+def test_unexpected_lists_are_an_error(distribution, clip, prepare, name, text, message):
     write(distribution, clip)
     (distribution / ROOT / name).write_text(text)
     with pytest.raises(ValueError, match=message):
