@@ -1,4 +1,4 @@
-"""How much an exported file computes: multiply-accumulates, counted in its graph."""
+"""Arithmetic of an exported file: its multiply-accumulate operations."""
 
 import math
 
@@ -7,10 +7,10 @@ from a2v_tf.export.check import embed_graph, encoder_ops
 
 
 def multiply_accumulates(model: fb.Model) -> dict[str, int]:
-    """Count those of one call of `embed`, in the convolutions and fully-connected layers.
+    """Count the multiply-accumulates of one call of `embed`: convolutions and matrix products.
 
     Returns:
-      `front_end` and `encoder`.
+      The counts of the two parts, `front_end` and `encoder`.
     """
     graph = embed_graph(model)
     in_encoder = {id(op) for op in encoder_ops(graph)}

@@ -1,4 +1,4 @@
-"""Build, write and check one exported file."""
+"""Build, check and write an exported file."""
 
 import functools
 import hashlib
@@ -15,6 +15,7 @@ from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, STATES
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.quantize import Quantization
+from a2v_tf.export.rewrite import frames_of
 from a2v_tf.files import whole_file
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 from a2v_tf.pretrained import resolve
@@ -41,42 +42,42 @@ def export_file(
     ranges: str = Quantization.ranges,
     described: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Export the encoder of a model directory to one TFLite file, and check the file.
+    """Export the encoder of a model directory to a TFLite file, and check the file.
 
-    All int8 files exported with the same calibration share every weight and scale: the quantised
-    encoder is kept in the model directory and each file is a rewriting of it.
+    All int8 files exported with the same calibration have the same weights and scales, because the
+    quantised encoder is stored in the model directory and every file is derived from it.
 
     Args:
-      model_dir: as `a2v_train` leaves it, or `pretrained`.
-      output: the file to write.
-      quantize: make the encoder int8; the front end stays float.
+      model_dir: directory written by `a2v_train`, or `pretrained`.
+      output: the file to write, `NAME.tflite`.
+      quantize: quantise the encoder to int8; the front end remains float.
       mode: "streaming" (an embedding of the last window every hop) or "window" (one per slice).
-      state: of a streaming model: "internal", with the signature `reset`, or "external": more
+      state: state of a streaming model: "internal", with a signature `reset`, or "external", as
         inputs and outputs of `embed`.
-      input: "pcm" or "log_mel"; of a model of precomputed spectrograms, "log_mel" is their levels.
-      calibration: log-mel slices float32 `[n, N, F]` that set the int8 ranges; None draws
-        `calibration_slices` of them from `calibration_data`.
-      calibration_data: a source as in `a2v_train --data`; default: what the encoder learned from.
-      calibration_slices: how many to draw.
-      seed: of the draw.
-      hop_ms: of a streaming model: milliseconds from one embedding to the next. None: what the
-        pools of the encoder make one column of, 320 ms for small and large, 80 ms for vgg6. That
-        halved down to 10 ms, or some multiples of it: see `possible_hops`.
-      activations: of a quantised encoder, "int8" or "int16"; weights are int8 in both cases.
-      ranges: how int8 activations get their ranges, of `quantize.RANGES`.
-      described: what only its maker knows of the model, for the file's metadata: any of `name`,
-        `version`, `author` and `license`.
+      input: "pcm" or "log_mel". For a model of precomputed spectrograms, "log_mel" means its band
+        levels.
+      calibration: log-mel slices float32 `[n, N, F]` that determine the int8 ranges; None draws
+        `calibration_slices` slices from `calibration_data`.
+      calibration_data: a source as in `a2v_train --data`; None for the training data.
+      calibration_slices: number of slices to draw.
+      seed: seed of the draw.
+      hop_ms: milliseconds between two embeddings of a streaming model. None for the encoder's
+        total pooling in time: 320 ms for small and large, 80 ms for vgg6. Other values are its
+        halves, down to 10 ms, and some multiples; see `possible_hops`.
+      activations: activations of a quantised encoder, "int8" or "int16"; weights are always int8.
+      ranges: how the ranges of int8 activations are chosen, a key of `quantize.RANGES`.
+      described: additional metadata of the file: any of `name`, `version`, `author` and `license`.
 
     Returns:
-      A summary that serialises to JSON: `output`, `file_bytes`, `mode`, `state`, `input`,
+      A summary, serialisable to JSON: `output`, `file_bytes`, `mode`, `state`, `input`,
       `quantized`, `activations`, `ranges`, `window_frames`, `window_ms`, `hop_ms`,
-      `multiply_accumulates` (of one call, in `front_end` and `encoder`) and
-      `multiply_accumulates_per_second` (of audio, if streaming), `embedding_dim`, `ops`, `states`,
-      `state_bytes`, `weights_and_scales` and `exactness`; see `check`.
+      `multiply_accumulates` (per call, of `front_end` and `encoder`),
+      `multiply_accumulates_per_second` (per second of audio, if streaming), `embedding_dim`,
+      `ops`, `states`, `state_bytes`, `weights_and_scales` and `exactness`; see `check`.
 
     Raises:
-      A2vError: unusable directory, data or output; an encoder that cannot stream; a failed check.
-        No file is left then.
+      A2vError: the directory, data or output cannot be used, the encoder cannot stream, or a check
+        fails. No file is written then.
     """
     model_dir, output = resolve(model_dir), pathlib.Path(output)
     _check_choices(mode, state, input)
@@ -151,7 +152,14 @@ def build_form(
     input: str,
     hop_frames: int | None = None,
 ) -> fb.Model:
-    """Rewrite the window model into the form asked for; a streaming one takes `hop_frames`.
+    """Derive an export form from the window model.
+
+    Args:
+      window: the window model, `embed(log_mel) -> embedding`.
+      mode: one of `MODES`.
+      state: one of `STATES`, for a streaming model.
+      input: one of `INPUTS`.
+      hop_frames: frames between two embeddings of a streaming model.
 
     Raises:
       A2vError: the model cannot stream.
@@ -167,9 +175,9 @@ def build_form(
 
 
 def build_offline(window: fb.Model, steps: int, *, input: str, hop_frames: int) -> fb.Model:
-    """The form that computes `steps` hops of a stream at once, to compare the others with.
+    """Derive the offline form, which computes `steps` hops of a stream at once, as a reference.
 
-    Its PCM starts with the 240 samples of silence that a stream starts with.
+    Its PCM input starts with the 240 samples of silence that precede a stream.
 
     Raises:
       A2vError: the model cannot stream.
@@ -179,7 +187,7 @@ def build_offline(window: fb.Model, steps: int, *, input: str, hop_frames: int) 
 
 
 def _with_front_end(model: fb.Model, carried_samples: int) -> fb.Model:
-    front_end = front_end_model(streaming.frames_of(model))
+    front_end = front_end_model(frames_of(model))
     return streaming.with_pcm_input(model, front_end, carried_samples)
 
 
@@ -191,13 +199,13 @@ def draw_slices(
     config: dict[str, Any],
     front_end: FrontEnd | BandLevels = FRONT_END,
 ) -> np.ndarray:
-    """Draw slices to calibrate on: float32 `[count, frames, bins]`.
+    """Draw calibration slices, float32 `[count, frames, bins]`.
 
-    Slices start anywhere in a recording. The first columns of each see the zero padding, as after
-    a reset, and the last, 62 frames of history and more on, see none of it, as later in a stream.
+    Slices start at random frames. The receptive field of a slice's first columns includes the zero
+    padding, as after a reset. From 62 frames on it does not, as later in a stream.
 
     Raises:
-      A2vError: the source cannot be used, or its frames are not those of `front_end`.
+      A2vError: the source cannot be used, or its front end is not `front_end`.
     """
     from a2v_tf.data.sources import one_line_errors, open_source
     from a2v_tf.training.batches import log_mel_crops
@@ -209,8 +217,8 @@ def draw_slices(
     source = open_source(data, **{name: config[name] for name in SOURCE_OPTIONS if name in config})
     if source.front_end != front_end:
         raise A2vError(
-            f"--calibration_data={data}: expected frames like those of the training data, "
-            f"{front_end}, not {source.front_end}"
+            f"--calibration_data={data}: has the front end {source.front_end}, expected that of "
+            f"the training data, {front_end}"
         )
     source.check(front_end.samples(frames))
     with one_line_errors(source):
@@ -220,7 +228,7 @@ def draw_slices(
 
 
 def _labelled_slices(data: str, frames: int, batch: int, seed: int, batches: int) -> np.ndarray:
-    """What a classifier was trained on: slices of the train clips of labelled data sets."""
+    """Draw slices of the train clips of labelled data sets, as for training a classifier."""
     from a2v_tf.data.labelled import open_labelled
     from a2v_tf.training.batches import labelled_batches
 
@@ -245,7 +253,7 @@ def _check_choices(mode: str, state: str, input: str) -> None:
 
 
 def _check_output(output: pathlib.Path) -> None:
-    """Say that the output cannot be written before a minute of work, not after."""
+    """Check that the output can be written, before the work that takes a minute."""
     if output.suffix != ".tflite":
         raise A2vError(f"--output={str(output)!r}: expected a name that ends in .tflite")
     if output.is_dir():
@@ -266,14 +274,17 @@ def _check_content(
     hop: int,
     levels: InputStats | None,
 ) -> dict[str, Any]:
-    """Check what was built against what it is to be, `facts`; a hop is in frames."""
+    """Check a file's content against the requested form, `facts`; `hop` is in frames."""
     model = fb.read(content)
     found = check.check_file(model, quantized=facts["quantized"])
     if found["weights_and_scales"] != facts["weights_and_scales"]:
-        raise A2vError("the file's weights or scales differ from the encoder's: this is a bug")
+        raise A2vError(
+            f"the file's weights and scales {found['weights_and_scales']} differ from the "
+            f"encoder's {facts['weights_and_scales']}: please report this bug"
+        )
     embedding = fb.names(fb.signature(model, "embed").outputs)["embedding"]
     return {
-        "window_frames": streaming.frames_of(window),
+        "window_frames": frames_of(window),
         "embedding_dim": fb.shape(model.subgraphs[0].tensors[embedding])[-1],
         **found,
         "exactness": _exactness(content, window, facts, hop, levels),
@@ -287,10 +298,10 @@ def _exactness(
     hop: int,
     levels: InputStats | None,
 ) -> dict[str, Any] | None:
-    """Compare with the offline form; None for a window model of an encoder that cannot stream."""
+    """Compare a file with the offline form; None for a window model that cannot stream."""
     steps = max(_CHECKED_HOPS, _CHECKED_FRAMES // hop)
     if facts["mode"] == "window":
-        steps, remainder = divmod(streaming.frames_of(window), hop)
+        steps, remainder = divmod(frames_of(window), hop)
         if remainder:
             return None
     try:
@@ -302,7 +313,7 @@ def _exactness(
 
 
 def silent_and_loudest(front_end: FrontEnd | BandLevels) -> tuple[float, float] | None:
-    """The log-mel of silence, and of more than a square wave of full scale; unknown of levels."""
+    """Bounds of log-mel values: of silence and above a full-scale square wave; None for levels."""
     if isinstance(front_end, BandLevels):
         return None
     window, _ = window_and_mel(front_end)
@@ -310,10 +321,10 @@ def silent_and_loudest(front_end: FrontEnd | BandLevels) -> tuple[float, float] 
 
 
 def possible_hops(encoder: EncoderConfig, window_frames: int) -> list[int]:
-    """The hops, in frames, at which an encoder can stream, the longest first.
+    """The hops, in frames, at which an encoder can stream, in descending order.
 
-    The least frames that its pools make whole columns of, multiples of that which divide the
-    window, and its halves: there some pools do not skip (see `streaming`).
+    These are the encoder's total pooling in time, the multiples of it that divide the window, and
+    its halves, at which some pools have stride 1 (see `streaming`).
     """
     step = encoder.step_frames
     multiples = [n for n in range(window_frames, step, -step) if window_frames % n == 0]
@@ -336,7 +347,7 @@ def _hop_frames(
 
 
 def _levels(config: dict[str, Any], front_end: FrontEnd | BandLevels) -> InputStats | None:
-    """Of the band levels that the encoder takes; None if it takes log-mel of audio."""
+    """Statistics of the band levels that the encoder takes; None if it takes audio."""
     if isinstance(front_end, FrontEnd):
         return None
     return InputStats(config["input_mean"], config["input_variance"])

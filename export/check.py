@@ -1,4 +1,4 @@
-"""Look at an exported file again, as a stranger would: its ops, types and scales, then run it."""
+"""Checks of an exported file: its ops, types and scales, and the embeddings that it computes."""
 
 import hashlib
 from collections import Counter
@@ -7,15 +7,15 @@ import numpy as np
 
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.export.streaming import STATE
+from a2v_tf.export.rewrite import STATE
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.runtime.embedder import Embedder, make_interpreter
 from a2v_tf.specs import InputStats
 
 FLOAT_TOLERANCE = 1e-5  # float kernels may sum in another order for another shape
-# int8 from PCM: on the CPUs tested a frame's log-mel has the same bits whatever is computed beside
-# it. Should kernels of another CPU depend on the number of rows, a value at the very edge of two
-# int8 values may take the other one: the summary says so, and these files are not refused.
+# For int8 from PCM. On the tested CPUs, a frame's log-mel does not depend on the number of frames
+# computed with it. If it does on another CPU, a value between two int8 values may be rounded to the
+# other one. Such files are accepted, and the summary says so.
 PCM_TOLERANCE_STEPS = 4
 
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
@@ -44,24 +44,24 @@ _FRONT_END_OPS = {
 }
 
 
-# What the file holds -----------------------------------------------------------------------------
+# Ops, types and scales ---------------------------------------------------------------------------
 
 
 def check_file(model: fb.Model, *, quantized: bool) -> dict:
     """Check ops, types and scales of an exported file.
 
     Args:
-      model: the file, read again.
+      model: the content of the file.
       quantized: whether the encoder must be int8, or int16 with int8 weights.
 
     Returns:
       `ops` (counts by name), `states` (name, shape, dtype, scale, zero point and bytes of each),
-      `state_bytes`, and `weights_and_scales`, a fingerprint that all files of one quantised
-      encoder share.
+      `state_bytes`, and `weights_and_scales`, a fingerprint that is the same for all files of a
+      quantised encoder.
 
     Raises:
-      A2vError: an op that should not be there, a float op inside an int8 encoder, or a state
-        whose scales differ between its two ends.
+      A2vError: the file has an unexpected op, a float op inside an int8 encoder, or a state whose
+        scales differ between input and output.
     """
     graph = embed_graph(model)
     encoder = encoder_ops(graph)
@@ -80,9 +80,9 @@ def check_file(model: fb.Model, *, quantized: bool) -> dict:
 
 
 def fingerprint(model: fb.Model) -> str:
-    """Hash of every weight, bias and scale of the encoder, in the order of its layers.
+    """Hash of all weights, biases and scales of the encoder, in the order of its layers.
 
-    What differs between the forms of one encoder (shapes, states, front end) leaves no trace.
+    It does not depend on what differs between the forms of an encoder: shapes, states, front end.
     """
     graph = embed_graph(model)
     digest = hashlib.sha256()
@@ -114,12 +114,12 @@ def embed_graph(model: fb.Model) -> fb.Graph:
 
 
 def encoder_ops(graph: fb.Graph) -> list[fb.Op]:
-    """Ops of the encoder after `standardise`: all that follow what the first convolution reads."""
+    """Ops of the encoder after `standardise`: all that depend on the first convolution's input."""
     operators = graph.subgraph.operators
     first = next(op for op in operators if fb.kind(graph.model, op) == "CONV_2D")
     made_by = {int(out): op for op in operators for out in op.outputs}
     start = int(first.inputs[0])
-    # Back through what only rearranges, to the QUANTIZE (int8) or the standardised log-mel (float).
+    # Back through ops that only rearrange, to the QUANTIZE (int8) or the standardised log-mel.
     while start in made_by and fb.kind(graph.model, made_by[start]) in (
         "RESHAPE",
         "PAD",
@@ -135,7 +135,7 @@ def encoder_ops(graph: fb.Graph) -> list[fb.Op]:
 
 
 def _computed_input(graph: fb.Graph, op: fb.Op) -> int:
-    """The last input that is computed: of a CONCATENATION, what follows the state."""
+    """The last input that is not constant; for a CONCATENATION, the one after the state."""
     computed = [int(i) for i in op.inputs if not fb.is_constant(graph.model, graph.tensor(i))]
     return computed[-1]
 
@@ -156,7 +156,7 @@ def _check_ops(model: fb.Model, graph: fb.Graph, encoder: list[fb.Op]) -> None:
 
 
 def _check_integers(graph: fb.Graph, encoder: list[fb.Op]) -> None:
-    """Every computed tensor of the encoder is of integers, but for the result."""
+    """Check that every computed tensor of the encoder, except the result, has an integer type."""
     kinds = Counter(fb.kind(graph.model, op) for op in graph.subgraph.operators)
     if (kinds["QUANTIZE"], kinds["DEQUANTIZE"]) != (1, 1):
         raise A2vError(
@@ -173,7 +173,7 @@ def _check_integers(graph: fb.Graph, encoder: list[fb.Op]) -> None:
 
 
 def _states(model: fb.Model, graph: fb.Graph) -> dict[str, tuple[fb.Tensor, fb.Tensor]]:
-    """What comes in and what goes out of every state, by name, wherever it is kept."""
+    """Input and output tensor of each state by name, for internal and external state."""
     signature = fb.signature(model, "embed")
     outputs = fb.names(signature.outputs)
     found = {
@@ -197,7 +197,7 @@ def _states(model: fb.Model, graph: fb.Graph) -> dict[str, tuple[fb.Tensor, fb.T
 def _check_state(name: str, before: fb.Tensor, after: fb.Tensor, quantized: bool) -> None:
     ends = [(fb.shape(end), fb.dtype(end), fb.scales(end)) for end in (before, after)]
     if ends[0] != ends[1]:
-        raise A2vError(f"{name} goes in as {ends[0]} but comes out as {ends[1]}")
+        raise A2vError(f"{name}: the input is {ends[0]}, but the output is {ends[1]}")
     integers = quantized and name != f"{STATE}pcm"
     expected = ("INT8", "INT16") if integers else ("FLOAT32",)
     if fb.dtype(before) not in expected:
@@ -216,13 +216,14 @@ def _describe(name: str, tensor: fb.Tensor) -> dict:
     }
 
 
-# What the file computes --------------------------------------------------------------------------
+# Embeddings --------------------------------------------------------------------------------------
 
 
 def probe_signal(samples: int) -> np.ndarray:
-    """A sweep, decaying noise bursts and silence: float32 `[samples]` in [-1, 1], always the same.
+    """A deterministic test signal, float32 `[samples]` in [-1, 1].
 
-    Silence and full scale are the ends of what a microphone gives; the sweep crosses the mel bins.
+    It contains silence and full scale, the extremes of a microphone signal, and a sweep across the
+    mel bins.
     """
     rng = np.random.default_rng(0)
     time = np.arange(samples) / FRONT_END.sample_rate
@@ -233,9 +234,9 @@ def probe_signal(samples: int) -> np.ndarray:
 
 
 def probe_levels(frames: int, bins: int, stats: InputStats) -> np.ndarray:
-    """Band levels twice as far from their mean as usual, float32 `[frames, bins]`: always the same.
+    """Deterministic band levels with twice the usual deviation, float32 `[frames, bins]`.
 
-    They reach beyond both ends of the int8 range, as `probe_signal` does.
+    Like `probe_signal`, they exceed the int8 range at both ends.
     """
     noise = np.random.default_rng(0).normal(0, 2, (frames, bins))
     return (stats.mean + np.sqrt(stats.variance) * noise).astype(np.float32)
@@ -249,17 +250,17 @@ def check_exactness(
     quantized: bool,
     levels: InputStats | None = None,
 ) -> dict:
-    """Run a file and the offline form of the same encoder over one signal and compare.
+    """Compare the embeddings of a file with those of the offline form, on a test signal.
 
     Args:
       content: the exported file, streaming or window.
-      offline: the offline form with the same input; for a window file, of one window's frames.
-      steps: that `offline` computes: rows of its result. A window file is its last row.
-      quantized: expects equality bit for bit, but for the float front end of files on PCM.
-      levels: of the band levels that the encoder takes, if it takes these instead of log-mel.
+      offline: the offline form with the same input; for a window file, with one window's frames.
+      steps: number of embeddings that `offline` computes. A window file must give the last one.
+      quantized: require bit-exactness, apart from the float front end of files with PCM input.
+      levels: statistics of the band levels that the encoder takes; None if it takes log-mel.
 
     Returns:
-      `steps`, `max_abs_difference`, `bit_exact`, and the `tolerance` that was allowed.
+      `steps`, `max_abs_difference`, `bit_exact`, and the allowed `tolerance`.
 
     Raises:
       A2vError: they differ by more than the tolerance.
@@ -295,15 +296,15 @@ def check_exactness(
 
 
 def _signal_for(shape: np.ndarray, kind: str) -> np.ndarray:
-    """The test signal as what `embed` of this kind takes; PCM starts with the carried silence."""
+    """The test signal as input of `embed`; PCM starts with the silence before a stream."""
     samples = int(shape[1]) if kind == "pcm" else FRONT_END.samples(int(shape[1]))
     silence = np.zeros(FRONT_END.overlap, np.float32)
-    heard = np.concatenate([silence, probe_signal(samples - len(silence))])
-    return heard if kind == "pcm" else log_mel(heard).numpy()
+    pcm = np.concatenate([silence, probe_signal(samples - len(silence))])
+    return pcm if kind == "pcm" else log_mel(pcm).numpy()
 
 
 def _embeddings(embedder: Embedder, values: np.ndarray, steps: int) -> np.ndarray:
-    """Embeddings of a window file, or of every step of a streaming one, `[1 or steps, d]`."""
+    """Embeddings of a window file `[1, d]`, or of every step of a streaming file `[steps, d]`."""
     if not embedder.streaming:
         return embedder.embed(values)[None]
     if embedder.input == "pcm":
@@ -313,6 +314,6 @@ def _embeddings(embedder: Embedder, values: np.ndarray, steps: int) -> np.ndarra
 
 
 def _smallest_step(embeddings: np.ndarray) -> float:
-    """The quantisation step that dequantised values show: their least distance."""
+    """The quantisation step of dequantised values: their smallest nonzero distance."""
     distances = np.diff(np.unique(embeddings))
     return float(distances.min()) if distances.size else 0.0

@@ -1,7 +1,7 @@
-"""From Keras to TFLite, by TensorFlow's converter: the encoder's window model.
+"""Convert a Keras encoder to its TFLite window model, by TensorFlow's converter.
 
-It is converted once, at one shape. `streaming.py` makes every other form from the result, so all
-share one set of weights and scales.
+The encoder is converted once. `streaming.py` derives all other forms from the result, so all have
+the same weights and scales.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ from a2v_tf.pretrained import is_packaged
 from a2v_tf.specs import EncoderConfig, InputStats, Slicing
 from a2v_tf.training.model_dir import ENCODER, load_encoder
 
-QUANTIZED_CORE = "quantized_core.tflite"  # in the model directory; every int8 export starts from it
-_KEY = "a2v_tf.calibration"  # metadata of that file: the encoder and the calibration it is for
-_STANDARDISE = "standardise"  # the encoder's layer that stays float
+QUANTIZED_CORE = "quantized_core.tflite"  # in the model directory; the basis of every int8 export
+_KEY = "a2v_tf.calibration"  # metadata of that file: its encoder and calibration settings
+_STANDARDISE = "standardise"  # the encoder's layer that remains float
 _OPS = {
     "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
     "int16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
 }
-ANY_LENGTH = Slicing().frames  # the window of an encoder that was built for any length
+ANY_LENGTH = Slicing().frames  # the window of an encoder that takes any number of frames
 
 Slices = np.ndarray  # float32 [n, N, F], log-mel
 
@@ -45,16 +45,16 @@ def window_model(
 ) -> fb.Model:
     """Convert the encoder: `embed(log_mel f32 [1, N, F]) -> embedding f32 [1, d]`.
 
-    The layer `standardise` stays float in both cases: its zero, the average, is the zero of the
-    causal padding, and the int8 range that follows is then centred on it.
+    The layer `standardise` always remains float: its output is zero for average log-mel values, as
+    in the causal padding, so that the following int8 range is centred on zero.
 
     Args:
-      encoder: from `build_encoder`.
-      calibration: log-mel slices whose activations set the int8 ranges; None converts to float.
-      how: the kind of integers, and their ranges.
+      encoder: result of `build_encoder`.
+      calibration: log-mel slices that determine the int8 ranges; None converts to float.
+      how: integer types and the choice of ranges.
 
     Raises:
-      A2vError: the encoder has no layer `standardise`, or the slices do not fit it.
+      A2vError: the encoder has no layer `standardise`, or the slices have another shape.
     """
     if _STANDARDISE not in [layer.name for layer in encoder.layers]:
         raise A2vError(f"encoder {encoder.name!r} has no layer {_STANDARDISE!r}: cannot export it")
@@ -76,16 +76,16 @@ def window_model(
 
     if standardised is None or how.activations == "int16":
         return _joined(fb.read(front), body(standardised))
-    heard = None
+    least_range = None
     if how.loudest:
         values = standardise(np.array(how.loudest, np.float32))
-        heard = keras.ops.convert_to_numpy(values).ravel()
-    model = with_ranges(body(standardised), body(None), standardised, how.ranges, heard)
+        least_range = keras.ops.convert_to_numpy(values).ravel()
+    model = with_ranges(body(standardised), body(None), standardised, how.ranges, least_range)
     return _joined(fb.read(front), model)
 
 
 def _folded(encoder: keras.Model) -> keras.Model:
-    """The encoder without the batch norms that follow a sum, which the converter cannot fold."""
+    """Fold the batch norms that follow a sum, which the converter cannot fold."""
     names = {layer.name for layer in encoder.layers}
     prefixes = [n.removesuffix("_bn") for n in names if n.endswith("_bn")]
     if not any(f"{prefix}_residual" in names for prefix in prefixes):
@@ -106,11 +106,11 @@ def _check_slices(slices: Slices, frames: int, bins: int) -> None:
             f"expected [at least 1, {frames}, {bins}]"
         )
     if not np.isfinite(slices).all():
-        raise A2vError("calibration slices hold a value that is not finite")
+        raise A2vError("calibration slices have a value that is not finite")
 
 
 def _joined(front: fb.Model, body: fb.Model) -> fb.Model:
-    """Put two one-input, one-output models into one: `embed(log_mel) -> embedding`."""
+    """Join two models with one input and output each to `embed(log_mel) -> embedding`."""
     graph = fb.Graph.new(fb.empty_model(), "embed")
     first, second = (fb.single_graph(model).subgraph for model in (front, body))
     at_front = fb.insert(graph, front, {})
@@ -127,7 +127,7 @@ def _convert(
     calibration: np.ndarray | None = None,
     activations: str = "int8",
 ) -> bytes:
-    """Convert one function of one float tensor; `owner` holds its variables."""
+    """Convert a function of one float tensor to TFLite; `owner` has its variables."""
     archive = keras.export.ExportArchive()
     archive.track(owner)
     signature = [tf.TensorSpec(shape, tf.float32, name="x")]
@@ -144,7 +144,7 @@ def _convert(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the converter's progress notes off the terminal; warnings still show."""
+    """Hide the converter's progress messages; warnings are still shown."""
     loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -156,7 +156,7 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-# One quantised model for every export from a model directory -------------------------------------
+# One quantised model for all exports from a model directory --------------------------------------
 
 
 def model_of(
@@ -165,17 +165,17 @@ def model_of(
     settings: dict,
     how: Quantization = DEFAULT,
 ) -> fb.Model:
-    """The window model of a model directory; the int8 one is converted once and kept there.
+    """Return the window model of a model directory. An int8 model is stored there and reused.
 
     Args:
-      model_dir: as `a2v_train` leaves it.
-      calibration: gives the slices, called only when they are needed; None converts to float.
-      settings: what decides the slices; other settings (or another encoder, or another `how`)
-        convert anew.
-      how: the kind of integers, and their ranges.
+      model_dir: directory written by `a2v_train`.
+      calibration: returns the slices, called only if needed; None converts to float.
+      settings: settings of the calibration. If they, the encoder or `how` change, the encoder is
+        converted again.
+      how: integer types and the choice of ranges.
 
     Raises:
-      A2vError: there is no readable encoder, or it cannot be converted.
+      A2vError: the encoder cannot be read or converted.
     """
     if calibration is None:
         return window_model(load_encoder(model_dir, for_audio=False), None)
@@ -205,9 +205,9 @@ def _read_kept(path: pathlib.Path) -> fb.Model | None:
 
 
 def _keep(path: pathlib.Path, content: bytes) -> None:
-    """Write the file whole or not at all; without permission, say so and go on."""
+    """Write the file atomically; if that is not possible, log a warning and continue."""
     try:
         with whole_file(path) as partial:
             partial.write_bytes(content)
     except OSError as error:
-        logging.warning("cannot keep the quantised encoder for later exports: %s", error)
+        logging.warning("cannot store the quantised encoder for later exports: %s", error)

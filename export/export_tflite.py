@@ -1,12 +1,12 @@
-"""Export a trained encoder to a TFLite file: the `export_tflite` command.
+"""Export a trained encoder to a TFLite file.
 
   export_tflite --model_dir=models/mine --output=model.tflite --quantize
   export_tflite --model_dir=models/mine --output=window.tflite --quantize --mode=window
   export_tflite --model_dir=models/mine --output=npu.tflite --quantize --state=external \\
       --input=log_mel
 
-The file is checked before it is written: its ops, types and scales, and that it computes what the
-encoder computes offline.
+The file's ops, types and scales are checked before it is written, and its embeddings are compared
+with those of the offline encoder.
 """
 
 import pathlib
@@ -26,8 +26,8 @@ _OF_QUANTIZE = ("calibration_data", "calibration_slices", "activations", "ranges
 
 _DESCRIBED = {
     "name": "name of the model",
-    "author": "who made the model",
-    "license": "under which licence it may be used",
+    "author": "author of the model",
+    "license": "licence of the model",
 }
 
 
@@ -40,70 +40,70 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "quantize",
         False,
-        "Full int8 encoder: weights (per channel), activations and state. The PCM front end stays "
-        "float, in the same file.",
+        "Quantise the encoder to int8: weights (per channel), activations and state. The PCM front "
+        "end in the same file remains float.",
     )
     flags.DEFINE_enum(
         "mode",
         "streaming",
         MODES,
-        "streaming: an embedding of the last window every --hop_ms; window: one for each slice.",
+        "streaming: an embedding of the last window every --hop_ms; window: one per slice.",
     )
     flags.DEFINE_float(
         "hop_ms",
         None,
-        "Of a streaming model, milliseconds from one embedding to the next: 320, 160, 80, 40, 20 "
-        "or 10 (vgg6: from 80 down, or 160, 320). Default: what the encoder's pools make one "
-        "column of, 320 (vgg6: 80). No window is computed twice at any hop.",
+        "For a streaming model: milliseconds between two embeddings, 320, 160, 80, 40, 20 or 10. "
+        "Default: the encoder's total pooling in time, 320 (vgg6: 80). Nothing is computed twice, "
+        "at any hop.",
     )
     flags.DEFINE_enum(
         "state",
         "internal",
         STATES,
-        "Of a streaming model. internal: kept in the file's variables, with the signature 'reset'; "
-        "external: inputs state_* and outputs of the same names that the caller feeds back, "
-        "starting from each one's zero point.",
+        "For a streaming model. internal: in variables of the model, with a signature 'reset'; "
+        "external: inputs state_* and outputs of the same names, which the caller feeds back, "
+        "starting with each state's zero point.",
     )
     flags.DEFINE_enum(
         "input",
         "pcm",
         INPUTS,
-        "pcm: float32 samples at 16 kHz in [-1, 1]; log_mel: their log-mel, or the band levels "
-        "that a model of precomputed spectrograms takes.",
+        "pcm: float32 samples at 16 kHz in [-1, 1]; log_mel: log-mel frames, or band levels for a "
+        "model of precomputed spectrograms.",
     )
     flags.DEFINE_string(
         "calibration_data",
         None,
-        "With --quantize: audio whose activations set the int8 ranges, given like a2v_train "
-        "--data. Default: what the encoder learned from.",
+        "With --quantize: audio that determines the int8 ranges, as in a2v_train --data. Default: "
+        "the training data.",
     )
     flags.DEFINE_integer(
         "calibration_slices",
         CALIBRATION_SLICES,
-        "With --quantize: slices to calibrate on.",
+        "With --quantize: number of calibration slices.",
         lower_bound=1,
     )
     flags.DEFINE_enum(
         "activations",
         Quantization.activations,
         ACTIVATIONS,
-        "With --quantize: int8; or int16, beside int8 weights, which loses almost nothing and runs "
-        "on TFLite's own kernels only, some times slower.",
+        "With --quantize: int8; or int16 with int8 weights, which is nearly as exact as float but "
+        "several times slower, since only TFLite's builtin kernels support it.",
     )
     flags.DEFINE_enum(
         "ranges",
         Quantization.ranges,
         sorted(RANGES),
-        "With --quantize: how int8 activations get their ranges. min_max: all that calibration "
-        "shows; percentile: all but one value in 10,000 at each end; mse: the least squared error.",
+        "With --quantize: the ranges of int8 activations. min_max: all calibration values; "
+        "percentile: all but one value in 10,000 at each end; mse: the least squared error.",
     )
-    flags.DEFINE_integer("seed", 0, "With --quantize: of the draw of those slices.", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "With --quantize: seed of the slices' draw.", lower_bound=0)
     for name, what in _DESCRIBED.items():
         flags.DEFINE_string(name, None, f"For the file's metadata: {what}.")
-    flags.DEFINE_string("summary", None, "JSON file to write the summary to, for a2v_report.")
+    flags.DEFINE_string("summary", None, "JSON file for the summary, for a2v_report.")
 
     @flags.multi_flags_validator(
-        ["mode", "state", "hop_ms"], "--state and --hop_ms are of a streaming model only"
+        ["mode", "state", "hop_ms"], "--state and --hop_ms are for --mode=streaming only"
     )
     def _state_and_hop_need_streaming(values: dict[str, Any]) -> bool:
         given = FLAGS["state"].present or FLAGS["hop_ms"].present
@@ -117,7 +117,7 @@ def define_flags() -> None:
         return values["quantize"] or not any(FLAGS[name].present for name in _OF_QUANTIZE)
 
     @flags.multi_flags_validator(
-        ["activations", "ranges"], "--ranges is of --activations=int8 only"
+        ["activations", "ranges"], "--ranges is for --activations=int8 only"
     )
     def _ranges_need_int8(values: dict[str, Any]) -> bool:
         return values["activations"] == "int8" or not FLAGS["ranges"].present
@@ -160,7 +160,7 @@ def write_summary(summary: dict[str, Any], path: pathlib.Path) -> None:
 
 
 def describe(summary: dict[str, Any]) -> str:
-    """The summary of `export_file` as lines for a terminal."""
+    """Format the summary of `export_file` for a terminal."""
     numbers = summary["activations"]
     form = f"{summary['state']} state, " if summary["state"] else ""
     lines = {

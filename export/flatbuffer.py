@@ -1,7 +1,7 @@
-"""A small toolkit to read, build and write TFLite flatbuffers.
+"""Read, build and write TFLite flatbuffers.
 
-The only module that touches the schema's generated Python code, which neither TensorFlow nor LiteRT
-calls a public API: `tests/export/test_flatbuffer.py` guards what is used of it here.
+Only this module uses the schema's generated Python code, which is not a public API of TensorFlow or
+LiteRT. `tests/export/test_flatbuffer.py` tests the parts that are used.
 """
 
 import copy
@@ -16,7 +16,7 @@ from a2v_tf.errors import A2vError
 
 try:
     from ai_edge_litert import schema_py_generated as schema
-except ImportError:  # the same schema, as TensorFlow ships it
+except ImportError:  # TensorFlow ships the same schema
     from tensorflow.lite.python import schema_py_generated as schema
 
 Model = Any  # schema.ModelT
@@ -24,7 +24,7 @@ Tensor = Any  # schema.TensorT
 Op = Any  # schema.OperatorT
 
 _IDENTIFIER = b"TFL3"
-_NO_TENSOR = -1  # an optional input left out
+_NO_TENSOR = -1  # an omitted optional input
 
 _DTYPES = {
     schema.TensorType.FLOAT32: np.float32,
@@ -38,8 +38,8 @@ _TYPES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
 _OP_NAMES = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
 }
-# Version 2 of these ops is the one that knows int8; every other op built here is version 1. (That
-# int16 came later still makes no difference: a runtime that knows a later version takes this one.)
+# Version 2 of these ops supports int8; all other ops built here have version 1. (int16 came with
+# later versions, but a runtime that has a later version also accepts this one.)
 _INT8_IS_VERSION_2 = {"CONCATENATION", "SLICE", "MAX_POOL_2D", "REDUCE_MAX", "PAD", "MAXIMUM"}
 
 
@@ -58,7 +58,7 @@ def read(content: bytes) -> Model:
 
 
 def write(model: Model) -> bytes:
-    """Pack a model, without the buffers and op codes that nothing uses any more."""
+    """Pack a model, without unused buffers and op codes."""
     compact = _compact(copy.deepcopy(model))
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(compact.Pack(builder), file_identifier=_IDENTIFIER)
@@ -66,7 +66,7 @@ def write(model: Model) -> bytes:
 
 
 def _compact(model: Model) -> Model:
-    """Keep what is in use, equal buffers once; buffer 0 stays the empty one."""
+    """Remove unused buffers and op codes, and merge equal ones; buffer 0 remains empty."""
     buffers, codes = [make("BufferT")], []
     by_content: dict[bytes, int] = {b"": 0}
     by_code: dict[tuple, int] = {}
@@ -98,18 +98,18 @@ def _compact(model: Model) -> Model:
 
 
 def make(kind: str, **fields: Any) -> Any:
-    """Build a schema object (`kind` such as "TensorT"); old schemas take no arguments."""
+    """Create a schema object (`kind` such as "TensorT"); old schemas' classes take no arguments."""
     made = getattr(schema, kind)()
     for name, value in fields.items():
         setattr(made, name, value)
     return made
 
 
-# Looking -----------------------------------------------------------------------------------------
+# Inspecting --------------------------------------------------------------------------------------
 
 
 def text(name: bytes | str | None) -> str:
-    """Name as str: unpacking gives bytes."""
+    """A name as str; unpacking gives bytes."""
     return name.decode() if isinstance(name, bytes) else name or ""
 
 
@@ -121,13 +121,13 @@ def kind(model: Model, op: Op) -> str:
 
 
 def is_constant(model: Model, tensor: Tensor) -> bool:
-    """Whether the file holds the values of a tensor."""
+    """Whether the values of a tensor are stored in the file."""
     data = model.buffers[tensor.buffer].data
     return data is not None and len(data) > 0
 
 
 def constant(model: Model, tensor: Tensor) -> np.ndarray | None:
-    """Value of a constant tensor, None for one that is computed."""
+    """Value of a constant tensor; None for a computed one."""
     if not is_constant(model, tensor):
         return None
     content = np.asarray(model.buffers[tensor.buffer].data, np.uint8).tobytes()
@@ -135,7 +135,7 @@ def constant(model: Model, tensor: Tensor) -> np.ndarray | None:
 
 
 def dtype(tensor: Tensor) -> str:
-    """Type of a tensor as a word: "FLOAT32", "INT8", "RESOURCE"..."""
+    """Name of a tensor's type, such as "FLOAT32", "INT8" or "RESOURCE"."""
     codes = vars(schema.TensorType)
     return next(name for name, code in codes.items() if code == tensor.type and name[0] != "_")
 
@@ -146,7 +146,7 @@ def shape(tensor: Tensor) -> tuple[int, ...]:
 
 
 def scales(tensor: Tensor) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Scales and zero points of a tensor; both empty for a float one."""
+    """Scales and zero points of a tensor; both empty for a float tensor."""
     quantization = tensor.quantization
     if quantization is None or quantization.scale is None:
         return (), ()
@@ -154,7 +154,7 @@ def scales(tensor: Tensor) -> tuple[tuple[float, ...], tuple[int, ...]]:
 
 
 def set_scale(tensor: Tensor, scale: float | list[float], zero_point: int | list[int]) -> None:
-    """Give a tensor other scales: one, or one for each channel."""
+    """Set the scale and zero point of a tensor, or those of each channel."""
     parameters = tensor.quantization
     parameters.scale = np.atleast_1d(scale).astype(np.float32)
     parameters.zeroPoint = np.atleast_1d(zero_point).astype(np.int64)
@@ -162,20 +162,20 @@ def set_scale(tensor: Tensor, scale: float | list[float], zero_point: int | list
 
 
 def state_bytes(tensor: Tensor) -> int:
-    """Bytes that the value of a tensor takes."""
+    """Size of a tensor's value in bytes."""
     return int(np.prod(shape(tensor))) * np.dtype(_DTYPES[tensor.type]).itemsize
 
 
-VALID = schema.Padding.VALID  # of a convolution or pooling: none of its own
+VALID = schema.Padding.VALID  # a convolution or pooling without padding
 
 
 def is_same_padding(options: Any) -> bool:
-    """Whether a convolution or pooling pads its input itself."""
+    """Whether a convolution or pooling has SAME padding."""
     return options.padding == schema.Padding.SAME
 
 
 def ends_in_relu(options: Any) -> bool:
-    """Whether the op's fused activation leaves no negative number."""
+    """Whether the op has a fused ReLU, so that its result is never negative."""
     relu = (schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.RELU6)
     return getattr(options, "fusedActivationFunction", None) in relu
 
@@ -185,7 +185,7 @@ def ends_in_relu(options: Any) -> bool:
 
 @dataclasses.dataclass
 class Graph:
-    """One subgraph of a model under construction. Tensors are known by their index."""
+    """A subgraph of a model under construction. Methods take and return tensor indices."""
 
     model: Model
     subgraph: Any  # schema.SubGraphT
@@ -210,7 +210,7 @@ class Graph:
         return len(self.subgraph.tensors) - 1
 
     def like(self, tensor: Tensor, name: str, size: Iterable[int]) -> int:
-        """Add a computed tensor with another's type and scales, and its own shape."""
+        """Add a computed tensor with the type and scales of `tensor` and shape `size`."""
         return self.add(
             make(
                 "TensorT",
@@ -227,7 +227,7 @@ class Graph:
         return self.like(make("TensorT", type=_TYPES[np.dtype(dtype)]), name, size)
 
     def constant(self, name: str, value: np.ndarray, like: Tensor | None = None) -> int:
-        """Add a constant; `like` lends it its scales."""
+        """Add a constant, with the scales of `like` if given."""
         index = self.computed(name, value.shape, value.dtype)
         if like is not None:
             self.tensor(index).quantization = copy.deepcopy(like.quantization)
@@ -237,7 +237,7 @@ class Graph:
         return index
 
     def handle(self, name: str) -> int:
-        """Add the handle of the variable of this name, which all subgraphs of a file share."""
+        """Add a handle of the variable `name`; variables are shared by all subgraphs of a file."""
         resource = self.add(
             make("TensorT", name=name, type=schema.TensorType.RESOURCE, shape=[1], hasRank=True)
         )
@@ -258,14 +258,14 @@ class Graph:
         self.subgraph.operators.append(op)
 
     def copy_op(self, op: Op, inputs: list[int], outputs: list[int]) -> Op:
-        """Append an op of the same model again, with other inputs and outputs; return it."""
-        again = copy.deepcopy(op)
-        again.inputs, again.outputs = list(inputs), list(outputs)
-        self.subgraph.operators.append(again)
-        return again
+        """Append a copy of an op of the same model, with other inputs and outputs; return it."""
+        copied = copy.deepcopy(op)
+        copied.inputs, copied.outputs = list(inputs), list(outputs)
+        self.subgraph.operators.append(copied)
+        return copied
 
     def concatenate(self, name: str, parts: list[int], axis: int) -> int:
-        """Join tensors that have the first one's type and scales; return the result."""
+        """Concatenate tensors of equal type and scales; return the result."""
         first = self.tensor(parts[0])
         size = list(shape(first))
         size[axis] = sum(shape(self.tensor(part))[axis] for part in parts)
@@ -274,11 +274,11 @@ class Graph:
         return joined
 
     def last(self, name: str, source: int, axis: int, count: int) -> int:
-        """Cut the last `count` rows of an axis; return them."""
+        """Take the last `count` rows of an axis; return the result."""
         return self.cut(name, source, axis, shape(self.tensor(source))[axis] - count, count)
 
     def cut(self, name: str, source: int, axis: int, first: int, count: int) -> int:
-        """Cut `count` rows of an axis, from row `first` on; return them."""
+        """Take `count` rows of an axis, from row `first` on; return the result."""
         size = list(shape(self.tensor(source)))
         begin = [0] * len(size)
         begin[axis], size[axis] = first, count
@@ -291,7 +291,7 @@ class Graph:
         return cut
 
     def reshape(self, name: str, source: int, size: Iterable[int]) -> int:
-        """Reshape; return the result. One size may be -1: what remains."""
+        """Reshape; return the result. One size may be -1, and is inferred."""
         size = [int(n) for n in size]
         if -1 in size:
             known = -int(np.prod(size))
@@ -303,7 +303,7 @@ class Graph:
         return reshaped
 
     def reduce_max(self, name: str, source: int, axes: list[int], size: Iterable[int]) -> int:
-        """Take the maximum over axes, which vanish; `size` is the shape that remains."""
+        """Take the maximum over axes, which are removed; `size` is the resulting shape."""
         maximum = self.like(self.tensor(source), name, size)
         over = self.constant(f"{name}/axes", np.array(axes, np.int32))
         self.op("REDUCE_MAX", [source, over], [maximum], make("ReducerOptionsT", keepDims=False))
@@ -326,13 +326,13 @@ class Graph:
         return maximum
 
     def maximum(self, name: str, one: int, other: int) -> int:
-        """Take the greater of each two numbers; return the result."""
+        """Take the elementwise maximum; return the result."""
         greater = self.like(self.tensor(one), name, shape(self.tensor(one)))
         self.op("MAXIMUM", [one, other], [greater], make("MaximumMinimumOptionsT"))
         return greater
 
     def pad(self, name: str, source: int, amounts: list[tuple[int, int]]) -> int:
-        """Pad with zeros (the zero point, if quantised); return the result."""
+        """Pad with zeros (with the zero point, if quantised); return the result."""
         size = [n + sum(both) for n, both in zip(shape(self.tensor(source)), amounts, strict=True)]
         padded = self.like(self.tensor(source), name, size)
         paddings = self.constant(f"{name}/paddings", np.array(amounts, np.int32))
@@ -340,7 +340,7 @@ class Graph:
         return padded
 
     def zeros(self, name: str, like: Tensor) -> int:
-        """Add the constant that stands for real zeros in another tensor's shape and scales."""
+        """Add a constant of real zeros with the shape, type and scales of `like`."""
         zero_point = next(iter(scales(like)[1]), 0)
         return self.constant(name, np.full(shape(like), zero_point, _DTYPES[like.type]), like)
 
@@ -352,7 +352,7 @@ class Graph:
                 version,
             ):
                 return index
-        placeholder = 127  # what the old, one-byte field holds for ops beyond it
+        placeholder = 127  # in the old one-byte field, for higher op codes
         self.model.operatorCodes.append(
             make(
                 "OperatorCodeT",
@@ -368,13 +368,13 @@ class Graph:
 
 
 def signature(model: Model, key: str) -> Any | None:
-    """The signature of this name, None if there is none."""
+    """The signature named `key`; None if there is none."""
     signatures = model.signatureDefs or []
     return next((found for found in signatures if text(found.signatureKey) == key), None)
 
 
 def set_signature(graph: Graph, key: str, inputs: dict[str, int], outputs: dict[str, int]) -> None:
-    """Give a subgraph its inputs and outputs, and the signature that names them."""
+    """Set the inputs and outputs of a subgraph, and the signature that names them."""
     graph.subgraph.inputs, graph.subgraph.outputs = [*inputs.values()], [*outputs.values()]
     for name, index in [*inputs.items(), *outputs.items()]:
         graph.tensor(index).name = f"{key}_{name}"
@@ -407,15 +407,15 @@ def single_graph(model: Model) -> Graph:
 
 
 def insert(target: Graph, source: Model, replacements: dict[int, int]) -> dict[int, int]:
-    """Append all ops of a one-graph model to a graph under construction.
+    """Append all ops of a model with one subgraph to a graph under construction.
 
     Args:
-      target: where the ops go.
-      source: where they come from; its buffers and op codes are taken along.
-      replacements: tensors of the source that the target already has, source -> target.
+      target: the graph to extend.
+      source: the model to insert, with its buffers and op codes.
+      replacements: tensors of the source that exist in the target, source -> target.
 
     Returns:
-      For every tensor of the source, its index in the target.
+      The index in the target of every tensor of the source.
     """
     graph = single_graph(source)
     mapping = dict(replacements)
@@ -428,9 +428,9 @@ def insert(target: Graph, source: Model, replacements: dict[int, int]) -> dict[i
             moved.buffer = len(target.model.buffers) - 1
         mapping[index] = target.add(moved)
     for op in graph.subgraph.operators:
-        again = target.copy_op(op, _mapped(op.inputs, mapping), _mapped(op.outputs, mapping))
+        copied = target.copy_op(op, _mapped(op.inputs, mapping), _mapped(op.outputs, mapping))
         target.model.operatorCodes.append(source.operatorCodes[op.opcodeIndex])
-        again.opcodeIndex = len(target.model.operatorCodes) - 1  # equal ones merge in `write`
+        copied.opcodeIndex = len(target.model.operatorCodes) - 1  # equal ones merge in `write`
     return mapping
 
 
@@ -454,7 +454,7 @@ def empty_model() -> Model:
 
 
 def metadata(model: Model, name: str) -> str | None:
-    """Text stored under a name in the file, None if there is none."""
+    """Text in the metadata entry `name`; None if there is none."""
     for entry in model.metadata or []:
         if text(entry.name) == name:
             return np.asarray(model.buffers[entry.buffer].data, np.uint8).tobytes().decode()
@@ -462,7 +462,7 @@ def metadata(model: Model, name: str) -> str | None:
 
 
 def set_metadata(model: Model, name: str, value: str) -> None:
-    """Store text under a name in the file."""
+    """Set the metadata entry `name` to a text."""
     model.buffers.append(make("BufferT", data=np.frombuffer(value.encode(), np.uint8)))
     entry = make("MetadataT", name=name, buffer=len(model.buffers) - 1)
     others = [old for old in model.metadata or [] if text(old.name) != name]

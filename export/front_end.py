@@ -1,23 +1,23 @@
-"""The front end as a TFLite graph: PCM to log-mel by a Fourier transform of small matrices.
+"""The front end as a TFLite graph, from PCM to log-mel, with an FFT made of small matrix products.
 
-`a2v_tf.frontend` says what is computed. TFLite's op for a Fourier transform, RFFT2D, works in
-double precision, one frame after the other, outside XNNPACK; matrix products with the right zeros
-left out take a quarter of its time (`benchmarks/front_end.py`).
+It computes `a2v_tf.frontend`. TFLite's own Fourier transform, RFFT2D, works in double precision,
+frame by frame, outside XNNPACK. The matrix products below take a quarter of its time
+(`benchmarks/front_end.py`).
 
-It is an FFT in two steps (Cooley and Tukey, 1965). With sample n = i + 16 j of the windowed frame
-x, and bin k = s + 32 r of 512,
+The FFT has two steps (Cooley and Tukey, 1965). With sample n = i + 16 j of the windowed frame x,
+and bin k = s + 32 r of 512,
 
-  a[i, s] = sum over j of x[n] exp(-2 pi i s n / 512)         1. along the blocks of 16 samples
-  X[s + 32 r] = sum over i of a[i, s] exp(-2 pi i i r / 16)   2. inside a block
+  a[i, s] = sum over j of x[n] exp(-2 pi i s n / 512)         1. across the blocks of 16 samples
+  X[s + 32 r] = sum over i of a[i, s] exp(-2 pi i i r / 16)   2. within a block
 
-1. One DEPTHWISE_CONV_2D over blocks whose 16 samples are its channels, with 32 outputs a channel: a
-   stride of 160 samples cuts the frames, and its weights hold window and exponential.
-2. FULLY_CONNECTED with one matrix for each of the classes s = 1..15. They give all other bins too:
-   x is real, so X[512 - k] is as great as X[k]. What is left, classes 0 and 16, is real after step
-   1 where the others are complex, and shares the place of s = 0 and a matrix of its own.
+1. One DEPTHWISE_CONV_2D over the blocks, whose 16 samples are its channels, with 32 outputs per
+   channel. Its stride of 160 samples cuts the frames; its weights include the window.
+2. FULLY_CONNECTED, with the same matrix for the classes s = 1..15. They also give the bins of the
+   classes 17..31: x is real, so |X[512 - k]| = |X[k]|. The other two classes, 0 and 16, are real
+   after step 1. They share the place of s = 0 and have their own matrix.
 
-The bins then stand in rows of 16 neighbours, s inside, and a mel filter is a weighted sum of a few
-rows: the filters go through FULLY_CONNECTED in three groups, each over the rows it needs.
+The bins are then in rows of 16 neighbours, and a mel filter is a weighted sum over a few rows. The
+filters are computed by FULLY_CONNECTED in three groups, each over the rows that it needs.
 """
 
 import numpy as np
@@ -27,20 +27,20 @@ from a2v_tf.frontend import FRONT_END, window_and_mel
 
 _BLOCK = 16  # samples; divides window, hop and Fourier transform
 _CLASSES = FRONT_END.fft_length // _BLOCK
-_PLACES = _CLASSES // 2  # of complex numbers after step 1, and of bins in a row
-_VALUES = 2 * _PLACES  # the same as real numbers
+_PLACES = _CLASSES // 2  # complex numbers per sample after step 1, and bins in a row
+_VALUES = 2 * _PLACES  # the same number of complex values as real values
 _ROWS = _BLOCK
-_LEAST_ROWS = 2  # of a matrix product: builtin kernels sum in another order for a single one
-# Where the groups of mel filters end but the last: multiples of the width of SIMD registers. Fewer
-# filters reach high bins, so two groups over few rows and one over half of all.
+_LEAST_ROWS = 2  # of a matrix product: for a single row, builtin kernels sum in another order
+# Ends of the first two groups of mel filters: multiples of the SIMD width. Few filters reach high
+# bins, so the first two groups need few rows and the last one half of all rows.
 _FILTERS = (32, 48)
 
 
 def front_end_model(frames: int) -> fb.Model:
     """Build `embed(pcm f32 [1, samples]) -> log_mel f32 [1, frames, mel_bins]`.
 
-    A frame's values do not depend on how many frames there are: bit for bit, on XNNPACK, builtin
-    and reference kernels.
+    A frame's values do not depend on the number of frames. This holds bit-exactly for XNNPACK,
+    builtin and reference kernels.
     """
     graph = fb.Graph.new(fb.empty_model(), "embed")
     pcm = graph.computed("pcm", [1, FRONT_END.samples(frames)])
@@ -51,32 +51,32 @@ def front_end_model(frames: int) -> fb.Model:
     return graph.model
 
 
-# The numbers -------------------------------------------------------------------------------------
+# Weights -----------------------------------------------------------------------------------------
 
 
 def bins_in_rows() -> np.ndarray:
-    """Which bin of the Fourier transform stands where: int `[rows, places]`.
+    """The bin of the Fourier transform at each place, int `[rows, places]`.
 
-    Row r holds the 16 bins from 16 r on: first that of class 0 or 16, then those of the classes s,
-    which an even row has itself (k = s + 32 r / 2) and an odd one as their conjugates.
+    Row r contains the 16 bins from 16 r on: first that of class 0 or 16, then those of the classes
+    s = 1..15, directly in an even row (k = s + 32 r / 2) and as conjugates in an odd row.
     """
     rows, places = np.arange(_ROWS)[:, np.newaxis], np.arange(_PLACES)
     return _PLACES * rows + np.where(rows % 2, -places % _PLACES, places)
 
 
 def _along_blocks_weights() -> np.ndarray:
-    """Step 1: `[1, blocks of a frame, 1, samples of a block * values]`."""
+    """Weights of step 1, `[1, blocks of a frame, 1, samples of a block * values]`."""
     window = window_and_mel()[0].astype(np.float64)
     n = np.arange(FRONT_END.window_length)
     wave = np.exp(-2j * np.pi * np.outer(n, np.arange(_PLACES)) / FRONT_END.fft_length)
     values = np.stack([wave.real, wave.imag], axis=-1)
-    values[:, 0, 1] = (-1.0) ** (n // _BLOCK)  # class 16, without what depends on i
+    values[:, 0, 1] = (-1.0) ** (n // _BLOCK)  # class 16, without the factor that depends on i
     values *= window[:, np.newaxis, np.newaxis]
     return values.reshape(1, -1, 1, _BLOCK * _VALUES)
 
 
 def _inside_blocks_weights() -> tuple[np.ndarray, np.ndarray]:
-    """Step 2 for place 0 and for all others: each `[2 * rows, 2 * block]`, (real, imaginary)."""
+    """Weights of step 2, for place 0 and for the others: each `[2 * rows, 2 * block]`."""
     rows, i = np.arange(_ROWS)[:, np.newaxis], np.arange(_BLOCK)
     first = np.exp(-2j * np.pi * i * _PLACES * rows / FRONT_END.fft_length)
     class_0, class_16 = first * (rows % 2 == 0), first * (rows % 2)
@@ -89,7 +89,7 @@ def _inside_blocks_weights() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mel_weights() -> list[tuple[int, np.ndarray]]:
-    """The groups of mel filters: the first row each needs, and `[filters, rows, places]`."""
+    """The groups of mel filters: the first row of each, and weights `[filters, rows, places]`."""
     mel = window_and_mel()[1].astype(np.float64)[bins_in_rows()]
     groups = []
     for weights in np.split(mel, _FILTERS, axis=-1):
@@ -99,7 +99,7 @@ def _mel_weights() -> list[tuple[int, np.ndarray]]:
     return groups
 
 
-# The ops -----------------------------------------------------------------------------------------
+# Ops ---------------------------------------------------------------------------------------------
 
 
 def _along_blocks(graph: fb.Graph, pcm: int, frames: int) -> int:
@@ -107,7 +107,7 @@ def _along_blocks(graph: fb.Graph, pcm: int, frames: int) -> int:
     blocks = graph.reshape("blocks", pcm, [1, -1, 1, _BLOCK])
     made = graph.computed("along_blocks", [1, frames, 1, _BLOCK * _VALUES])
     weights = _constant(graph, "along_blocks/weights", _along_blocks_weights())
-    bias = _constant(graph, "along_blocks/bias", np.zeros(_BLOCK * _VALUES))  # kernels want one
+    bias = _constant(graph, "along_blocks/bias", np.zeros(_BLOCK * _VALUES))  # kernels need one
     stride = FRONT_END.hop_length // _BLOCK
     options = fb.make(
         "DepthwiseConv2DOptionsT",
@@ -138,7 +138,7 @@ def _inside_blocks(graph: fb.Graph, x: int) -> int:
 def _one_matrix(
     graph: fb.Graph, name: str, x: int, place: int, count: int, weights: np.ndarray
 ) -> int:
-    """Multiply `count` places from `place` on."""
+    """Multiply `count` places, from `place` on, by one matrix."""
     name = f"inside_blocks/{name}"
     x = graph.cut(f"{name}/values", x, 1, place, count)
     made = graph.computed(name, [fb.shape(graph.tensor(x))[0], count, len(weights)])
@@ -177,7 +177,7 @@ def _log_mel(graph: fb.Graph, modulus: int) -> int:
 def _fully_connected(
     graph: fb.Graph, x: int, made: int, weights: np.ndarray, bias: np.ndarray
 ) -> int:
-    """Multiply the last axes, as many as make one row of `weights`, `[out, in]`; return `made`."""
+    """Multiply the flattened last axes of `x` by `weights`, `[out, in]`; return `made`."""
     name, size = graph.tensor(made).name, fb.shape(graph.tensor(made))
     constants = [
         _constant(graph, f"{name}/{word}", value)
@@ -189,7 +189,7 @@ def _fully_connected(
 
 
 def _transpose(graph: fb.Graph, name: str, x: int) -> int:
-    """Exchange the last two of three axes."""
+    """Swap the last two of three axes."""
     first, second, third = fb.shape(graph.tensor(x))
     made = graph.computed(name, [first, third, second])
     order = graph.constant(f"{name}/order", np.array([0, 2, 1], np.int32))

@@ -1,4 +1,4 @@
-"""Write into a TFLite file what it is; `a2v_tf.runtime.metadata` says what and reads it.
+"""Write metadata into a TFLite file; `a2v_tf.runtime.metadata` defines and reads it.
 
 python -m a2v_tf.export.metadata model.tflite    # prints it as JSON
 """
@@ -32,7 +32,7 @@ __all__ = ["attach", "read", "without_folders"]
 
 NEEDED = ("encoder", "front_end", "hop_ms", "input", "mode", "quantized", "state", "window_ms")
 NOT_STATED = "not stated"
-_PARSER_VERSION = {"pcm": "1.3.0", "log_mel": "1.0.0"}  # of the schema: AudioProperties is of 1.3.0
+_PARSER_VERSION = {"pcm": "1.3.0", "log_mel": "1.0.0"}  # AudioProperties need schema 1.3.0
 _IDENTIFIER = b"M001"
 _OURS = "a2v_tf."
 _DIMENSIONS = {
@@ -43,17 +43,18 @@ _DIMENSIONS = {
 
 
 def attach(model: fb.Model, facts: Mapping[str, Any]) -> None:
-    """Put metadata into a model, in place of what it has; the same facts give the same bytes.
+    """Replace the metadata of a model; the same facts give the same bytes.
 
     Args:
       model: any form, with the signature `embed`.
-      facts: `NEEDED`, where None stands for what a form has not (the hop and state of a window
-        model). `name`, `version`, `author` and `license` go into the official table's fields;
-        `config` is what `model_dir.read_config` gives and is kept apart, without folders. All
-        else that JSON can hold, and the embedding's dimension, becomes the file's facts.
+      facts: a value for each key in `NEEDED`; None where a form has none (the hop and state of a
+        window model). `name`, `version`, `author` and `license` are stored in fields of TFLite's
+        metadata table. `config`, the result of `model_dir.read_config`, is stored separately,
+        without folder names. All other values, which must be serialisable to JSON, and the
+        embedding's dimension are stored as the file's facts.
 
     Raises:
-      A2vError: something is missing.
+      A2vError: a key is missing.
     """
     missing = [name for name in NEEDED if name not in facts]
     if missing:
@@ -66,9 +67,9 @@ def attach(model: fb.Model, facts: Mapping[str, Any]) -> None:
 
 
 def without_folders(config: Any) -> Any:
-    """A configuration whose paths are only file names: what others may see of a machine.
+    """Replace the paths in a configuration by file names, for privacy.
 
-    Names of data sets keep their slashes: `tfds:NAME/CONFIG`.
+    Names of data sets, `tfds:NAME/CONFIG`, are not changed.
     """
     if isinstance(config, Mapping):
         return {key: without_folders(value) for key, value in config.items()}
@@ -87,7 +88,7 @@ def _without_folder(item: str) -> str:
 
 
 def _described(model: fb.Model, facts: dict[str, Any]) -> dict[str, Any]:
-    """The official table, as `packed` takes it."""
+    """The values of TFLite's metadata table, for `_packed`."""
     signature = fb.signature(model, "embed")
     graph = model.subgraphs[signature.subgraphIndex]
     inputs, outputs = (
@@ -109,7 +110,7 @@ def _described(model: fb.Model, facts: dict[str, Any]) -> dict[str, Any]:
             {
                 "name": "embed",
                 "description": _json(stated),
-                # One for each tensor, in the order of the graph's own list.
+                # One entry per tensor, in the order of the graph's inputs and outputs.
                 "input_tensor_metadata": [
                     _tensor(inputs[int(i)], graph.tensors[i], stated, "in") for i in graph.inputs
                 ],
@@ -135,7 +136,7 @@ def _sentence(facts: Mapping[str, Any]) -> str:
 
 
 def _tensor(name: str, tensor: fb.Tensor, facts: Mapping[str, Any], end: str) -> dict[str, Any]:
-    """What there is to say of an input or output; `name` is the signature's."""
+    """The metadata of an input or output; `name` is that in the signature."""
     if name not in _DIMENSIONS:
         zero = next(iter(fb.scales(tensor)[1]), 0)
         text = {
@@ -147,7 +148,7 @@ def _tensor(name: str, tensor: fb.Tensor, facts: Mapping[str, Any], end: str) ->
     if name == "embedding":
         text = "Compare by Euclidean or cosine distance."
         return {**described, "description": text, "content": {"properties": {"feature": {}}}}
-    # (x - 0) / 1: the file itself standardises what comes in.
+    # (x - 0) / 1: the input is standardised inside the model.
     described["process_units"] = [{"options": {"normalization": {"mean": [0.0], "std": [1.0]}}}]
     if name == "log_mel":
         text = "Frames as the front end of the facts makes them, not normalised."
@@ -170,7 +171,7 @@ def _add_entry(model: fb.Model, name: str, content: bytes) -> None:
     model.metadata.append(fb.make("MetadataT", name=name, buffer=len(model.buffers) - 1))
 
 
-# The official table as bytes ---------------------------------------------------------------------
+# Serialisation of TFLite's metadata table --------------------------------------------------------
 
 
 def _packed(values: Mapping[str, Any]) -> bytes:
@@ -180,7 +181,7 @@ def _packed(values: Mapping[str, Any]) -> bytes:
 
 
 def _write_table(builder: flatbuffers.Builder, layout: Layout, values: Mapping[str, Any]) -> int:
-    """Write a table after what it points to, and return where it is."""
+    """Write a table, after the objects that it refers to, and return its offset."""
     numbers: dict[int, tuple[str, int]] = {}
     places: dict[int, int] = {}
     for name, value in values.items():
@@ -223,7 +224,7 @@ def _write_vector(builder: flatbuffers.Builder, places: list[int]) -> int:
 
 
 def main() -> None:
-    """Print the metadata of the file that the command line names."""
+    """Print the metadata of the file given on the command line."""
     try:
         (path,) = sys.argv[1:]
         print(json.dumps(read(path), indent=2, ensure_ascii=False))

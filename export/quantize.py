@@ -1,9 +1,9 @@
-"""Which range of each activation an int8 model can tell apart, and what lies beyond it is cut off.
+"""Choice of the int8 ranges of activations; values outside a range are clipped.
 
-The converter takes the least and the greatest value that calibration shows. One rare value then
-makes the steps of all others coarse; so here the ranges can be chosen again, tensor by tensor, from
-the float model's activations, and the converter's model is given them: its weights stay, its
-activations get new scales, and its biases, which are in units of these, are rounded anew.
+The converter's ranges extend from the smallest to the largest calibration value. A single outlier
+then makes the quantisation steps coarse. This module chooses the range of each tensor from the
+float model's activations, and sets it in the converter's model: weights do not change, activations
+get new scales, and biases are rounded to the new steps.
 """
 
 import dataclasses
@@ -20,24 +20,24 @@ Histogram = tuple[np.ndarray, np.ndarray]  # counts [n], the bins' edges [n + 1]
 
 ACTIVATIONS = ("int8", "int16")
 _BINS = 2_048
-_LEVELS = 255  # of int8, as the converter uses them
-_OUTSIDE = 1e-4  # of "percentile": the fraction of values beyond the range, at each end
-_SHRINK = np.linspace(0.3, 1.0, 71)  # of "mse": how much of the whole range is tried
+_LEVELS = 255  # int8 steps in a range, as in the converter
+_OUTSIDE = 1e-4  # for "percentile": the fraction of values outside the range, at each end
+_SHRINK = np.linspace(0.3, 1.0, 71)  # for "mse": the fractions of the whole range to try
 _OWN_SCALE = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD"}
 _WEIGHTED = _OWN_SCALE - {"ADD"}
 
 
-# How a range is chosen ---------------------------------------------------------------------------
+# Choosing a range --------------------------------------------------------------------------------
 
 
 def min_max(histogram: Histogram) -> Range:
-    """All that calibration shows."""
+    """The range of all calibration values."""
     _, edges = histogram
     return float(edges[0]), float(edges[-1])
 
 
 def percentile(histogram: Histogram) -> Range:
-    """All but one value in 10,000 at each end."""
+    """The range of all but one value in 10,000 at each end."""
     counts, edges = histogram
     below = np.concatenate([[0.0], np.cumsum(counts)]) / counts.sum()
     low, high = np.interp([_OUTSIDE, 1 - _OUTSIDE], below, edges)
@@ -45,7 +45,7 @@ def percentile(histogram: Histogram) -> Range:
 
 
 def least_squares(histogram: Histogram) -> Range:
-    """The range with the least mean squared error after rounding and cutting off."""
+    """The range with the least mean squared error after rounding and clipping."""
     counts, edges = histogram
     centres = (edges[:-1] + edges[1:]) / 2
     low, high = min_max(histogram)
@@ -68,13 +68,14 @@ RANGES: dict[str, Callable[[Histogram], Range]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Quantization:
-    """How a float encoder becomes one of integers.
+    """Settings of the quantisation of an encoder.
 
     Attributes:
-      ranges: how int8 activations get their ranges, of `RANGES`.
-      activations: "int8"; or "int16", which takes all that calibration shows, with int8 weights.
-      loudest: log-mel of silence and of the loudest sound, which the int8 input then tells apart
-        whether calibration held them or not.
+      ranges: how the ranges of int8 activations are chosen, a key of `RANGES`.
+      activations: "int8"; or "int16" with int8 weights, whose ranges are always those of
+        `min_max`.
+      loudest: log-mel of silence and of the loudest sound, which the range of the int8 input
+        includes even if the calibration data does not.
     """
 
     ranges: str = "min_max"
@@ -86,13 +87,13 @@ DEFAULT = Quantization()
 
 
 def scale_of(values: Range) -> tuple[float, int]:
-    """Scale and zero point of int8 for a range, which is widened to hold zero exactly."""
+    """Scale and zero point of int8 for a range, which is extended to include zero."""
     low, high = min(values[0], 0.0), max(values[1], 0.0)
-    scale = (high - low or 1.0) / _LEVELS  # of a tensor that is always zero, any
+    scale = (high - low or 1.0) / _LEVELS  # any scale fits a tensor that is always zero
     return scale, int(np.clip(round(-128 - low / scale), -128, 127))
 
 
-# From the float model to the int8 one ------------------------------------------------------------
+# Setting the ranges ------------------------------------------------------------------------------
 
 
 def with_ranges(
@@ -100,16 +101,16 @@ def with_ranges(
     real: fb.Model,
     values: np.ndarray,
     choice: str,
-    heard: np.ndarray | None,
+    least_range: np.ndarray | None,
 ) -> fb.Model:
-    """Give an int8 model other ranges.
+    """Set the ranges of an int8 model's activations.
 
     Args:
-      quantized: the converter's int8 model of one input and one output.
-      real: its float model, of the same ops.
-      values: what calibrates, float32 `[n, ...]` of the input's shape.
-      choice: of `RANGES`.
-      heard: two values that the input's range holds besides what calibration shows.
+      quantized: the converter's int8 model, with one input and one output.
+      real: the converter's float model, with the same ops.
+      values: calibration inputs, float32 `[n, ...]`.
+      choice: how to choose ranges, a key of `RANGES`.
+      least_range: two values that the input's range must include; None for no such values.
 
     Returns:
       The int8 model, changed in place.
@@ -123,8 +124,8 @@ def with_ranges(
         result = graph.tensor(int(op.outputs[0]))
         if kind == "QUANTIZE":
             low, high = min_max(histograms[int(floats.subgraph.inputs[0])])
-            if heard is not None:
-                low, high = min(low, heard[0]), max(high, heard[1])
+            if least_range is not None:
+                low, high = min(low, least_range[0]), max(high, least_range[1])
             fb.set_scale(result, *scale_of((low, high)))
         elif kind != "DEQUANTIZE":
             twin = next(of_float)
@@ -132,14 +133,14 @@ def with_ranges(
                 _round_bias(graph, op, floats, twin)
             if kind in _OWN_SCALE:
                 fb.set_scale(result, *scale_of(choose(histograms[int(twin.outputs[0])])))
-            else:  # it only rearranges
+            else:  # the op only rearranges values
                 source = fb.scales(graph.tensor(int(op.inputs[0])))
                 fb.set_scale(result, source[0][0], source[1][0])
     return quantized
 
 
 def _round_bias(graph: fb.Graph, op: fb.Op, floats: fb.Graph, twin: fb.Op) -> None:
-    """Express the bias in steps of (scale of the input) x (scale of each channel's weights)."""
+    """Round the bias to steps of (scale of the input) x (scale of each channel's weights)."""
     if len(op.inputs) < 3 or op.inputs[2] < 0:
         return
     real = fb.constant(floats.model, floats.tensor(int(twin.inputs[2])))
@@ -154,9 +155,9 @@ def _round_bias(graph: fb.Graph, op: fb.Op, floats: fb.Graph, twin: fb.Op) -> No
 
 
 def _histograms(real: fb.Model, values: np.ndarray, *, counted: bool) -> dict[int, Histogram]:
-    """How often each tensor of a float model takes which values, by its index.
+    """Histograms of the values of each tensor of a float model, by tensor index.
 
-    Not counted, only the ends mean something, and the model runs once less over the values.
+    If not `counted`, only the outer edges are computed, which saves a pass over the values.
     """
     graph = fb.single_graph(real).subgraph
     wanted = [int(graph.inputs[0]), *(int(op.outputs[0]) for op in graph.operators)]

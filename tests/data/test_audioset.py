@@ -430,7 +430,9 @@ def test_a_failure_of_beam_is_one_line(manual, tmp_path, monkeypatch):
             raise RuntimeError("Traceback...\n  File x\nValueError: no such runner")
 
     monkeypatch.setattr(shards, "import_beam", lambda: types.SimpleNamespace(Pipeline=Failing))
-    with pytest.raises(A2vError, match=r"^Apache Beam: ValueError: no such runner; finished"):
+    with pytest.raises(
+        A2vError, match=r"^Apache Beam: ValueError: no such runner; run the command"
+    ):
         _build(manual, tmp_path / "data", beam_runner="NoSuchRunner")
 
 

@@ -410,7 +410,7 @@ def test_every_number_of_frames_works_for_windows_but_not_for_streaming(tmp_path
     summary = export_file(tmp_path, tmp_path / "window.tflite", mode="window", **options)
     assert summary["window_ms"] == frames * 125
     assert Embedder(tmp_path / "window.tflite").embed(levels[0]).shape == (128,)
-    with pytest.raises(A2vError, match=f"the window of {frames} frames is no multiple") as error:
+    with pytest.raises(A2vError, match=f"the window of {frames} frames is not a multiple") as error:
         export_file(tmp_path, tmp_path / "stream.tflite", **options)
     assert "\n" not in str(error.value)
 
@@ -435,7 +435,7 @@ def test_other_frames_are_refused(trained, corpus, tmp_path):
     write_csv(tmp_path / "train" / "a.csv", regular(200), np.ones([200, 29]), names=None)
     other = tmp_path / "train" / "a.csv"
     other.write_text(other.read_text().replace("12500", "16000", 1))
-    with pytest.raises(A2vError, match="expected frames like those of the training data") as error:
+    with pytest.raises(A2vError, match="expected that of the training data") as error:
         export_file(
             model_dir,
             tmp_path / "model.tflite",

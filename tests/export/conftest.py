@@ -1,4 +1,4 @@
-"""An untrained encoder in a model directory, and every form of it: converted once a session."""
+"""An untrained encoder in a model directory and its forms, converted once per session."""
 
 import functools
 import pathlib
@@ -21,7 +21,7 @@ SAMPLES = 15_600
 
 
 def randomise_batch_norm(model: keras.Model) -> None:
-    """Give batch norm statistics that folding cannot get right by chance."""
+    """Give batch norm non-trivial statistics, so that an error in folding shows."""
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -41,7 +41,7 @@ def encoder() -> keras.Model:
 
 @pytest.fixture(scope="session")
 def calibration() -> np.ndarray:
-    """Slices of the probe signal and of noise at many levels, `[16, 96, 64]`."""
+    """Slices of the probe signal and of noise at several levels, `[16, 96, 64]`."""
     rng = np.random.default_rng(1)
     probe = np.split(probe_signal(8 * SAMPLES), 8)
     noise = [rng.normal(0, 10.0**-level, SAMPLES) for level in np.linspace(0.5, 4, 8)]
@@ -50,7 +50,7 @@ def calibration() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory, encoder: keras.Model) -> pathlib.Path:
-    """What `a2v_train` would leave, with the recordings it learned from."""
+    """A model directory as written by `a2v_train`, with training recordings."""
     path = tmp_path_factory.mktemp("model")
     recordings = path / "recordings"
     recordings.mkdir()
@@ -101,7 +101,7 @@ def form(windows: dict[str, fb.Model]) -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def offline(windows: dict[str, fb.Model]) -> Callable[..., bytes]:
-    """`offline(numbers, steps, input)`: the form that takes a whole stream at once."""
+    """`offline(numbers, steps, input)`: the offline form of a whole stream."""
 
     @functools.cache
     def content(numbers: str, steps: int, input: str) -> bytes:

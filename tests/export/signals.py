@@ -1,4 +1,4 @@
-"""Sounds to compare the forms on, float32 `[samples]` in [-1, 1]."""
+"""Test signals for comparing the forms, float32 `[samples]` in [-1, 1]."""
 
 import numpy as np
 
@@ -40,16 +40,16 @@ def stream_of(name: str, steps: int = STEPS) -> np.ndarray:
     return SIGNALS[name](steps * HOP).astype(np.float32)
 
 
-def heard(pcm: np.ndarray) -> np.ndarray:
-    """The stream with the silence that it starts from: what the offline form takes."""
+def with_silence(pcm: np.ndarray) -> np.ndarray:
+    """Prepend the silence that precedes a stream, as the offline form takes it."""
     return np.concatenate([np.zeros(CARRIED, np.float32), pcm])
 
 
 def frames_of(pcm: np.ndarray) -> np.ndarray:
-    """Log-mel of a stream, 32 frames for each step."""
-    return log_mel(heard(pcm)).numpy()
+    """Log-mel of a stream, 32 frames per step."""
+    return log_mel(with_silence(pcm)).numpy()
 
 
 def random_frames(steps: int, seed: int = 0) -> np.ndarray:
-    """Values of no sound at all, beyond the calibrated range too: `[32 * steps, 64]`."""
+    """Random values, partly outside the calibrated range, `[32 * steps, 64]`."""
     return np.random.default_rng(seed).normal(-3, 4, (32 * steps, 64)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The arithmetic that is counted in a graph is what the encoder's shape says."""
+"""The multiply-accumulates counted in a graph agree with the shape of the encoder."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from a2v_tf.specs import ENCODERS
 
 
 def expected_a_frame(name: str, hop: int) -> float:
-    """Multiply-accumulates a frame of 10 ms: each layer's columns, times what a column costs."""
+    """Multiply-accumulates per frame of 10 ms: the columns of each layer times a column's cost."""
     config, bins, stride, before, total = ENCODERS[name], 64, 1, 1, 0.0
     for channels, pool in zip(config.channels, config.pools, strict=True):
         columns = max(1 / stride, 1 / hop)  # a pool never skips a column that a hop needs
@@ -27,24 +27,24 @@ def expected_a_frame(name: str, hop: int) -> float:
     return total + before * config.embedding_dim / hop
 
 
-# large is small with four times the channels.
+# large is like small, with four times the channels.
 @pytest.mark.parametrize(
     "encoder", ["small", pytest.param("large", marks=pytest.mark.slow), "vgg6"]
 )
 @pytest.mark.parametrize("hop", [32, 16, 8, 4, 2, 1])
-def test_of_every_hop(window_of: Callable, encoder: str, hop: int) -> None:
+def test_multiply_accumulates_at_every_hop(window_of: Callable, encoder: str, hop: int) -> None:
     counted = multiply_accumulates(streaming.to_streaming(window_of(encoder), hop))
     assert counted == {"front_end": 0, "encoder": hop * expected_a_frame(encoder, hop)}
 
 
-def test_shorter_hops_cost_what_the_readme_says() -> None:
-    """In times the arithmetic of 320 ms; a window recomputed every 10 ms costs 96 times."""
+def test_relative_cost_of_shorter_hops() -> None:
+    """Relative to a hop of 320 ms. Recomputing the window every 10 ms would cost 96 times."""
     whole = expected_a_frame("small", 32)
     ratios = {hop: round(expected_a_frame("small", hop) / whole, 1) for hop in (8, 1)}
     assert ratios == {8: 1.2, 1: 6.7}
 
 
-def test_a_file_counts_what_a_window_model_of_its_frames_does(windows: dict[str, fb.Model]) -> None:
+def test_a_window_file_computes_one_embedding(windows: dict[str, fb.Model]) -> None:
     model = build.build_form(windows["int8"], mode="window", input="log_mel")
     whole = 3 * 32 * expected_a_frame("small", 32) - 2 * 128 * 128  # one embedding, not three
     assert np.isclose(multiply_accumulates(model)["encoder"], whole, rtol=0)

@@ -1,4 +1,4 @@
-"""The converted models: near Keras, int8 throughout, and one set of weights and scales in all."""
+"""Converted models: close to Keras, int8 throughout, with common weights and scales."""
 
 import itertools
 import pathlib
@@ -26,7 +26,7 @@ def all_forms(form: Callable, numbers: str) -> list[bytes]:
 
 
 def encoder_tensors(model: fb.Model) -> list[tuple]:
-    """Scales, and values of the constants, of every layer of the encoder in order."""
+    """Scales and constants of every layer of the encoder, in order."""
     graph = fb.Graph(model, model.subgraphs[0])
     found = []
     for op in check.encoder_ops(graph):
@@ -38,7 +38,7 @@ def encoder_tensors(model: fb.Model) -> list[tuple]:
     return found
 
 
-def test_float_window_is_keras(encoder: keras.Model, form: Callable) -> None:
+def test_float_window_equals_keras(encoder: keras.Model, form: Callable) -> None:
     slices = np.stack([frames_of(stream_of(name, 3)) for name in ("noise", "chirp", "silence")])
     embedder = Embedder(form("float", "window", "log_mel"))
     got = [embedder.embed(frames) for frames in slices]
@@ -46,7 +46,7 @@ def test_float_window_is_keras(encoder: keras.Model, form: Callable) -> None:
     np.testing.assert_allclose(got, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_float_stream_is_keras(encoder: keras.Model, form: Callable) -> None:
+def test_float_stream_equals_keras(encoder: keras.Model, form: Callable) -> None:
     stats = InputStats(-3.0, 4.0)
     stream_encoder = build_stream_encoder(ENCODERS["small"], 96, 64, stats)
     stream_encoder.set_weights(encoder.get_weights())
@@ -56,7 +56,7 @@ def test_float_stream_is_keras(encoder: keras.Model, form: Callable) -> None:
     np.testing.assert_allclose(got, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_int8_window_is_near_keras(encoder: keras.Model, form: Callable) -> None:
+def test_int8_window_is_close_to_keras(encoder: keras.Model, form: Callable) -> None:
     frames = frames_of(stream_of("bursts_and_silence", 3))
     got = Embedder(form("int8", "window", "log_mel")).embed(frames)
     expected = encoder(frames[None], training=False).numpy()[0]
@@ -79,7 +79,7 @@ def test_all_files_share_every_weight_and_scale(
     assert len({check.fingerprint(fb.read(content)) for content in files}) == 1
 
 
-def test_fingerprint_sees_a_scale_and_a_weight(form: Callable) -> None:
+def test_fingerprint_depends_on_scales_and_weights(form: Callable) -> None:
     content = form("int8", "streaming", "log_mel")
     changed_scale, changed_weight = fb.read(content), fb.read(content)
     graph = fb.Graph(changed_scale, changed_scale.subgraphs[0])
@@ -117,7 +117,7 @@ def test_external_states_have_one_name_and_one_scale_at_both_ends(form: Callable
     assert make_interpreter(content).get_signature_list().keys() == {"embed"}
 
 
-def test_internal_state_adds_reset_only(form: Callable) -> None:
+def test_internal_state_adds_only_the_signature_reset(form: Callable) -> None:
     signatures = make_interpreter(form("int8", "streaming", "pcm")).get_signature_list()
     assert signatures == {
         "embed": {"inputs": ["pcm"], "outputs": ["embedding"]},
@@ -134,11 +134,11 @@ def test_check_finds_a_state_whose_scales_differ(form: Callable) -> None:
     model = fb.read(form("int8", "streaming", "log_mel", "external"))
     outputs = fb.names(fb.signature(model, "embed").outputs)
     model.subgraphs[0].tensors[outputs["state_conv2"]].quantization.scale = [0.5]
-    with pytest.raises(A2vError, match="state_conv2 goes in as"):
+    with pytest.raises(A2vError, match="state_conv2: the input is"):
         check.check_file(model, quantized=True)
 
 
-def test_check_finds_an_op_that_should_not_be_there(form: Callable) -> None:
+def test_check_finds_an_unexpected_op(form: Callable) -> None:
     model = fb.read(form("int8", "streaming", "log_mel"))
     for code in model.operatorCodes:
         if code.builtinCode == fb.schema.BuiltinOperator.MAX_POOL_2D:
@@ -148,7 +148,7 @@ def test_check_finds_an_op_that_should_not_be_there(form: Callable) -> None:
         check.check_file(model, quantized=True)
 
 
-def test_check_finds_another_computation(form: Callable, offline: Callable) -> None:
+def test_check_finds_other_embeddings(form: Callable, offline: Callable) -> None:
     model = fb.read(form("int8", "streaming", "log_mel"))
     largest = max(model.buffers, key=lambda b: 0 if b.data is None else len(b.data))
     largest.data = np.roll(largest.data, 1)
@@ -157,7 +157,7 @@ def test_check_finds_another_computation(form: Callable, offline: Callable) -> N
         check.check_exactness(fb.write(model), reference, 4, quantized=True)
 
 
-def test_quantised_encoder_is_kept_until_the_encoder_or_the_calibration_changes(
+def test_quantised_encoder_is_reused_until_the_encoder_or_the_calibration_changes(
     model_dir: pathlib.Path, calibration: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     converted = []
@@ -192,7 +192,7 @@ def test_quantised_encoder_is_kept_until_the_encoder_or_the_calibration_changes(
         (np.full((4, 96, 64), np.nan, np.float32), "not finite"),
     ],
 )
-def test_refuses_calibration_slices_that_do_not_fit(
+def test_refuses_calibration_slices_of_another_shape(
     encoder: keras.Model, slices: np.ndarray, message: str
 ) -> None:
     with pytest.raises(A2vError, match=message):

@@ -1,5 +1,4 @@
-"""The files in every runtime there is: LiteRT's Interpreter, CompiledModel and `litert-benchmark`,
-and TensorFlow's interpreter."""
+"""Exported files in LiteRT's Interpreter, CompiledModel and `litert-benchmark`, and in TensorFlow."""
 
 import json
 import pathlib
@@ -38,7 +37,7 @@ Run = Callable[..., dict[str, np.ndarray]]
 
 
 def _with_interpreter(kind: Any, content: bytes, kernels: str = "xnnpack") -> Run:
-    # TensorFlow's interpreter wants its own enum, of the same names.
+    # TensorFlow's interpreter has its own enum, with the same names.
     ours = kind is not tf.lite.Interpreter
     resolvers = litert()[1] if ours else tf.lite.experimental.OpResolverType
     resolver = resolvers[KERNELS[kernels]]
@@ -75,7 +74,7 @@ if CompiledModel:
 
 
 def start_of(content: bytes) -> dict[str, np.ndarray]:
-    """The external states at the start: their zero points."""
+    """The initial external states: their zero points."""
     details = make_interpreter(content).get_signature_runner("embed").get_input_details()
     return {
         name: np.full(detail["shape"], detail["quantization"][1], detail["dtype"])
@@ -85,7 +84,7 @@ def start_of(content: bytes) -> dict[str, np.ndarray]:
 
 
 def stream(run: Run, content: bytes, input: str, values: np.ndarray) -> np.ndarray:
-    """Embed a stream step by step, and feed the states back: `[steps, d]`."""
+    """Embed a stream step by step and feed the states back, `[steps, d]`."""
     states, embeddings = start_of(content), []
     for step in np.split(values, STEPS):
         outputs = run("embed", **{input: step[None]}, **states)
@@ -117,14 +116,14 @@ def test_every_runtime_gives_the_same_int8(
 
 @pytest.mark.parametrize("input", ["pcm", "log_mel"])
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_window_files_too(form: Callable, runtime: str, input: str) -> None:
+def test_window_files_in_every_runtime(form: Callable, runtime: str, input: str) -> None:
     content = form("int8", "window", input)
     values = probe_signal(15_600) if input == "pcm" else frames_of(stream_of("chirp", 3))
     got = RUNTIMES[runtime](content)("embed", **{input: values[None]})["embedding"][0]
     np.testing.assert_array_equal(got, Embedder(content).embed(values))
 
 
-# Files of another day ----------------------------------------------------------------------------
+# Files exported by an earlier version ------------------------------------------------------------
 
 
 KEPT = [("pcm", "internal"), ("log_mel", "internal"), ("log_mel", "external")]
@@ -145,7 +144,7 @@ def _tiny_files() -> dict[tuple[str, str], bytes]:
 
 @pytest.fixture(scope="module")
 def golden(pytestconfig: pytest.Config) -> dict[str, np.ndarray]:
-    """Files as TensorFlow 2.21 exported them, and what the builtin kernels made of them.
+    """Files exported by TensorFlow 2.21, and their embeddings by the builtin kernels.
 
     XNNPACK's kernels round otherwise, and TensorFlow 2.16 does not use them for int8.
     """
@@ -173,7 +172,7 @@ def test_a_file_gives_the_same_int8_under_every_version(
     expected = golden[f"{input}_{state}_embeddings"]
     got = stream(_with_interpreter(kind, content, "builtin"), content, input, values_of(input))
     step = np.diff(np.unique(expected)).min()
-    # From PCM, the float front end may round otherwise; so may int8 kernels of other processors.
+    # With PCM input, the float front end may round differently, and so may another CPU's kernels.
     exact = input == "log_mel" and platform.machine() in ("x86_64", "AMD64")
     np.testing.assert_allclose(got, expected, rtol=0, atol=0 if exact else 2.5 * step)
 
@@ -184,7 +183,7 @@ if CompiledModel:
 
     @pytest.mark.parametrize("numbers", ["int8", "float"])
     def test_external_state_is_accelerated_as_a_whole(form: Callable, numbers: str) -> None:
-        """Every op of an encoder goes to XNNPACK; variables, the internal state, go to no delegate.
+        """XNNPACK runs every op of an encoder, but no delegate runs variables, the internal state.
 
         So internal-state files run in CompiledModel, bit for bit, but not as one accelerated part.
         """

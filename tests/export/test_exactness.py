@@ -1,4 +1,4 @@
-"""Streaming computes what the encoder computes offline: int8 bit for bit, float within 1e-5."""
+"""Streaming and offline embeddings agree: int8 bit-exactly, float within 1e-5."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from a2v_tf.runtime.embedder import KERNELS, Embedder, make_interpreter
-from tests.export.signals import HOP, SIGNALS, STEPS, frames_of, heard, random_frames, stream_of
+from tests.export.signals import (
+    HOP,
+    SIGNALS,
+    STEPS,
+    frames_of,
+    random_frames,
+    stream_of,
+    with_silence,
+)
 
 STATES = ("internal", "external")
 
@@ -47,8 +55,8 @@ def test_int8_from_pcm_is_bit_exact(
 ) -> None:
     pcm = stream_of(name)
     embedder = Embedder(form("int8", "streaming", "pcm", state), kernels)
-    expected = run_offline(offline("int8", STEPS, "pcm"), kernels, pcm=heard(pcm))
-    window = Embedder(form("int8", "window", "pcm"), kernels).embed(heard(pcm)[:15_600])
+    expected = run_offline(offline("int8", STEPS, "pcm"), kernels, pcm=with_silence(pcm))
+    window = Embedder(form("int8", "window", "pcm"), kernels).embed(with_silence(pcm)[:15_600])
     for _ in range(2):
         got = [embedder.embed(step) for step in np.split(pcm, STEPS)]
         np.testing.assert_array_equal(got, expected)
@@ -64,7 +72,7 @@ def test_float_is_equal_within_1e_5(
 ) -> None:
     pcm = stream_of("bursts_and_silence")
     values = pcm if input == "pcm" else frames_of(pcm)
-    whole = heard(pcm) if input == "pcm" else values
+    whole = with_silence(pcm) if input == "pcm" else values
     embedder = Embedder(form("float", "streaming", input, state), kernels)
     expected = run_offline(offline("float", STEPS, input), kernels, **{input: whole})
     got = [embedder.embed(step) for step in np.split(values, STEPS)]
@@ -109,7 +117,7 @@ def test_any_chunks_give_the_same_embeddings(
 
 @pytest.mark.parametrize("state", STATES)
 def test_files_on_pcm_and_on_log_mel_agree(form: Callable, state: str) -> None:
-    """TFLite's front end and TensorFlow's differ by rounding: int8 may take the next value."""
+    """TFLite's and TensorFlow's front ends differ by rounding, so int8 values may differ by 1."""
     pcm = stream_of("bursts_and_silence")
     on_pcm, on_log_mel = (
         np.array(Embedder(form("int8", "streaming", input, state)).stream(pcm))
@@ -128,7 +136,7 @@ def test_first_call_starts_from_zeros_without_a_reset(form: Callable) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_state_matters_and_reset_forgets_it(form: Callable, state: str) -> None:
+def test_embeddings_depend_on_the_state_and_reset_clears_it(form: Callable, state: str) -> None:
     frames = np.split(frames_of(stream_of("bursts_and_silence")), STEPS)
     embedder = Embedder(form("int8", "streaming", "log_mel", state))
     fresh = embedder.embed(frames[3])

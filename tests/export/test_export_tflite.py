@@ -1,4 +1,4 @@
-"""The command, and the function behind it, on a model directory."""
+"""The command `export_tflite` and the function `export_file`."""
 
 import json
 import pathlib
@@ -12,13 +12,13 @@ from a2v_tf.export import build, convert, export_tflite
 from a2v_tf.runtime import metadata
 from a2v_tf.runtime.embedder import Embedder
 from tests.conftest import run_command
-from tests.export.signals import heard, stream_of
+from tests.export.signals import stream_of, with_silence
 
 
-def test_command_exports_checks_and_says_so(
+def test_command_exports_checks_and_prints_a_summary(
     model_dir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    """The defaults: streaming, state inside, from PCM, calibrated on the training data."""
+    """The defaults: streaming, internal state, PCM input, calibrated on the training data."""
     output = tmp_path / "new" / "model.tflite"
     report = tmp_path / "summary.json"
     flags = [f"--model_dir={model_dir}", f"--output={output}", f"--summary={report}"]
@@ -37,13 +37,13 @@ def test_command_exports_checks_and_says_so(
     assert "Assets written" not in run.stderr
     assert [path.name for path in output.parent.iterdir()] == ["model.tflite"]
 
-    # A window file exported later, in another process, starts from the same quantised encoder.
+    # A window file exported later, in another process, has the same quantised encoder.
     window = tmp_path / "window.tflite"
     summary = build.export_file(model_dir, window, quantize=True, mode="window")
     assert summary["weights_and_scales"] in run.stdout
     pcm = stream_of("chirp", 3)
     streamed = Embedder(output).stream(pcm)[-1]
-    np.testing.assert_array_equal(streamed, Embedder(window).embed_window(heard(pcm)))
+    np.testing.assert_array_equal(streamed, Embedder(window).embed_window(with_silence(pcm)))
 
 
 def test_summary_is_json(
@@ -65,12 +65,12 @@ def test_summary_is_json(
     }
 
 
-def test_summary_that_cannot_be_written_is_one_line(tmp_path: pathlib.Path) -> None:
+def test_summary_that_cannot_be_written_is_an_error_of_one_line(tmp_path: pathlib.Path) -> None:
     with pytest.raises(A2vError, match=r"cannot write --summary='.*none/s\.json': No such file"):
         export_tflite.write_summary({}, tmp_path / "none" / "s.json")
 
 
-def test_draws_the_same_slices_again(model_dir: pathlib.Path) -> None:
+def test_calibration_slices_are_reproducible(model_dir: pathlib.Path) -> None:
     data = str(model_dir / "recordings")
     slices = [build.draw_slices(data, 96, 40, seed, {}) for seed in (0, 0, 1)]
     assert slices[0].shape == (40, 96, 64)
@@ -78,7 +78,7 @@ def test_draws_the_same_slices_again(model_dir: pathlib.Path) -> None:
     assert not np.array_equal(slices[0], slices[2])
 
 
-def test_without_permission_to_keep_the_quantised_encoder_the_export_still_works(
+def test_export_works_if_the_quantised_encoder_cannot_be_stored(
     model_dir: pathlib.Path,
     tmp_path: pathlib.Path,
     calibration: np.ndarray,
@@ -94,10 +94,10 @@ def test_without_permission_to_keep_the_quantised_encoder_the_export_still_works
         calibration=calibration[:2],
     )
     assert summary["exactness"]["bit_exact"]
-    assert "cannot keep the quantised encoder" in caplog.text
+    assert "cannot store the quantised encoder" in caplog.text
 
 
-def test_failed_check_leaves_no_file(
+def test_failed_check_writes_no_file(
     model_dir: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args, **kwargs) -> dict:
@@ -134,7 +134,7 @@ def test_refuses_bad_input(
     assert not list(tmp_path.iterdir())
 
 
-def test_refuses_a_directory_that_names_no_data(
+def test_refuses_a_directory_without_training_data(
     model_dir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "config.json").write_text("{}")
@@ -146,8 +146,8 @@ def test_refuses_a_directory_that_names_no_data(
     ("flags", "message"),
     [
         (["--model_dir={tmp}/none"], "error: no config.json in '{tmp}/none'"),
-        (["--mode=window", "--state=external"], "are of a streaming model only"),
-        (["--mode=window", "--hop_ms=80"], "are of a streaming model only"),
+        (["--mode=window", "--state=external"], "are for --mode=streaming only"),
+        (["--mode=window", "--hop_ms=80"], "are for --mode=streaming only"),
         (["--hop_ms=100"], "error: --hop_ms=100: expected one of 960, 320, 160, 80, 40"),
         (
             ["--calibration_data=demo"],

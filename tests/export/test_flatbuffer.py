@@ -1,4 +1,4 @@
-"""The toolkit over the schema, and a guard over what it uses of that private API."""
+"""Reading and building TFLite files, and the private schema API that this uses."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from a2v_tf.runtime.embedder import make_interpreter
 
 
 def _graph_of_all_ops() -> fb.Graph:
-    """`embed(x [1, 6, 4, 2]) -> (joined, tail, pooled, maximum)`, one of each op built here."""
+    """`embed(x [1, 6, 4, 2]) -> (joined, tail, pooled, maximum)`, with one op of each kind."""
     graph = fb.Graph.new(fb.empty_model(), "embed")
     x = graph.computed("x", [1, 6, 4, 2])
     ones = graph.constant("ones", np.ones((1, 2, 4, 2), np.float32))
@@ -26,7 +26,7 @@ def _graph_of_all_ops() -> fb.Graph:
     return graph
 
 
-def test_built_ops_compute_what_they_say() -> None:
+def test_built_ops_compute_the_expected_values() -> None:
     content = fb.write(_graph_of_all_ops().model)
     x = np.random.default_rng(0).normal(size=(1, 6, 4, 2)).astype(np.float32)
     got = make_interpreter(content).get_signature_runner("embed")(x=x)
@@ -41,12 +41,12 @@ def test_built_ops_compute_what_they_say() -> None:
     np.testing.assert_array_equal(got["flat"], joined.reshape(1, 64))
 
 
-def test_reading_and_writing_again_changes_nothing() -> None:
+def test_reading_and_writing_preserves_a_model() -> None:
     content = fb.write(_graph_of_all_ops().model)
     assert fb.write(fb.read(content)) == content
 
 
-def test_write_leaves_out_what_nothing_uses_and_keeps_the_model() -> None:
+def test_write_omits_unused_buffers_and_ops_and_preserves_the_model() -> None:
     graph = _graph_of_all_ops()
     content = fb.write(graph.model)
     unused = np.zeros(10_000, np.uint8)
@@ -76,7 +76,7 @@ def test_metadata_is_kept_and_replaced() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"TFL3", b"\x00" * 64])
-def test_refuses_what_is_no_model(content: bytes) -> None:
+def test_refuses_other_files(content: bytes) -> None:
     with pytest.raises(A2vError, match="not a TFLite model"):
         fb.read(content)
 
@@ -92,8 +92,8 @@ def test_quantised_zeros_are_the_zero_point() -> None:
     assert fb.scales(zeros) == ((0.5,), (-7,))
 
 
-def test_the_private_schema_still_has_what_is_used_of_it() -> None:
-    """Fails by name when TensorFlow or LiteRT changes the module that `flatbuffer` builds on."""
+def test_the_private_schema_has_the_used_names() -> None:
+    """Fails with a name when TensorFlow or LiteRT changes the schema module."""
     fields = {
         "ModelT": "version description operatorCodes subgraphs buffers signatureDefs metadata",
         "SubGraphT": "tensors inputs outputs operators name",

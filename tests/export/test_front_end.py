@@ -1,4 +1,4 @@
-"""The front end's graph: the numbers of the definition, whatever the frames and the kernels."""
+"""The front end's graph agrees with its definition, for any number of frames and all kernels."""
 
 import pathlib
 import re
@@ -21,7 +21,7 @@ SAMPLES = 15_600  # 96 frames
 
 
 def extremes() -> dict[str, np.ndarray]:
-    """Sounds at the ends of what PCM holds, where rounding shows or nothing is to be heard."""
+    """Extreme PCM: full scale, very quiet, and silent signals."""
     rng = np.random.default_rng(5)
     impulse = np.zeros(SAMPLES)
     impulse[SAMPLES // 2] = 1.0
@@ -42,7 +42,7 @@ SOUNDS = {
 
 
 class Runner:
-    """The front end of any number of frames on one kind of kernels."""
+    """Runs the front end for any number of frames with one kind of kernels."""
 
     def __init__(self, kernels: str) -> None:
         self._kernels, self._interpreters = kernels, {}
@@ -63,7 +63,7 @@ def runners() -> dict[str, Runner]:
 
 
 def float64_modulus(pcm: np.ndarray) -> np.ndarray:
-    """In float64, with the float32 window of the definition: `[frames, 257]`."""
+    """The modulus in float64, with the float32 window of the definition, `[frames, 257]`."""
     window = window_and_mel()[0].astype(np.float64)
     starts = range(0, len(pcm) - 400 + 1, 160)
     frames = [pcm[start : start + 400].astype(np.float64) * window for start in starts]
@@ -71,12 +71,12 @@ def float64_modulus(pcm: np.ndarray) -> np.ndarray:
 
 
 def float64_mel(pcm: np.ndarray) -> np.ndarray:
-    """What is under the logarithm, in float64 with the float32 matrix of the definition."""
+    """The mel values before the logarithm, in float64 with the definition's float32 matrix."""
     return float64_modulus(pcm) @ window_and_mel()[1].astype(np.float64) + FRONT_END.log_offset
 
 
 def assert_near(log_mel: np.ndarray, pcm: np.ndarray) -> None:
-    """Near before the logarithm, which magnifies the rounding of a loud bin in quiet ones."""
+    """Compare before the logarithm, which would magnify a loud bin's rounding in quiet bins."""
     loudest = float64_modulus(pcm).max()
     np.testing.assert_allclose(np.exp(log_mel), float64_mel(pcm), rtol=3e-6, atol=2e-7 * loudest)
 
@@ -91,7 +91,7 @@ def test_golden_vectors(runners: dict[str, Runner], kernels: str) -> None:
 
 
 @pytest.mark.parametrize("name", golden_signals())
-def test_is_the_independent_reference(runners: dict[str, Runner], name: str) -> None:
+def test_equals_the_independent_reference(runners: dict[str, Runner], name: str) -> None:
     pcm = golden_signals()[name] / 32_768.0
     want = np.exp(reference_log_mel(pcm))
     got = np.exp(runners["xnnpack"](pcm.astype(np.float32)))
@@ -100,7 +100,7 @@ def test_is_the_independent_reference(runners: dict[str, Runner], name: str) -> 
 
 @pytest.mark.parametrize("name", SOUNDS)
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_is_the_definition(runners: dict[str, Runner], kernels: str, name: str) -> None:
+def test_equals_the_definition(runners: dict[str, Runner], kernels: str, name: str) -> None:
     got = runners[kernels](SOUNDS[name])
     assert got.shape == (96, 64)
     assert_near(got, SOUNDS[name])
@@ -108,7 +108,7 @@ def test_is_the_definition(runners: dict[str, Runner], kernels: str, name: str) 
 
 
 @pytest.mark.parametrize("name", SOUNDS)
-def test_is_no_less_exact_than_tensorflow(runners: dict[str, Runner], name: str) -> None:
+def test_is_at_least_as_exact_as_tensorflow(runners: dict[str, Runner], name: str) -> None:
     want = float64_mel(SOUNDS[name])
     ours, theirs = runners["xnnpack"](SOUNDS[name]), log_mel(SOUNDS[name]).numpy()
     error, of_tensorflow = (np.abs(np.exp(x) - want).max() for x in (ours, theirs))
@@ -117,7 +117,7 @@ def test_is_no_less_exact_than_tensorflow(runners: dict[str, Runner], name: str)
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 7, 8, 16, 32, 48])
 @pytest.mark.parametrize("kernels", KERNELS)
-def test_a_frame_does_not_depend_on_how_many_there_are(
+def test_a_frame_does_not_depend_on_the_number_of_frames(
     runners: dict[str, Runner], kernels: str, frames: int
 ) -> None:
     run, length = runners[kernels], FRONT_END.samples(frames)
@@ -139,13 +139,13 @@ def test_any_sound_of_any_length(
     assert_near(runners["xnnpack"](pcm), pcm)
 
 
-def test_rows_hold_each_bin_once_beside_its_neighbours() -> None:
+def test_rows_contain_each_bin_once_next_to_its_neighbours() -> None:
     bins = front_end.bins_in_rows()
     np.testing.assert_array_equal(np.sort(bins, axis=1), np.arange(256).reshape(16, 16))
 
 
-def test_what_it_costs() -> None:
-    """Far fewer products than a Fourier matrix has, in ops that XNNPACK has, and few bytes."""
+def test_cost() -> None:
+    """Far fewer products than a Fourier matrix, only ops that XNNPACK supports, and few bytes."""
     model = front_end.front_end_model(8)
     ops = Counter(fb.kind(model, op) for op in fb.single_graph(model).subgraph.operators)
     assert not ops.keys() & {"RFFT2D", "GATHER", "COMPLEX_ABS", "BATCH_MATMUL", "PAD"}

@@ -1,4 +1,4 @@
-"""An embedding every hop, from 320 to 10 ms: the same bits as the offline encoder, everywhere."""
+"""Streaming with hops from 320 to 10 ms is bit-exact with the offline encoder."""
 
 from collections.abc import Callable
 
@@ -14,8 +14,7 @@ from a2v_tf.specs import ENCODERS
 from tests.export.signals import random_frames
 
 HOPS = (32, 16, 8, 4, 2, 1)
-# What an embedding depends on: 96 frames, and before the first column of each layer the two that
-# its convolution looks back.
+# Receptive field of an embedding: 96 frames, and two columns before the first one of each layer.
 REACH = {
     "small": 96 + 2 * (1 + 2 + 4 + 8 + 16),
     "large": 96 + 2 * (1 + 2 + 4 + 8 + 16),
@@ -42,7 +41,7 @@ def embeddings(embedder: Embedder, frames: np.ndarray, hop: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("encoder", "hop"), CASES)
 def test_every_hop_is_bit_exact(window_of: Callable, encoder: str, hop: int) -> None:
-    """With both kinds of state, from the first hop on, and again after `reset`."""
+    """For both kinds of state, from the first hop on and again after `reset`."""
     window, frames = window_of(encoder), random_frames(4)
     expected = offline(window, frames, hop)
     assert len(np.unique(expected)) > 10
@@ -63,10 +62,10 @@ def test_on_other_kernels(window_of: Callable, kernels: str, hop: int) -> None:
 
 
 @pytest.mark.parametrize(("encoder", "hop"), SHIFTED)
-def test_between_two_columns_it_is_the_encoder_on_the_shifted_stream(
+def test_a_hop_within_a_column_equals_the_encoder_on_the_shifted_stream(
     window_of: Callable, encoder: str, hop: int
 ) -> None:
-    """The encoder as it was trained, whose pools skip, on the stream from `shift` on."""
+    """Compared with the encoder as trained, with strided pools, on the stream from `shift` on."""
     window, frames = window_of(encoder), random_frames(8)
     step = ENCODERS[encoder].step_frames
     got = embeddings(embedder_of(window, hop, "internal"), frames, hop)

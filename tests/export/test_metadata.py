@@ -1,4 +1,4 @@
-"""What a file says of itself: written, read back, and the same as the official library wrote."""
+"""Metadata of a file: written, read back, and equal to that of the official library."""
 
 import json
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def test_reads_back_what_was_attached(
         **CONFIG,
         **{"data": "recordings", "probe": "csv:a.csv,musan"},
     }
-    # One for each tensor of the graph, in its order: what the official library asks for.
+    # One per tensor of the graph, in its order, as the official library requires.
     signature = fb.signature(file, "embed")
     graph = fb.read(content).subgraphs[signature.subgraphIndex]
     for end, maps, tensors in (
@@ -81,7 +81,7 @@ def test_reads_back_what_was_attached(
         assert [tensor["name"] for tensor in read[end]] == [by_index[int(i)] for i in tensors]
 
 
-def test_pcm_is_described_as_what_the_file_takes(model: Callable) -> None:
+def test_description_of_pcm_matches_the_input(model: Callable) -> None:
     file = model("streaming", "external", "pcm")
     metadata.attach(file, facts_of("streaming", "external", "pcm"))
     read = metadata.read(fb.write(file))
@@ -97,7 +97,7 @@ def test_pcm_is_described_as_what_the_file_takes(model: Callable) -> None:
         assert f"before the first, {zero} everywhere" in state["description"]
 
 
-def test_the_file_computes_the_same_with_it(model: Callable) -> None:
+def test_metadata_does_not_change_the_embeddings(model: Callable) -> None:
     file = model("streaming", "internal", "pcm")
     expected = Embedder(fb.write(file)).stream(stream_of("chirp"))
     metadata.attach(file, facts_of("streaming", "internal", "pcm"))
@@ -107,7 +107,7 @@ def test_the_file_computes_the_same_with_it(model: Callable) -> None:
     assert embedder.span == 15_600
 
 
-def test_a_window_of_another_length_is_known_from_it(model: Callable) -> None:
+def test_metadata_gives_the_length_of_the_window(model: Callable) -> None:
     file = model("streaming", "internal", "pcm")
     assert Embedder(fb.write(file)).span == 15_600  # without metadata, what is usual
     facts = facts_of("streaming", "internal", "pcm", window_ms=655.0)
@@ -115,7 +115,7 @@ def test_a_window_of_another_length_is_known_from_it(model: Callable) -> None:
     assert Embedder(fb.write(file)).span == 10_480
 
 
-def test_attaching_again_replaces_and_is_deterministic(model: Callable) -> None:
+def test_attaching_replaces_and_is_deterministic(model: Callable) -> None:
     file = model("window", None, "log_mel")
     fb.set_metadata(file, "a2v_tf.calibration", "of the model directory's own file")
     fb.set_metadata(file, "min_runtime_version", "2.3.0")
@@ -130,7 +130,7 @@ def test_attaching_again_replaces_and_is_deterministic(model: Callable) -> None:
     assert "a2v_tf.calibration" not in names
 
 
-def test_given_name_author_licence_and_version_are_kept(model: Callable) -> None:
+def test_given_name_author_licence_and_version_are_stored(model: Callable) -> None:
     file = model("window", None, "pcm")
     given = {"name": "Türen", "author": "Åsa", "license": "CC-BY-4.0", "version": "2"}
     metadata.attach(file, facts_of("window", None, "pcm", **given))
@@ -158,7 +158,7 @@ def test_the_description_names_the_numbers(
     assert words in metadata.read(fb.write(file))["description"]
 
 
-def test_the_bytes_are_those_that_the_official_library_reads(
+def test_the_bytes_equal_those_validated_by_the_official_library(
     model: Callable, update_golden: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The golden bytes were read, field by field, and validated by tflite-support 0.4.4."""
@@ -186,7 +186,7 @@ def test_the_bytes_are_those_that_the_official_library_reads(
         ("", ""),
     ],
 )
-def test_names_of_folders_stay_at_home(path: str, name: str) -> None:
+def test_folder_names_are_not_stored(path: str, name: str) -> None:
     config = {"data": path, "steps": 3, "probe": [path], "nested": {"x": path, "none": None}}
     assert metadata.without_folders(config) == {
         **{"data": name, "steps": 3, "probe": [name]},
@@ -194,14 +194,14 @@ def test_names_of_folders_stay_at_home(path: str, name: str) -> None:
     }
 
 
-def test_refuses_facts_that_are_not_whole(model: Callable) -> None:
+def test_refuses_incomplete_facts(model: Callable) -> None:
     facts = facts_of("window", None, "pcm")
     del facts["hop_ms"], facts["encoder"]
     with pytest.raises(A2vError, match="metadata without encoder, hop_ms: expected all of"):
         metadata.attach(model("window", None, "pcm"), facts)
 
 
-def test_refuses_files_that_say_nothing(form: Callable, tmp_path) -> None:
+def test_refuses_files_without_metadata(form: Callable, tmp_path) -> None:
     with pytest.raises(A2vError, match="these bytes has no metadata"):
         metadata.read(form("int8", "window", "log_mel"))
     with pytest.raises(A2vError, match=r"cannot read '.*none\.tflite': No such file"):
@@ -224,7 +224,7 @@ SMALL = _small()
 
 @given(st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), max_size=4))
 @settings(max_examples=300, deadline=None)
-def test_damage_is_an_error_of_one_line(changes: list[tuple[int, int]]) -> None:
+def test_damaged_metadata_is_an_error_of_one_line(changes: list[tuple[int, int]]) -> None:
     damaged = bytearray(SMALL)
     for place, byte in changes:
         damaged[place] = byte

@@ -1,4 +1,4 @@
-"""Ranges of int8 activations: how they are chosen, and what becomes of the model."""
+"""Ranges of int8 activations: their choice, and the resulting model."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def histogram(values: np.ndarray) -> quantize.Histogram:
     return np.histogram(values, 2_048)
 
 
-def test_a_rare_value_widens_only_min_max() -> None:
+def test_an_outlier_extends_only_min_max() -> None:
     values = np.random.default_rng(0).normal(size=100_000)
     values[0] = 50.0
     ranges = {name: choose(histogram(values)) for name, choose in RANGES.items()}
@@ -26,7 +26,7 @@ def test_a_rare_value_widens_only_min_max() -> None:
 
 
 @pytest.mark.parametrize("choice", RANGES)
-def test_a_range_of_what_a_relu_gives_starts_at_zero(choice: str) -> None:
+def test_a_range_of_relu_outputs_starts_at_zero(choice: str) -> None:
     values = np.maximum(np.random.default_rng(0).normal(size=10_000), 0)
     low, high = RANGES[choice](histogram(values))
     assert low == pytest.approx(0.0, abs=1e-6)
@@ -46,7 +46,7 @@ def test_mse_has_the_least_error() -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(1.0, 2.0), (-3.0, -1.0), (0.0, 0.0), (-1e9, 1e-9)])
-def test_every_scale_holds_zero(low: float, high: float) -> None:
+def test_every_range_includes_zero(low: float, high: float) -> None:
     scale, zero_point = scale_of((low, high))
     assert scale > 0
     assert -128 <= zero_point <= 127
@@ -65,10 +65,10 @@ def scales(model: fb.Model) -> list[tuple[str, float, int]]:
     return found
 
 
-def test_min_max_is_what_the_converter_takes(
+def test_min_max_equals_the_converters_ranges(
     encoder: keras.Model, calibration: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But where a bias follows: the converter widens the range by the values before it."""
+    """Except before a bias, where the converter extends the range by the values before it."""
     ours = scales(convert.window_model(encoder, calibration))
     monkeypatch.setattr(convert, "with_ranges", lambda quantized, *_: quantized)
     converters = scales(convert.window_model(encoder, calibration))
@@ -85,7 +85,7 @@ def test_min_max_is_what_the_converter_takes(
     [Quantization(ranges="mse"), Quantization(activations="int16")],
     ids=["int8, other ranges", "int16"],
 )
-def test_close_to_float_and_exact_in_streams(
+def test_close_to_float_and_bit_exact_in_streams(
     encoder: keras.Model,
     calibration: np.ndarray,
     windows: dict[str, fb.Model],
@@ -111,10 +111,10 @@ def test_close_to_float_and_exact_in_streams(
             np.testing.assert_array_equal(streamed, runner(log_mel=frames[None])["embedding"])
 
 
-def test_the_input_tells_silence_from_the_faintest_and_the_loudest_sounds_apart(
+def test_the_input_range_includes_silence_and_the_loudest_sound(
     encoder: keras.Model, calibration: np.ndarray
 ) -> None:
-    """Even where calibration heard only faint ones."""
+    """Even if the calibration data has only quiet sounds."""
     silent, loudest = build.silent_and_loudest(FRONT_END)
     faint = np.minimum(calibration, -2.0)
     model = convert.window_model(encoder, faint, Quantization(loudest=(silent, loudest)))

@@ -1,4 +1,4 @@
-"""Which encoders can stream, in which steps, and what is refused."""
+"""Encoders and hops that can stream, and errors for those that cannot."""
 
 import keras
 import numpy as np
@@ -14,8 +14,8 @@ from a2v_tf.specs import EncoderConfig, InputStats
 from tests.export.conftest import randomise_batch_norm
 from tests.export.signals import random_frames
 
-# A multiple of the SIMD width: TensorFlow 2.16's DEQUANTIZE rounds the odd values at the end of a
-# tensor otherwise than the rest, and that end is elsewhere in `[steps, d]` than in `[1, d]`.
+# A multiple of the SIMD width: TensorFlow 2.16's DEQUANTIZE rounds the remaining values at the end
+# of a tensor differently, and `[steps, d]` and `[1, d]` end at different values.
 DIM = 16
 
 
@@ -39,7 +39,7 @@ def encoder_of(body, frames: int = 96, bins: int = 16) -> keras.Model:
 
 
 def vgg(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Three 3x3 layers of which two pool: four columns in a step of 32 frames with 8 in each."""
+    """Three 3x3 layers, two of them with pooling: a step has four columns of 8 frames."""
     for i, (channels, pool) in enumerate([(4, 4), (6, 1), (8, 2)], start=1):
         x = causal_conv(x, channels, f"conv{i}")
         if pool > 1:
@@ -48,7 +48,7 @@ def vgg(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def assert_streams_exactly(window: fb.Model, hop_frames: int, bins: int) -> None:
-    """Every hop equals its row of the offline form, and the window model."""
+    """Check that every hop equals its row of the offline form and the window model."""
     steps = 2 * 96 // hop_frames
     frames = random_frames(6)[:, :bins]
     external = streaming.to_streaming(window, hop_frames)
@@ -69,7 +69,7 @@ def vgg_window() -> fb.Model:
 
 
 @pytest.mark.parametrize("hop_frames", [1, 8, 16, 32, 48, 96])
-def test_3x3_layers_of_which_some_pool_stream(vgg_window: fb.Model, hop_frames: int) -> None:
+def test_3x3_layers_with_and_without_pooling_stream(vgg_window: fb.Model, hop_frames: int) -> None:
     assert_streams_exactly(vgg_window, hop_frames, bins=16)
 
 
@@ -97,7 +97,7 @@ def test_odd_bins_and_fewer_layers_stream() -> None:
 @pytest.mark.parametrize(
     ("hop_frames", "message"),
     [
-        (40, "window of 96 frames is no multiple of the hop of 40 frames"),
+        (40, "window of 96 frames is not a multiple of the hop of 40 frames"),
         (24, "pools 2 frames, but a hop of 24 frames gives it 3"),
         (3, "pools 2 frames, but a hop of 3 frames gives it 3"),
     ],
@@ -109,8 +109,8 @@ def test_refuses_hops_that_the_pools_do_not_divide(
         streaming.to_streaming(windows["float"], hop_frames)
 
 
-def test_refuses_a_stream_that_is_no_whole_number_of_hops(windows: dict[str, fb.Model]) -> None:
-    with pytest.raises(A2vError, match="100 frames are no multiple of the hop of 32"):
+def test_refuses_a_stream_that_is_not_a_whole_number_of_hops(windows: dict[str, fb.Model]) -> None:
+    with pytest.raises(A2vError, match="100 frames are not a multiple of the hop of 32"):
         streaming.to_offline(windows["float"], 100, 32)
 
 
@@ -155,7 +155,7 @@ def _average(x: keras.KerasTensor) -> keras.KerasTensor:
         (_average, "no rule for the op MEAN"),
     ],
 )
-def test_refuses_what_cannot_stream_in_one_line(body, message: str) -> None:
+def test_layers_that_cannot_stream_are_an_error_of_one_line(body, message: str) -> None:
     window = convert.window_model(encoder_of(body, bins=8), None)
     with pytest.raises(A2vError, match=message) as error:
         streaming.to_streaming(window, 32)

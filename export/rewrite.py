@@ -1,0 +1,290 @@
+"""Rewrite the ops of a window model for another number of frames.
+
+`streaming.py` defines the forms; this module walks over the window model's ops and copies each one
+to the new graph, with the shapes, padding and dilation of the form. Layers that cannot stream are
+refused.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from a2v_tf.errors import A2vError
+from a2v_tf.export import flatbuffer as fb
+
+STATE = "state_"  # prefix of the name of every state tensor
+TIME = 1  # the time axis in [batch, frames, bins] and [batch, frames, bins, channels]
+_ELEMENTWISE = {"ADD", "SUB", "MUL", "RELU", "RELU6", "QUANTIZE", "DEQUANTIZE"}
+_CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D"}
+_SAME_SCALES = {"PAD", "MAX_POOL_2D", "RESHAPE", "REDUCE_MAX"}  # state input and output match
+_AFTER_POOL = _ELEMENTWISE | {"FULLY_CONNECTED"}
+
+
+@dataclasses.dataclass
+class Rewrite:
+    """The state of a rewrite: the window graph and the graph derived from it so far."""
+
+    source: fb.Graph
+    target: fb.Graph
+    window_frames: int
+    frames: int
+    hop_frames: int
+    mapping: dict[int, int]  # source tensor -> target tensor
+    # Source tensor with a time axis -> distance of its columns in the target, in target columns:
+    # 1, or more after a pool with stride 1.
+    dilation: dict[int, int]
+    states: dict[str, tuple[int, int]]  # name -> (input, output) in the target
+
+    def kind(self, op: fb.Op) -> str:
+        return fb.kind(self.source.model, op)
+
+    def constant(self, index: int) -> np.ndarray | None:
+        return fb.constant(self.source.model, self.source.tensor(index))
+
+    def add_state(self, name: str, like: int, rows: int) -> int:
+        """Add the input of a state: `rows` rows along time, otherwise like the tensor `like`."""
+        size = list(fb.shape(self.target.tensor(like)))
+        size[TIME] = rows
+        return self.target.like(self.target.tensor(like), name, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """The parts of a form that depend on earlier frames.
+
+    Attributes:
+      pad: prepend frames to the input of a convolution: `(rewrite, x, amounts, name) -> x`.
+      hold: combine each column with earlier ones for pooling, `count` columns with a distance of
+        `back`: `(rewrite, x, back, count, name) -> (x, columns to pool in time)`.
+      pool: maximum over frequency and the whole window: `(rewrite, x, dilation) -> [steps, d]`.
+    """
+
+    pad: Callable[[Rewrite, int, list[tuple[int, int]], str], int]
+    hold: Callable[[Rewrite, int, int, int, str], tuple[int, int]]
+    pool: Callable[[Rewrite, int, int], int]
+
+
+# The ops -----------------------------------------------------------------------------------------
+
+
+def frames_of(model: fb.Model) -> int:
+    """Number of frames that `embed(log_mel)` takes."""
+    log_mel = fb.names(fb.signature(model, "embed").inputs)["log_mel"]
+    return fb.shape(fb.single_graph(model).tensor(log_mel))[TIME]
+
+
+def rewrite_window(window: fb.Model, frames: int, hop_frames: int, form: Form) -> fb.Model:
+    signature = fb.signature(window, "embed")
+    log_mel = fb.names(signature.inputs)["log_mel"]
+    embedding = fb.names(signature.outputs)["embedding"]
+    source, target = fb.single_graph(window), fb.Graph.new(fb.empty_model(), "embed")
+    target.model.operatorCodes = list(window.operatorCodes)
+    target.model.buffers = list(window.buffers)
+    rewrite = Rewrite(source, target, frames_of(window), frames, hop_frames, {}, {log_mel: 1}, {})
+    rewrite.mapping[log_mel] = _retimed(rewrite, log_mel)
+    for op in source.subgraph.operators:
+        _rewrite_op(rewrite, op, form)
+    if embedding in rewrite.dilation:
+        raise A2vError("cannot stream: no global max-pooling over time and frequency")
+    states = rewrite.states.items()
+    fb.set_signature(
+        target,
+        "embed",
+        {"log_mel": rewrite.mapping[log_mel], **{name: state[0] for name, state in states}},
+        {"embedding": rewrite.mapping[embedding], **{name: state[1] for name, state in states}},
+    )
+    return target.model
+
+
+def _rewrite_op(rewrite: Rewrite, op: fb.Op, form: Form) -> None:
+    """Append an op to the target, adapted to its number of frames."""
+    kind, result = rewrite.kind(op), int(op.outputs[0])
+    timed = [int(i) for i in op.inputs if int(i) in rewrite.dilation]
+    _check_scales(rewrite, op)
+    if not timed:
+        _copy_after_pool(rewrite, op)
+        return
+    x, dilation = rewrite.mapping[timed[0]], rewrite.dilation[timed[0]]
+    if any(rewrite.dilation[i] != dilation for i in timed):
+        _refuse(rewrite, result, "joins columns from before and after a pool")
+    if kind == "REDUCE_MAX":
+        _check_global_pool(rewrite, op)
+        x = form.pool(rewrite, x, dilation)
+        if fb.shape(rewrite.source.tensor(result))[1:3] == (1, 1):  # the source keeps the axes
+            rows, channels = fb.shape(rewrite.target.tensor(x))
+            x = rewrite.target.reshape("global_pool/kept_axes", x, (rows, 1, 1, channels))
+        rewrite.mapping[result] = x
+        return
+    rewrite.dilation[result] = dilation
+    if kind == "PAD":
+        amounts = [(int(a), int(b)) for a, b in rewrite.constant(op.inputs[1])]
+        _check_padding(rewrite, op, amounts)
+        name = _unused(_layer(rewrite, result), rewrite.states)
+        causal = amounts[TIME][0] > 0
+        amounts[TIME] = (amounts[TIME][0] * dilation, 0)
+        pad = form.pad if causal else pad_frames
+        rewrite.mapping[result] = pad(rewrite, x, amounts, name)
+    elif kind == "RESHAPE":
+        _check_reshape(rewrite, op)
+        size = _retimed_shape(rewrite, result)
+        rewrite.mapping[result] = rewrite.target.reshape(_layer(rewrite, result), x, size)
+    elif kind == "MAX_POOL_2D":
+        _pool_columns(rewrite, op, x, form)
+    elif kind in _CONVOLUTIONS:
+        _check_causal(rewrite, op, x)
+        rewrite.mapping[result] = _retimed(rewrite, result)
+        options = _copy(rewrite, op).builtinOptions
+        if _kernel_frames(rewrite, op) > 1:
+            options.dilationHFactor *= dilation
+    elif kind in _ELEMENTWISE:
+        rewrite.mapping[result] = _retimed(rewrite, result)
+        _copy(rewrite, op)
+    else:
+        _refuse(rewrite, result, f"no rule for the op {kind}")
+
+
+def _pool_columns(rewrite: Rewrite, op: fb.Op, x: int, form: Form) -> None:
+    """Pool like the window model; with stride 1 if a hop has only one column."""
+    result, options = int(op.outputs[0]), op.builtinOptions
+    if options.filterHeight != options.strideH:
+        reason = f"pools {options.filterHeight} frames every {options.strideH}: they overlap"
+        _refuse(rewrite, result, reason)
+    count, dilation = options.strideH, rewrite.dilation[result]
+    columns = fb.shape(rewrite.target.tensor(x))[TIME]
+    in_hop = columns * rewrite.hop_frames // rewrite.frames
+    skips = in_hop > 1 or count == 1
+    if skips and in_hop % count:
+        reason = f"pools {count} frames, but a hop of {rewrite.hop_frames} frames gives it {in_hop}"
+        _refuse(rewrite, result, reason)
+    height = count
+    if not skips:
+        if not _never_negative(rewrite, int(op.inputs[0])):
+            _refuse(rewrite, result, "no ReLU before a pool of stride 1: 0 is not neutral")
+        name = _unused(_layer(rewrite, result), rewrite.states)
+        x, height = form.hold(rewrite, x, dilation, count, name)
+        rewrite.dilation[result] = dilation * count
+    rewrite.mapping[result] = _retimed(rewrite, result)
+    pool = rewrite.target.copy_op(op, [x], [rewrite.mapping[result]]).builtinOptions
+    pool.filterHeight = pool.strideH = height
+
+
+def _copy_after_pool(rewrite: Rewrite, op: fb.Op) -> None:
+    """Copy an op on embeddings, with one row per step."""
+    kind, result = rewrite.kind(op), int(op.outputs[0])
+    if kind not in _AFTER_POOL:
+        _refuse(rewrite, result, f"no rule for the op {kind} after the global max-pooling")
+    embeddings = next(int(i) for i in op.inputs if i >= 0 and rewrite.constant(i) is None)
+    rows = fb.shape(rewrite.target.tensor(rewrite.mapping[embeddings]))[0]
+    tensor = rewrite.source.tensor(result)
+    size = (rows, *fb.shape(tensor)[1:])
+    rewrite.mapping[result] = rewrite.target.like(tensor, fb.text(tensor.name), size)
+    _copy(rewrite, op)
+
+
+def _copy(rewrite: Rewrite, op: fb.Op) -> fb.Op:
+    """Copy an op, and its constants that are not in the target yet."""
+    for index in map(int, op.inputs):
+        if index >= 0 and index not in rewrite.mapping:
+            rewrite.mapping[index] = rewrite.target.add(rewrite.source.tensor(index))
+    mapped = [rewrite.mapping.get(int(index), -1) for index in op.inputs]
+    return rewrite.target.copy_op(op, mapped, [rewrite.mapping[int(op.outputs[0])]])
+
+
+def _kernel_frames(rewrite: Rewrite, op: fb.Op) -> int:
+    return fb.shape(rewrite.source.tensor(int(op.inputs[1])))[1]
+
+
+def _retimed(rewrite: Rewrite, index: int) -> int:
+    """Add a source tensor to the target, with the target's number of frames."""
+    tensor = rewrite.source.tensor(index)
+    return rewrite.target.like(tensor, fb.text(tensor.name), _retimed_shape(rewrite, index))
+
+
+def _retimed_shape(rewrite: Rewrite, index: int) -> tuple[int, ...]:
+    batch, length, *rest = fb.shape(rewrite.source.tensor(index))
+    columns = length * rewrite.frames * rewrite.dilation[index]
+    retimed, remainder = divmod(columns, rewrite.window_frames)
+    if remainder:
+        _refuse(
+            rewrite,
+            index,
+            f"{rewrite.frames} of {rewrite.window_frames} frames are not a whole number of its "
+            f"{length} columns",
+        )
+    return batch, retimed, *rest
+
+
+def _layer(rewrite: Rewrite, index: int) -> str:
+    """Layer of a tensor: "conv1_time" for the name "model/conv1_time_pad_1/Pad"."""
+    scopes = fb.text(rewrite.source.tensor(index).name).split(";")[0].split("/")
+    layer = re.sub(r"_\d+$", "", scopes[-2] if len(scopes) > 1 else scopes[0])
+    return layer.removesuffix("_pad")
+
+
+def _unused(name: str, states: dict[str, tuple[int, int]]) -> str:
+    """The name, with a number appended if a state has it already."""
+    candidates = [name, *(f"{name}_{i}" for i in range(2, len(states) + 3))]
+    return next(n for n in candidates if f"{STATE}{n}" not in states)
+
+
+def pad_frames(rewrite: Rewrite, x: int, amounts: list[tuple[int, int]], name: str) -> int:
+    return rewrite.target.pad(f"{name}_pad", x, amounts)
+
+
+# Layers that cannot stream -----------------------------------------------------------------------
+
+
+def _refuse(rewrite: Rewrite, index: int, reason: str) -> None:
+    raise A2vError(f"cannot stream: layer {_layer(rewrite, index)!r}: {reason}")
+
+
+def _check_scales(rewrite: Rewrite, op: fb.Op) -> None:
+    source, result = rewrite.source, int(op.outputs[0])
+    before, after = (fb.scales(source.tensor(int(i))) for i in (op.inputs[0], result))
+    if rewrite.kind(op) in _SAME_SCALES and before != after:
+        _refuse(rewrite, result, f"{rewrite.kind(op)} changes the scale from {before} to {after}")
+
+
+def _check_padding(rewrite: Rewrite, op: fb.Op, amounts: list[tuple[int, int]]) -> None:
+    if amounts[TIME][1]:
+        after = amounts[TIME][1]
+        _refuse(rewrite, op.outputs[0], f"pads {after} frames after the last: not causal")
+
+
+def _check_reshape(rewrite: Rewrite, op: fb.Op) -> None:
+    before, after = (fb.shape(rewrite.source.tensor(int(i))) for i in (op.inputs[0], op.outputs[0]))
+    if before[: TIME + 1] != after[: TIME + 1]:
+        _refuse(rewrite, op.outputs[0], f"reshapes time away: {before} to {after}")
+
+
+def _check_global_pool(rewrite: Rewrite, op: fb.Op) -> None:
+    axes = sorted(int(axis) % 4 for axis in np.atleast_1d(rewrite.constant(op.inputs[1])))
+    if axes != [1, 2]:
+        _refuse(rewrite, op.outputs[0], f"maximum over the axes {axes}: expected [1, 2]")
+    if not _never_negative(rewrite, int(op.inputs[0])):
+        _refuse(rewrite, op.outputs[0], "no ReLU before the global max-pooling: 0 is not neutral")
+
+
+def _never_negative(rewrite: Rewrite, index: int) -> bool:
+    """Whether a tensor is the result of a ReLU, optionally followed by max-pooling."""
+    for op in rewrite.source.subgraph.operators:
+        if int(op.outputs[0]) == index:
+            if rewrite.kind(op) == "MAX_POOL_2D":
+                return _never_negative(rewrite, int(op.inputs[0]))
+            is_relu = rewrite.kind(op) in ("RELU", "RELU6")
+            return is_relu or fb.ends_in_relu(op.builtinOptions)
+    return False
+
+
+def _check_causal(rewrite: Rewrite, op: fb.Op, x: int) -> None:
+    """Refuse a convolution that would give other results at the boundary of two hops."""
+    options, result = op.builtinOptions, int(op.outputs[0])
+    kernel = _kernel_frames(rewrite, op)
+    if kernel > 1 and fb.is_same_padding(options):
+        _refuse(rewrite, result, f"kernel of {kernel} frames with SAME padding: not causal")
+    columns = fb.shape(rewrite.target.tensor(x))[TIME]
+    back = (kernel - 1) * options.dilationHFactor * rewrite.dilation[result]
+    if (columns - back - 1) // options.strideH + 1 != _retimed_shape(rewrite, result)[TIME]:
+        _refuse(rewrite, result, f"kernel of {kernel} frames without its causal padding")
