@@ -1,4 +1,4 @@
-"""Exported files in LiteRT's Interpreter, CompiledModel and `litert-benchmark`, and in TensorFlow."""
+"""Exported files in the runtimes of LiteRT and TensorFlow, and in `litert-benchmark`."""
 
 import json
 import pathlib
