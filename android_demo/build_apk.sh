@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Builds the app: android_demo/build_apk.sh ASSETS OUTPUT.apk
 #
-# ASSETS is a folder with model.tflite and whatever else the app reads from its assets. Signed with
-# a debug key, made on first use, or with your own: A2V_KEYSTORE, A2V_KEYSTORE_PASS, A2V_KEY_ALIAS.
-# The same input gives the same bytes apart from the signature. A2V_ABI=x86_64 is for emulators.
+# ASSETS is a folder with model.tflite and the app's other assets. The APK is signed with a debug key,
+# created on first use, or with your own: A2V_KEYSTORE, A2V_KEYSTORE_PASS, A2V_KEY_ALIAS. The build is
+# reproducible apart from the signature. A2V_ABI=x86_64 builds for emulators.
 set -euo pipefail
 
 if [ $# -ne 2 ] || [ ! -f "$1/model.tflite" ]; then
-  echo "usage: build_apk.sh ASSETS OUTPUT.apk, where ASSETS holds model.tflite" >&2
+  echo "usage: build_apk.sh ASSETS OUTPUT.apk, where ASSETS contains model.tflite" >&2
   exit 2
 fi
 assets=$(cd "$1" && pwd)
@@ -20,11 +20,11 @@ abi=${A2V_ABI:-arm64-v8a}
 ./install_packages.sh --say
 version() { sed -n "s/^$1=//p" versions.properties; }
 
-# --- What is needed from Maven Central -----------------------------------------------------------
+# --- Downloads from Maven Central ----------------------------------------------------------------
 case $abi in
   arm64-v8a) platform=android-arm64 ;;
   x86_64) platform=android-x86_64 ;;
-  *) echo "error: A2V_ABI=$abi: there is a runtime for arm64-v8a and x86_64 only" >&2; exit 1 ;;
+  *) echo "error: A2V_ABI=$abi: expected arm64-v8a or x86_64" >&2; exit 1 ;;
 esac
 build=build/$abi
 jars=$PWD/build/jars-$abi
@@ -46,7 +46,7 @@ rm -rf "$build"
 mkdir -p "$build"/{generated,classes,classes-min,content}
 
 # --- Resources -----------------------------------------------------------------------------------
-# aapt2 of Debian does not know all of Android 14's framework resources and says so; it skips them.
+# Debian's aapt2 warns about framework resources of Android 14 that it does not know, and skips them.
 quietly() { "$@" 2> >(grep -v "Unknown chunk type" >&2); }
 aapt2 compile --dir "$app/res" -o "$build/resources.zip"
 quietly aapt2 link -o "$build/linked.apk" -I "$jars/android.jar" --manifest "$app/AndroidManifest.xml" \
@@ -55,7 +55,7 @@ quietly aapt2 link -o "$build/linked.apk" -I "$jars/android.jar" --manifest "$ap
   --version-code "$(version versionCode)" --version-name "$(version versionName)" "$build/resources.zip"
 
 # --- Code ----------------------------------------------------------------------------------------
-# Against Android 14; and once more against Android 8, to find calls that it does not have.
+# Compiled against Android 14, and again against Android 8 to find calls that it lacks.
 find core/src/main/java runtime/src/main/java "$app/java" "$build/generated" -name '*.java' \
   | LC_ALL=C sort > "$build/sources"
 compile() {
@@ -65,7 +65,7 @@ compile() {
 compile "$jars/android.jar" "$build/classes"
 compile "$jars/android-min.jar" "$build/classes-min"
 java -cp "$jars/animal-sniffer.jar:$jars/asm.jar" apk/CheckApi.java "$jars/api.signature" \
-  "$build/classes" || { echo "error: the app calls what Android 8 does not offer" >&2; exit 1; }
+  "$build/classes" || { echo "error: the app uses an API that Android 8 lacks" >&2; exit 1; }
 
 python3 - "$build/classes" "$jars"/{javacpp,tensorflow-lite}.jar << 'END'
 import sys, zipfile
@@ -73,12 +73,12 @@ for jar in sys.argv[2:]:
     with zipfile.ZipFile(jar) as archive:
         archive.extractall(sys.argv[1], [n for n in archive.namelist() if n.startswith("org/")])
 END
-# At 26 dx would let lambdas through as invoke-custom, which crashes on phones: at 24 it refuses them.
+# At 26, dx would emit invoke-custom for lambdas, which crashes on phones; at 24, it refuses them.
 java -Xmx1g -cp "$jars/dx.jar" com.android.dx.command.Main --dex --min-sdk-version=24 \
   --output="$build/content/classes.dex" "$build/classes"
 
-# --- Everything into one file --------------------------------------------------------------------
-# Of what is no class, JavaCPP's loader reads the properties of its platform and two versions.
+# --- Packing -------------------------------------------------------------------------------------
+# Besides classes, JavaCPP's loader reads its platform's properties and two version files.
 python3 - "$build/content" "$abi" "$platform" "$jars" << 'END'
 import sys, zipfile
 content, abi, platform, jars = sys.argv[1:]
@@ -95,7 +95,7 @@ for jar, names in wanted.items():
 END
 mkdir -p "$build/content/assets"
 cp "$assets"/* "$build/content/assets/"
-# As the manifest says: compressed, and unpacked when the app is installed; or stored.
+# According to the manifest: compressed and unpacked on installation, or stored.
 store=()
 grep -q 'extractNativeLibs="false"' "$app/AndroidManifest.xml" && store=(--store_libraries)
 python3 apk/pack.py "$build/unsigned.apk" "$build/linked.apk" "$build/content" "${store[@]}"

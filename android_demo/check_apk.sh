@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks an APK as far as that goes without a phone: android_demo/check_apk.sh APK MODEL.tflite
+# Checks an APK without a phone: android_demo/check_apk.sh APK MODEL.tflite
 #
-# MODEL.tflite is the exported file that the APK must hold. One line and exit status 1 on a failure.
+# MODEL.tflite is the exported file that the APK must contain. A failure prints one line; exit status 1.
 set -euo pipefail
 
 if [ $# -ne 2 ] || [ ! -f "$1" ] || [ ! -f "$2" ]; then
@@ -13,7 +13,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 largest=12000000
 page=16384
 
-# Not "command | grep -q": grep would end first, and the command then fails on a closed pipe.
+# Not "command | grep -q": grep would exit first, and the command would fail on a closed pipe.
 says() { local text; text=$("${@:2}" 2> /dev/null) && grep -qE "$1" <<< "$text"; }
 fail() { echo "error: $apk: $*" >&2; exit 1; }
 version() { sed -n "s/^$1=//p" "$here/versions.properties"; }

@@ -1,16 +1,16 @@
-"""Write the assets of the Android app: the model, and what goes with it.
+"""Write the assets of the Android app: the model and its JSON file.
 
 export_tflite --model_dir=models/mine --quantize --hop_ms=80 --output=mine.tflite \\
   --summary=mine.json
 python android_demo/export_assets.py --model=mine.tflite --summary=mine.json --output=assets
 
-`assets/model.tflite` is a copy of the file. `assets/model.json` holds what the export said of it
-and the map of the app: the plane in which the embeddings of some sounds vary most, as
+`assets/model.tflite` is a copy of the file. `assets/model.json` contains the summary of the export
+and the map's plane, in which the embeddings of some sounds vary most:
 `{"projection": {"matrix": [[d numbers], [d numbers]], "mean": [d numbers]}, "summary": {...}}`.
-With --check, some of the sounds and Python's embeddings of them go to another folder, for the JVM
-test that compares the app's own inference on this very file, `-DexportedModel=FOLDER`. They come
-from TensorFlow's interpreter, of the version of the app's runtime: the float front end of another
-version rounds otherwise in the last bits, and now and then one of them decides about an integer.
+With --check, some of the sounds and Python's embeddings of them are written to another folder, for
+the JVM test of the app's inference, `-DexportedModel=FOLDER`. These embeddings come from
+TensorFlow's interpreter of the same version as the app's runtime, because other versions round the
+float front end differently in the last bits, which occasionally changes an int8 value.
 """
 
 import json
@@ -69,7 +69,7 @@ def embed(files: list[pathlib.Path]) -> np.ndarray:
 
 
 def projection(embeddings: np.ndarray) -> dict[str, list]:
-    """The plane of most variance, in units of the deviation along its first axis."""
+    """The plane of largest variance, in units of the deviation along its first axis."""
     mean = embeddings.mean(axis=0, dtype=np.float64)
     _, deviations, axes = np.linalg.svd(embeddings - mean, full_matrices=False)
     plane = axes[:2] * np.sign(axes[:2].sum(axis=1, keepdims=True))  # else of either sign
@@ -78,7 +78,7 @@ def projection(embeddings: np.ndarray) -> dict[str, list]:
 
 
 def write_check(files: list[pathlib.Path], folder: pathlib.Path) -> None:
-    """A minute of the sounds in one stream, int16, and what Python embeds of it, float32.
+    """A minute of the sounds as one stream, int16, and Python's embeddings of it, float32.
 
     Raises:
       A2vError: this is not the TensorFlow whose TFLite the app has.
@@ -96,14 +96,14 @@ def write_check(files: list[pathlib.Path], folder: pathlib.Path) -> None:
 
 
 def runtime_version() -> str:
-    """The TensorFlow that the app's runtime was built from."""
+    """The version of TensorFlow of the app's runtime."""
     lines = VERSIONS.read_text().splitlines()
     (version,) = (line for line in lines if line.startswith("tensorflowLite="))
     return version.split("=")[1].split("-")[0]
 
 
 def embed_in_tensorflow(pcm: np.ndarray) -> np.ndarray:
-    """What a stream gives in TensorFlow's own interpreter: float32 `[hops, d]`.
+    """Embeddings of a stream by TensorFlow's interpreter, float32 `[hops, d]`.
 
     Raises:
       A2vError: the file's state is outside.
@@ -119,7 +119,7 @@ def embed_in_tensorflow(pcm: np.ndarray) -> np.ndarray:
 
 
 def summary(path: pathlib.Path) -> dict:
-    """What the export said, without the place it wrote to."""
+    """The summary of the export, without the output path."""
     said = json.loads(path.read_text())
     said.pop("output", None)
     return said

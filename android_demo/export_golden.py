@@ -1,4 +1,4 @@
-"""Write what the Android demo's Java tests compare with: sounds and what Python makes of them.
+"""Write the golden files of the Android demo's Java tests: sounds and Python's results for them.
 
 python android_demo/export_golden.py
 
@@ -34,7 +34,7 @@ RUNTIME = "runtime/src/test/resources/golden"
 KERNELS = ("xnnpack", "builtin")
 HISTORY = FRONT_END.overlap  # the front end of a stream starts as after that much silence
 SOUND_SAMPLES = 4_877  # 30 frames, and 77 samples that complete none
-# The small encoder's layers, half as wide: the same ops in a smaller file.
+# The small encoder with half the channels: the same ops in a smaller file.
 ENCODER = EncoderConfig(channels=(4, 8, 16, 32, 64), embedding_dim=128)
 TINY = EncoderConfig(channels=(2, 2, 2, 4, 4), embedding_dim=8)
 STATS = InputStats(-3.0, 4.0)
@@ -58,7 +58,7 @@ def golden_files() -> Files:
 
 
 def sounds() -> dict[str, np.ndarray]:
-    """int16 `[SOUND_SAMPLES]` each, from the quietest to the loudest that PCM holds."""
+    """int16 `[SOUND_SAMPLES]` each, from the quietest to the loudest possible PCM."""
     rng = np.random.default_rng(11)
     time = np.arange(SOUND_SAMPLES) / FRONT_END.sample_rate
     click = np.zeros(SOUND_SAMPLES)
@@ -81,7 +81,7 @@ def as_int16(wave: np.ndarray) -> np.ndarray:
 
 
 def stream_log_mel(pcm: np.ndarray) -> np.ndarray:
-    """Log-mel of a stream of int16 PCM from its beginning: float32 `[samples // 160, 64]`."""
+    """Log-mel of a stream of int16 PCM from its start, float32 `[samples // 160, 64]`."""
     return log_mel(pcm_to_float(np.pad(pcm, (HISTORY, 0)))).numpy()
 
 
@@ -97,7 +97,7 @@ def front_end_files() -> Files:
 
 
 def neighbour_files() -> Files:
-    """Taught sounds as the app keeps them, queries, and a line for each with what is nearest."""
+    """Taught sounds in the app's format, queries, and a line for each with the expected result."""
     rng = np.random.default_rng(12)
     centres = 2 * rng.standard_normal((len(LABELS), 16))
     taught = {
@@ -119,7 +119,7 @@ def neighbour_files() -> Files:
     return {
         "neighbours/taught.json": taught_json(taught),
         "neighbours/queries.f32": as_bytes(np.stack(queries)),
-        # label, votes, of, distance; nearest prototype, its distance. Labels by their place.
+        # label, votes, of, distance; nearest prototype, its distance. Labels by index.
         "neighbours/nearest.csv": "".join(
             ",".join(map(str, line)) + "\n" for line in lines
         ).encode(),
@@ -127,7 +127,7 @@ def neighbour_files() -> Files:
 
 
 def taught_json(taught: dict[str, np.ndarray]) -> bytes:
-    """What `Neighbours.toJson` writes, but for the digits of its numbers."""
+    """The JSON of `Neighbours.toJson`, apart from the digits of its numbers."""
     sounds = [
         {"label": label, "embeddings": embeddings.tolist()} for label, embeddings in taught.items()
     ]
@@ -141,7 +141,7 @@ def taught_json(taught: dict[str, np.ndarray]) -> bytes:
 
 
 def colour_files() -> Files:
-    """Matplotlib's colour maps: 256 times red, green and blue, a byte each."""
+    """Matplotlib's colour maps: 256 colours of red, green and blue, one byte each."""
     return {
         f"colours/{name}.rgb": matplotlib.colormaps[name](range(256), bytes=True)[:, :3].tobytes()
         for name in ("magma", "viridis")
@@ -152,7 +152,7 @@ def colour_files() -> Files:
 
 
 def runtime_files() -> Files:
-    """Models, PCM and embeddings `[hops, d]`, the same for both kinds of state.
+    """Models, PCM and embeddings `[hops, d]`, which are the same for both kinds of state.
 
     `window.tflite` and `log_mel.tflite` are exported files that the app has to refuse.
     """
@@ -182,11 +182,11 @@ def runtime_pcm() -> np.ndarray:
 
 
 def window_model(config: EncoderConfig) -> fb.Model:
-    """An untrained int8 encoder over a window of log-mel, calibrated on what it will hear."""
+    """An untrained int8 encoder over a window of log-mel, calibrated on the golden PCM."""
     keras.utils.set_random_seed(14)
     encoder = build_encoder(config, WINDOW_FRAMES, FRONT_END.mel_bins, STATS)
-    heard = stream_log_mel(runtime_pcm())
-    slices = np.stack([heard[i : i + WINDOW_FRAMES] for i in range(0, len(heard) - 95, 20)])
+    frames = stream_log_mel(runtime_pcm())
+    slices = np.stack([frames[i : i + WINDOW_FRAMES] for i in range(0, len(frames) - 95, 20)])
     how = Quantization(loudest=build.silent_and_loudest(FRONT_END))
     return convert.window_model(encoder, slices, how)
 
@@ -196,7 +196,7 @@ def streaming_file(window: fb.Model, state: str) -> bytes:
 
 
 def file_of(window: fb.Model, *, mode: str, state: str | None, input: str) -> bytes:
-    """A file as `export_tflite` writes it, with its metadata."""
+    """A file as written by `export_tflite`, with metadata."""
     form = {"mode": mode, "state": state, "input": input}
     model = build.build_form(window, **form, hop_frames=HOP_FRAMES)
     period_ms = 1000 * FRONT_END.period
@@ -213,7 +213,7 @@ def file_of(window: fb.Model, *, mode: str, state: str | None, input: str) -> by
 
 
 def embeddings(models: dict[str, bytes], pcm: np.ndarray, kernels: str) -> np.ndarray:
-    """float32 `[HOPS, d]`, which models with either kind of state give.
+    """Embeddings of the PCM, float32 `[HOPS, d]`, the same for both kinds of state.
 
     Raises:
       ValueError: they differ.

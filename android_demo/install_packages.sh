@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the app's build, its checks and its tests need, where it is root on Debian or Ubuntu;
-# elsewhere, or with --say, says in one line what is missing. Nothing to do: no output.
+# Installs the packages for the app's build, checks and tests, as root on Debian or Ubuntu. Otherwise,
+# or with --say, prints one line with the missing packages. No output if none is missing.
 set -euo pipefail
 
 missing=()

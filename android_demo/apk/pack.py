@@ -17,7 +17,7 @@ ALIGNMENT_FIELD = 0xD935  # of APKs: tells apksigner to keep to this alignment
 
 
 def is_stored(name: str, store_libraries: bool) -> bool:
-    """Whether an entry is mapped into memory, and so not compressed."""
+    """Whether an entry is mapped into memory, and therefore stored uncompressed."""
     return name == "resources.arsc" or name.endswith(".tflite") or is_library(name, store_libraries)
 
 
@@ -33,7 +33,7 @@ def padding(offset: int, name: str) -> bytes:
 
 
 def entries(linked: pathlib.Path, folder: pathlib.Path) -> dict[str, bytes]:
-    """Content by name: what aapt2 linked, and what lies below the folder."""
+    """Content by name: the files linked by aapt2 and those in the folder."""
     with zipfile.ZipFile(linked) as archive:
         found = {name: archive.read(name) for name in archive.namelist()}
     for path in folder.rglob("*"):

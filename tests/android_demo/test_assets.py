@@ -1,4 +1,4 @@
-"""`android_demo/export_assets.py`: what goes into the app beside its code."""
+"""The app's assets, written by `android_demo/export_assets.py`."""
 
 import json
 import pathlib
@@ -25,7 +25,7 @@ def script():
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> pathlib.Path:
-    """What the command writes for a golden model and the golden sound."""
+    """The assets for a golden model and the golden sound."""
     folder = tmp_path_factory.mktemp("assets")
     pcm = np.fromfile(GOLDEN / "pcm.s16", "<i2")
     soundfile.write(folder / "sound.wav", pcm, 16_000, subtype="PCM_16")

@@ -1,4 +1,4 @@
-"""What the Java tests compare with is what `android_demo/export_golden.py` gives now."""
+"""The golden files of the Java tests equal the output of `android_demo/export_golden.py`."""
 
 import pathlib
 
@@ -21,7 +21,7 @@ MODELS = (*STATES, "window", "log_mel")
 
 @pytest.fixture(scope="module")
 def fresh(pytestconfig: pytest.Config) -> dict[str, bytes]:
-    """What the script gives now; with --update this becomes what is kept."""
+    """The script's output; --update stores it as the golden files."""
     files = export_golden.golden_files()
     if pytestconfig.getoption("--update"):
         export_golden.write(files, DEMO)
@@ -78,7 +78,7 @@ def test_neighbours_are_the_same(fresh: dict[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_models_are_the_same_but_for_rounding(fresh: dict[str, bytes], name: str) -> None:
+def test_models_are_the_same_apart_from_rounding(fresh: dict[str, bytes], name: str) -> None:
     path = f"{export_golden.RUNTIME}/{name}.tflite"
     new, old = fresh[path], kept(path)
     assert facts(new) == facts(old)
@@ -100,7 +100,7 @@ def op_kinds(content: bytes) -> list[list[str]]:
 def test_embeddings_are_those_of_the_models(
     fresh: dict[str, bytes], kernels: str, state: str
 ) -> None:
-    """Of the kept ones and, with another TensorFlow's calibration, of those made now."""
+    """Of the stored models, and of new ones, which another TensorFlow may calibrate differently."""
     wave = pcm_to_float(np.frombuffer(runtime("pcm.s16"), "<i2")).numpy()
     expected = floats(runtime(f"embeddings_{kernels}.f32")).reshape(export_golden.HOPS, -1)
     step = np.diff(np.unique(expected)).min()

@@ -1,4 +1,4 @@
-"""What android_demo/apk/pack.py makes of an APK's parts."""
+"""Packing an APK by android_demo/apk/pack.py."""
 
 import pathlib
 import struct
@@ -65,7 +65,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path, linked):
 
 
 @pytest.mark.parametrize("options", [(), ("--store_libraries",)])
-def test_what_is_mapped_is_stored_at_pages(tmp_path, linked, options):
+def test_mapped_files_are_stored_and_page_aligned(tmp_path, linked, options):
     packed = pack(linked, write(tmp_path / "a", list(CONTENTS)), *options)
     stored = {"resources.arsc", "assets/model.tflite"}
     if options:

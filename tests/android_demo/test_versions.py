@@ -1,4 +1,4 @@
-"""Maven, Gradle and build_apk.sh agree on every version: versions.properties says which."""
+"""Maven, Gradle and build_apk.sh use the versions in versions.properties."""
 
 import pathlib
 import re
@@ -28,7 +28,7 @@ def read(name: str) -> str:
 
 
 def used_by_maven(name: str) -> list[str]:
-    """The version of each dependency and each artefact to fetch, as it is written."""
+    """The version of each dependency and each downloaded artefact, as written in the file."""
     root = parse(name)
     items = [*root.iter(f"{MAVEN}dependency"), *root.iter(f"{MAVEN}artifactItem")]
     return [item.findtext(f"{MAVEN}version") for item in items]
@@ -75,7 +75,7 @@ def test_build_apk_names_versions_that_exist(versions):
 
 
 def test_the_same_artefacts_everywhere(versions):
-    """Whoever names one of these names this version's property."""
+    """All builds refer to these artefacts by the property of their version."""
     properties = {
         "dalvik-dx": "dalvikDx",
         "javacpp": "javacpp",
@@ -95,7 +95,7 @@ def test_the_same_artefacts_everywhere(versions):
             assert properties[artefact] == version, f"{name}: {artefact}"
 
 
-def test_android_is_of_the_levels_that_the_app_says(versions):
+def test_android_artefacts_have_the_api_levels(versions):
     least, target = int(versions["minSdk"]), int(versions["targetSdk"])
     assert versions["androidAll"].startswith(f"{ANDROID_OF_API[target]}-")
     assert versions["androidAllMin"].startswith(f"{ANDROID_OF_API[least]}_")
@@ -118,14 +118,14 @@ def test_the_bindings_are_of_javacpp(versions):
     assert versions["tensorflowLite"].endswith(f"-{versions['javacpp']}")
 
 
-def test_the_parent_that_maven_central_lacks_stands_in_for_this_version(versions):
+def test_the_substitute_parent_pom_has_this_version(versions):
     (path,) = (DEMO / "maven").rglob("*.pom")
     name = f"javacpp-presets/{versions['javacpp']}/javacpp-presets-{versions['javacpp']}.pom"
     assert path.as_posix().endswith(f"org/bytedeco/{name}")
     assert parse(path).findtext(f"{MAVEN}version") == versions["javacpp"]
 
 
-def test_no_version_is_left_over(versions):
+def test_every_version_is_used(versions):
     texts = "".join(map(read, ["pom.xml", "apk/jars.xml", "build_apk.sh", *POMS, *GRADLE]))
     for name in versions:
         assert re.search(rf"\b{name}\b", texts), name

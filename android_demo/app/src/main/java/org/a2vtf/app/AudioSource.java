@@ -8,8 +8,8 @@ public interface AudioSource extends Closeable {
   /**
    * Waits for the next samples.
    *
-   * @return the number of samples written, 0 for none yet, or a negative number where the source
-   *     is lost
+   * @return the number of samples written, 0 for none yet, or a negative number if the source is
+   *     lost
    */
   int read(short[] into, int offset, int count);
 
@@ -21,7 +21,7 @@ public interface AudioSource extends Closeable {
     /**
      * Called on the thread that will read from the source.
      *
-     * @throws IOException if the source cannot be had
+     * @throws IOException if the source cannot be opened
      */
     AudioSource open() throws IOException;
   }

@@ -14,7 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
-/** Times the model in use. */
+/** Runs the benchmark of the model in use. */
 final class BenchmarkPage extends Page {
   private static final int[] THREAD_BUTTONS = {R.id.threads_1, R.id.threads_2, R.id.threads_4};
   private static final int[] THREADS = {1, 2, 4};

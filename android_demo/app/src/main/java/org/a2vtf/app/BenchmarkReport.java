@@ -5,7 +5,7 @@ import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
 
-/** Results of the benchmark to pass on. */
+/** Results of the benchmark, for sharing. */
 final class BenchmarkReport {
   private BenchmarkReport() {}
 

@@ -6,13 +6,13 @@ import java.util.List;
 import org.a2vtf.core.Benchmark;
 import org.a2vtf.core.Encoder;
 
-/** Times a model with several numbers of threads, XNNPACK on and off; knows no view. */
+/** Runs the benchmark with several numbers of threads, with and without XNNPACK. No UI. */
 public final class BenchmarkRunner {
   public static final int STEPS = 1_000;
   static final int WARM_UP = 50;
   private static final int TELL_EVERY = 20;
 
-  /** A way to run the model. */
+  /** A setting of the benchmark. */
   public static final class Setting {
     public final int threads;
     public final boolean xnnpack;
@@ -29,7 +29,7 @@ public final class BenchmarkRunner {
     }
   }
 
-  /** What a setting came to: a result or the reason why there is none. */
+  /** Outcome of a setting: a result, or the reason for its failure. */
   public static final class Row {
     public final Setting setting;
     public final Benchmark.Result result;
@@ -54,7 +54,7 @@ public final class BenchmarkRunner {
     this.encoders = encoders;
   }
 
-  /** Told of progress, on another thread. */
+  /** Receives the progress, on another thread. */
   public void setListener(Controller.Listener listener) {
     this.listener = listener;
   }
@@ -63,7 +63,7 @@ public final class BenchmarkRunner {
     return thread != null;
   }
 
-  /** Steps done of {@link #of}. */
+  /** Number of finished steps, out of {@link #of}. */
   public int done() {
     return done;
   }
@@ -78,7 +78,7 @@ public final class BenchmarkRunner {
     }
   }
 
-  /** Starts in the background, unless something runs already. */
+  /** Starts in the background, unless it is running already. */
   public synchronized void start(
       final byte[] model, final List<Setting> settings, final int steps) {
     if (thread != null || settings.isEmpty()) {
@@ -105,7 +105,7 @@ public final class BenchmarkRunner {
     changed();
   }
 
-  /** Stops soon; what is complete stays. */
+  /** Stops soon; finished results remain. */
   public void cancel() {
     cancelled = true;
   }
@@ -120,7 +120,7 @@ public final class BenchmarkRunner {
     changed();
   }
 
-  /** Null where it was cancelled. */
+  /** Runs a setting; null if it was cancelled. */
   private Row time(byte[] model, Setting setting, final int steps, final int before) {
     try (Encoder encoder = encoders.open(model, setting.threads, setting.xnnpack)) {
       Benchmark.Result result =

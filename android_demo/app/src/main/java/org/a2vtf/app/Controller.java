@@ -16,13 +16,13 @@ import org.a2vtf.core.Projection;
 import org.a2vtf.core.RingBuffer;
 
 /**
- * Listens and teaches; knows no view.
+ * Listens and teaches, without UI.
  *
- * <p>One thread reads the source into a ring buffer and does nothing else; a second one embeds.
- * Methods may be called from any thread, {@link #start} and {@link #stop} from one only.
+ * <p>One thread only reads the source into a ring buffer; a second one embeds. Methods may be
+ * called on any thread, but {@link #start} and {@link #stop} only on one.
  */
 public final class Controller {
-  /** Samples that one embedding describes: 975 ms. */
+  /** Samples in the window of an embedding: 975 ms. */
   public static final int SPAN = 15_600;
 
   private static final int BLOCK = LogMel.SAMPLE_RATE / 50;
@@ -31,22 +31,22 @@ public final class Controller {
   private static final int STOP_MILLIS = 500;
   private static final double VOTE_SECONDS = 0.6;
 
-  /** What the controller is doing. */
+  /** State of the controller. */
   public enum State {
     STOPPED,
     LISTENING,
-    /** The source could not be opened, or broke off: see {@link #failure}. */
+    /** The source could not be opened or was lost: see {@link #failure}. */
     INTERRUPTED
   }
 
-  /** Told of every change of state and of the taught sounds, on any thread. */
+  /** Is called when the state or the taught sounds change, on any thread. */
   public interface Listener {
     void onChanged();
   }
 
-  /** What a stretch of sound was recognised as. */
-  public static final class Heard {
-    /** The nearest taught label, whether or not it is near enough. */
+  /** Result of the recognition of a sound. */
+  public static final class Recognised {
+    /** The nearest taught label, even if it is unknown. */
     public final String label;
 
     /** Euclidean distance in the embedding space. */
@@ -55,7 +55,7 @@ public final class Controller {
     /** Whether the distance is above the threshold. */
     public final boolean unknown;
 
-    Heard(String label, double distance, boolean unknown) {
+    Recognised(String label, double distance, boolean unknown) {
       this.label = label;
       this.distance = distance;
       this.unknown = unknown;
@@ -65,13 +65,13 @@ public final class Controller {
   private final AudioSource.Factory sources;
   private final Object lock = new Object();
   private final List<float[]> recorded = new ArrayList<float[]>();
-  private final List<Heard> matches = new ArrayList<Heard>();
+  private final List<Recognised> matches = new ArrayList<Recognised>();
   private volatile Listener listener;
   private volatile State state = State.STOPPED;
   private volatile String failure = "";
   private volatile History history = new History(1, LogMel.SAMPLE_RATE);
   private volatile Listening listening;
-  private volatile Heard heard;
+  private volatile Recognised recognised;
   private Encoder encoder;
   private Projection projection;
   private Neighbours taught = new Neighbours();
@@ -87,10 +87,10 @@ public final class Controller {
   }
 
   /**
-   * Takes another model. Stops listening; drops what was recorded and not named.
+   * Sets another model. Stops listening and discards a recording without a name.
    *
-   * @param encoder closed by this object when the next one comes
-   * @param projection to two dimensions, of the encoder's embeddings
+   * @param encoder is closed by this object when it is replaced
+   * @param projection projection of its embeddings to two dimensions
    * @param taught the sounds taught with this model
    */
   public void setModel(Encoder encoder, Projection projection, Neighbours taught) {
@@ -115,7 +115,7 @@ public final class Controller {
     return state;
   }
 
-  /** Why the source was interrupted, for people who look for the cause; perhaps empty. */
+  /** Why the source was interrupted, for troubleshooting; may be empty. */
   public String failure() {
     return failure;
   }
@@ -124,12 +124,12 @@ public final class Controller {
     return history;
   }
 
-  /** What is heard now; null where nothing was taught or the microphone is off. */
-  public Heard heard() {
-    return heard;
+  /** The sound recognised now; null if nothing was taught or the microphone is off. */
+  public Recognised recognised() {
+    return recognised;
   }
 
-  /** Times that samples were lost because embedding fell behind, since the start. */
+  /** Number of times since the start that samples were lost because embedding was too slow. */
   public long overruns() {
     Listening now = listening;
     return now == null ? 0 : now.ring.overruns();
@@ -141,7 +141,7 @@ public final class Controller {
     return now == null ? 0 : now.samples;
   }
 
-  /** Time spent in the model, as a part of the time of the audio; 0 before any audio. */
+  /** Real-time factor: the model's time divided by the audio's; 0 before any audio. */
   public double realTimeFactor() {
     Listening now = listening;
     if (now == null || now.samples == 0) {
@@ -150,7 +150,7 @@ public final class Controller {
     return now.embedNanos / 1e9 / (now.samples / (double) LogMel.SAMPLE_RATE);
   }
 
-  /** Opens the source and listens; also after an interruption. Needs a model. */
+  /** Opens the source and listens, also after an interruption. Needs a model. */
   public void start() {
     stop();
     synchronized (lock) {
@@ -168,14 +168,14 @@ public final class Controller {
     changed();
   }
 
-  /** Releases the source. What was recorded and not named stays. */
+  /** Releases the source. A recording without a name is kept. */
   public void stop() {
     Listening now = listening;
     listening = null;
     if (now != null) {
       now.stop();
     }
-    heard = null;
+    recognised = null;
     synchronized (lock) {
       recording = false;
     }
@@ -185,7 +185,7 @@ public final class Controller {
     }
   }
 
-  /** Begins to record a sound to teach; false where nothing is listened to. */
+  /** Starts recording a sound to teach; false if the controller is not listening. */
   public boolean beginRecording() {
     Listening now = listening;
     if (now == null || state != State.LISTENING) {
@@ -201,9 +201,9 @@ public final class Controller {
   }
 
   /**
-   * Ends the recording.
+   * Stops recording.
    *
-   * @return the number of embeddings that heard nothing but the recording; 0 where it was shorter
+   * @return the number of embeddings whose window lies within the recording; 0 if it was shorter
    *     than {@link #SPAN}
    */
   public int endRecording() {
@@ -222,7 +222,7 @@ public final class Controller {
     }
   }
 
-  /** Seconds recorded so far; 0 where nothing is being recorded. */
+  /** Seconds recorded so far; 0 if not recording. */
   public double recordedSeconds() {
     long now = samples();
     synchronized (lock) {
@@ -230,7 +230,7 @@ public final class Controller {
     }
   }
 
-  /** Embeddings that wait for a name. */
+  /** Number of recorded embeddings without a name. */
   public int pending() {
     synchronized (lock) {
       return recording ? 0 : recorded.size();
@@ -238,7 +238,7 @@ public final class Controller {
   }
 
   /**
-   * Names what was recorded.
+   * Names the recording.
    *
    * @throws IllegalArgumentException if the label is blank
    */
@@ -257,7 +257,7 @@ public final class Controller {
     changed();
   }
 
-  /** Forgets what was recorded. */
+  /** Discards the recording. */
   public void discard() {
     synchronized (lock) {
       recorded.clear();
@@ -265,7 +265,7 @@ public final class Controller {
     changed();
   }
 
-  /** Forgets a taught sound. */
+  /** Removes a taught sound. */
   public void forget(String label) {
     synchronized (lock) {
       taught.remove(label);
@@ -280,7 +280,7 @@ public final class Controller {
     }
   }
 
-  /** The taught labels and how many embeddings each has. */
+  /** The taught labels and the number of embeddings of each. */
   public Map<String, Integer> taught() {
     Map<String, Integer> counts = new LinkedHashMap<String, Integer>();
     synchronized (lock) {
@@ -291,7 +291,7 @@ public final class Controller {
     return counts;
   }
 
-  /** Where the taught sounds lie on the map: x, y of the mean of their embeddings. */
+  /** Positions of the taught sounds on the map: x, y of the mean of their embeddings. */
   public Map<String, float[]> taughtPoints() {
     Map<String, float[]> points = new LinkedHashMap<String, float[]>();
     synchronized (lock) {
@@ -304,7 +304,7 @@ public final class Controller {
     return points;
   }
 
-  /** The taught sounds as {@link Neighbours#fromJson} reads them. */
+  /** The taught sounds as JSON for {@link Neighbours#fromJson}. */
   public String taughtJson() {
     synchronized (lock) {
       return taught.toJson();
@@ -318,12 +318,12 @@ public final class Controller {
     }
   }
 
-  /** The label that most of the last matches gave, with its mean distance. */
-  private static Heard vote(List<Heard> matches) {
+  /** The most frequent label of the last matches, with its mean distance. */
+  private static Recognised vote(List<Recognised> matches) {
     Map<String, Integer> votes = new HashMap<String, Integer>();
-    Heard best = null;
+    Recognised best = null;
     int most = 0;
-    for (Heard match : matches) {
+    for (Recognised match : matches) {
       String key = match.unknown ? "u" : "k" + match.label;
       Integer before = votes.get(key);
       int now = before == null ? 1 : before + 1;
@@ -338,16 +338,16 @@ public final class Controller {
     }
     double sum = 0;
     int number = 0;
-    for (Heard match : matches) {
+    for (Recognised match : matches) {
       if (match.unknown == best.unknown && match.label.equals(best.label)) {
         sum += match.distance;
         number++;
       }
     }
-    return new Heard(best.label, sum / number, best.unknown);
+    return new Recognised(best.label, sum / number, best.unknown);
   }
 
-  /** One stretch from start to stop, with its two threads. */
+  /** A session from start to stop, with its two threads. */
   private final class Listening implements EmbeddingStream.Listener {
     final RingBuffer ring = new RingBuffer(RING);
     final Projection projection;
@@ -389,10 +389,10 @@ public final class Controller {
       embed.start();
     }
 
-    /** The encoder is free for another stretch once this returns. */
+    /** Stops the session; afterwards, the encoder can be used for another one. */
     void stop() {
       running = false;
-      join(capture, STOP_MILLIS); // a microphone that hangs must not hang the app
+      join(capture, STOP_MILLIS); // a blocked microphone must not block the app
       join(embed, 0);
     }
 
@@ -426,7 +426,7 @@ public final class Controller {
       }
       failure = why;
       state = State.INTERRUPTED;
-      heard = null;
+      recognised = null;
       synchronized (lock) {
         recording = false;
       }
@@ -465,15 +465,15 @@ public final class Controller {
       }
       if (match == null) {
         matches.clear();
-        heard = null;
+        recognised = null;
         return;
       }
-      matches.add(new Heard(match.label, match.distance, match.unknown));
+      matches.add(new Recognised(match.label, match.distance, match.unknown));
       while (matches.size() > votes) {
         matches.remove(0);
       }
       if (running && state == State.LISTENING) {
-        heard = vote(matches);
+        recognised = vote(matches);
       }
     }
   }

@@ -10,7 +10,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import org.a2vtf.core.Neighbours;
 
-/** What outlives an Activity that is turned: the model, the controller, the benchmark. */
+/** The state that survives a rotation of the Activity: model, controller and benchmark. */
 public class DemoApp extends Application {
   private static final int MOST_BYTES = 64 << 20;
 
@@ -25,12 +25,12 @@ public class DemoApp extends Application {
   private String modelMessage;
   private Controller.Listener listener;
 
-  /** Where sound comes from. */
+  /** The source of sound. */
   protected AudioSource.Factory microphone() {
     return Microphone.factory(this);
   }
 
-  /** What opens model files. */
+  /** Opens model files. */
   protected Encoders encoders() {
     return Encoders.TFLITE;
   }
@@ -42,7 +42,7 @@ public class DemoApp extends Application {
     }
   }
 
-  /** Loads the model on the first call. Main thread only, as all methods here. */
+  /** Loads the model on the first call. Like all methods here, for the main thread only. */
   public Controller controller() {
     if (controller == null) {
       controller = new Controller(microphone());
@@ -52,7 +52,7 @@ public class DemoApp extends Application {
         bundled = asset("model.tflite");
         projectionJson = new String(asset("model.json"), Files.UTF8);
       } catch (IOException error) {
-        // Without the map: a random one. Without the model: its opening fails below.
+        // A missing map is replaced by a random one; a missing model is an error below.
       }
       library =
           new ModelLibrary(getFilesDir(), getString(R.string.model_bundled), bundled, encoders());
@@ -72,28 +72,28 @@ public class DemoApp extends Application {
     return benchmark;
   }
 
-  /** The model in use; null where none could be opened. */
+  /** The model in use; null if none could be opened. */
   public ModelLibrary.Model model() {
     controller();
     return model;
   }
 
-  /** Why there is no model; null where there is one. */
+  /** Why there is no model; null if there is one. */
   public String failure() {
     return failure;
   }
 
-  /** What came of the last file that was opened; null for nothing to say. */
+  /** Message about the last opened file; null if there is none. */
   public String modelMessage() {
     return modelMessage;
   }
 
-  /** Told when {@link #modelMessage} changes. */
+  /** Is called when {@link #modelMessage} changes. */
   public void setListener(Controller.Listener listener) {
     this.listener = listener;
   }
 
-  /** Opens a model file in the background; where that fails, the model before stays in use. */
+  /** Opens a model file in the background; if that fails, the previous model remains in use. */
   public void openModel(final Uri uri) {
     controller();
     final String name = name(uri);
@@ -113,7 +113,7 @@ public class DemoApp extends Application {
     }.start();
   }
 
-  /** Goes back to the app's own model. */
+  /** Returns to the app's own model. */
   public void openBundledModel() {
     controller();
     try {
@@ -131,7 +131,7 @@ public class DemoApp extends Application {
     }
   }
 
-  /** From the background thread: a model or an error. */
+  /** Takes a model or an error from the background thread. */
   private void opened(final String name, final ModelLibrary.Model next, final String error) {
     main.post(
         new Runnable() {
@@ -159,7 +159,7 @@ public class DemoApp extends Application {
     }
   }
 
-  /** What the file is called, or at least the end of its address. */
+  /** The name of the file, or at least the end of its URI. */
   private String name(Uri uri) {
     try (Cursor cursor =
         getContentResolver()
@@ -168,7 +168,7 @@ public class DemoApp extends Application {
         return cursor.getString(0);
       }
     } catch (RuntimeException error) {
-      // A provider that fails here may still give the content.
+      // The provider may still give the content.
     }
     return String.valueOf(uri.getLastPathSegment());
   }

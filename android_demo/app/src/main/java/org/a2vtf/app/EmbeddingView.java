@@ -6,11 +6,11 @@ import android.util.AttributeSet;
 import org.a2vtf.core.ColourMap;
 
 /**
- * The embeddings as a heat strip: a row for each of their numbers, coloured by how far it is from
- * its own mean so far.
+ * The embeddings as a heat map: a row for each dimension, coloured by its deviation from its mean
+ * so far.
  */
 public final class EmbeddingView extends HistoryView {
-  /** The colours reach this many standard deviations to either side. */
+  /** Range of the colours in standard deviations, in both directions. */
   private static final float DEVIATIONS = 2.5f;
 
   private static final int LONGEST_MEMORY = 500; // embeddings

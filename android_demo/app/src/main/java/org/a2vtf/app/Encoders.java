@@ -4,12 +4,12 @@ import java.io.IOException;
 import org.a2vtf.core.Encoder;
 import org.a2vtf.runtime.Models;
 
-/** Opens model files: the TFLite runtime, or a stand-in in a test. */
+/** Opens model files, by the TFLite runtime or by a fake in tests. */
 public interface Encoders {
-  /** @throws IOException if the file cannot be used; the message says why, for people */
+  /** @throws IOException if the file cannot be used; the message tells the user why */
   Encoder open(byte[] model, int threads, boolean xnnpack) throws IOException;
 
-  /** @throws IOException as {@link #open} */
+  /** @throws IOException see {@link #open} */
   String describe(byte[] model) throws IOException;
 
   /** The TFLite runtime. */

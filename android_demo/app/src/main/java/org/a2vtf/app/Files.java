@@ -10,7 +10,7 @@ import java.nio.charset.Charset;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 
-/** Whole files. */
+/** Reads and writes files. */
 final class Files {
   static final Charset UTF8 = Charset.forName("UTF-8");
   private static final int BLOCK = 1 << 16;
@@ -23,7 +23,7 @@ final class Files {
     }
   }
 
-  /** @throws IOException also if there are more than {@code most} bytes */
+  /** @throws IOException or if there are more than {@code most} bytes */
   static byte[] read(InputStream in, int most) throws IOException {
     ByteArrayOutputStream content = new ByteArrayOutputStream();
     byte[] block = new byte[BLOCK];
@@ -36,7 +36,7 @@ final class Files {
     return content.toByteArray();
   }
 
-  /** Replaces a file as a whole: whoever reads it sees the old content or the new. */
+  /** Replaces a file atomically: a reader sees either the old or the new content. */
   static void write(File file, byte[] content) throws IOException {
     File part = new File(file.getPath() + ".part");
     try (FileOutputStream out = new FileOutputStream(part)) {
@@ -48,7 +48,7 @@ final class Files {
     }
   }
 
-  /** The first 16 hexadecimal digits of the SHA-256. */
+  /** The first 16 hexadecimal digits of the SHA-256 hash. */
   static String hash(byte[] content) {
     try {
       byte[] digest = MessageDigest.getInstance("SHA-256").digest(content);

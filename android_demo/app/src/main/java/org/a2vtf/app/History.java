@@ -2,7 +2,7 @@ package org.a2vtf.app;
 
 import org.a2vtf.core.LogMel;
 
-/** The last seconds, for the views: one thread appends, another copies what is new. */
+/** The last seconds, for the views: one thread appends, another one copies new entries. */
 public final class History {
   /** Seconds that the scrolling views show. */
   public static final int SECONDS = 6;
@@ -50,17 +50,17 @@ public final class History {
     count++;
   }
 
-  /** Frames ever added. */
+  /** Number of frames added so far. */
   public synchronized long frames() {
     return frames;
   }
 
-  /** Embeddings ever added. */
+  /** Number of embeddings added so far. */
   public synchronized long count() {
     return count;
   }
 
-  /** Copies frame {@code index}, counted from the first ever; false where it is gone or to come. */
+  /** Copies frame {@code index}, counted from the start; false if it is not available. */
   public synchronized boolean frame(long index, float[] into) {
     if (index < 0 || index >= frames || index < frames - FRAMES) {
       return false;
@@ -69,7 +69,7 @@ public final class History {
     return true;
   }
 
-  /** Copies embedding {@code index}; false where it is gone or to come. */
+  /** Copies embedding {@code index}; false if it is not available. */
   public synchronized boolean embedding(long index, float[] into) {
     if (!held(index)) {
       return false;
@@ -78,7 +78,7 @@ public final class History {
     return true;
   }
 
-  /** Copies the last points, oldest first, as x, y, x, y; returns how many points. */
+  /** Copies the last points, oldest first, as x, y, x, y; returns the number of points. */
   public synchronized int points(float[] into) {
     int number = (int) Math.min(Math.min(count, capacity), into.length / 2);
     for (int i = 0; i < number; i++) {
@@ -87,7 +87,7 @@ public final class History {
     return number;
   }
 
-  /** Copies the last novelties, oldest first; returns how many. */
+  /** Copies the last novelties, oldest first; returns their number. */
   public synchronized int novelties(float[] into) {
     int number = (int) Math.min(Math.min(count, capacity), into.length);
     for (int i = 0; i < number; i++) {
@@ -96,7 +96,7 @@ public final class History {
     return number;
   }
 
-  /** Most points that {@link #points} gives. */
+  /** Largest number of points that {@link #points} gives. */
   public int capacity() {
     return capacity;
   }

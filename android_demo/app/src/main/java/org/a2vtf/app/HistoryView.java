@@ -25,7 +25,7 @@ abstract class HistoryView extends View {
     label.setTextSize(pixels(TypedValue.COMPLEX_UNIT_SP, LABEL_SP));
   }
 
-  /** Shows a history, from its oldest part on. */
+  /** Shows a history, from its start. */
   final void show(History shown) {
     if (shown != history) {
       history = shown;
@@ -34,7 +34,7 @@ abstract class HistoryView extends View {
     invalidate();
   }
 
-  /** Another history is about to be drawn. */
+  /** Called before another history is drawn. */
   protected abstract void onHistory(History shown);
 
   protected abstract void draw(Canvas canvas, History shown, float width, float height);
@@ -57,7 +57,7 @@ abstract class HistoryView extends View {
     return getContext().getColor(R.color.panel);
   }
 
-  /** Writes in white with a shadow, for images of any colour. */
+  /** Draws white text with a shadow, for images of any colour. */
   protected final void writeOnImage(Canvas canvas, String text, float x, float y) {
     label.setColor(ON_IMAGE);
     label.setShadowLayer(dp(2), 0, 0, Color.BLACK);
@@ -70,7 +70,7 @@ abstract class HistoryView extends View {
     canvas.drawText(text, x, y, label);
   }
 
-  /** Writes with an edge of the panel's colour, for a busy ground. */
+  /** Draws text with an outline in the panel's colour, for a busy background. */
   protected final void writeOver(Canvas canvas, String text, float x, float y) {
     label.setStyle(Paint.Style.STROKE);
     label.setStrokeWidth(dp(3));

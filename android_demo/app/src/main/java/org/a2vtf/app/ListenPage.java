@@ -4,11 +4,11 @@ import android.os.Process;
 import android.os.SystemClock;
 import android.widget.TextView;
 
-/** What the model hears and makes of it, live. */
+/** The input of the model and its embeddings, live. */
 final class ListenPage extends Page {
   private static final long STATS_MILLIS = 500;
 
-  private final HeardPanel heard;
+  private final RecognitionPanel recognised;
   private final SpectrogramView spectrogram;
   private final EmbeddingView embedding;
   private final NoveltyView novelty;
@@ -21,7 +21,7 @@ final class ListenPage extends Page {
 
   ListenPage(MainActivity activity) {
     super(activity, R.id.page_listen);
-    heard = new HeardPanel(view);
+    recognised = new RecognitionPanel(view);
     spectrogram = view.findViewById(R.id.spectrogram);
     embedding = view.findViewById(R.id.embedding);
     novelty = view.findViewById(R.id.novelty);
@@ -45,7 +45,7 @@ final class ListenPage extends Page {
   @Override
   void tick() {
     Controller controller = app.controller();
-    heard.show(controller);
+    recognised.show(controller);
     History history = controller.history();
     spectrogram.show(history);
     embedding.show(history);

@@ -13,7 +13,7 @@ import android.view.View;
 import android.widget.Button;
 import android.widget.TextView;
 
-/** The four screens, the microphone's permission, and what to do where something is missing. */
+/** The four screens, the microphone permission, and notices if something is missing. */
 public final class MainActivity extends Activity {
   static final int OPEN_MODEL = 1;
   static final int EXPORT = 2;
@@ -60,7 +60,7 @@ public final class MainActivity extends Activity {
         }
       };
 
-  /** Of the controller, the benchmark and the app, on any thread. */
+  /** Listens to the controller, the benchmark and the app, on any thread. */
   private final Controller.Listener listener =
       new Controller.Listener() {
         @Override
@@ -150,7 +150,7 @@ public final class MainActivity extends Activity {
         == PackageManager.PERMISSION_GRANTED;
   }
 
-  /** Brings the microphone into the state that the page and the permission call for. */
+  /** Starts or stops the microphone, depending on the page and the permission. */
   private void listenOrNot() {
     Controller controller = app.controller();
     if (!resumed || !pages[tab].listens() || app.model() == null || !permitted()) {
@@ -171,7 +171,7 @@ public final class MainActivity extends Activity {
   @Override
   public void onRequestPermissionsResult(int request, String[] permissions, int[] results) {
     if (request != PERMISSION || results.length == 0) {
-      return; // an empty result: the question was interrupted, not answered
+      return; // an empty result: the request was interrupted
     }
     deniedForGood =
         results[0] != PackageManager.PERMISSION_GRANTED

@@ -15,8 +15,8 @@ final class MapProjection {
   /**
    * Reads {@code {"projection": {"matrix": [2 d numbers, or two rows], "mean": [d numbers]}}}.
    *
-   * @param json what accompanies the model; null for a model that the user opened
-   * @return a random map, always the same, where there is none or one of another d
+   * @param json the model's JSON file; null for a model that the user opened
+   * @return the map; a fixed random one if there is none or it has another d
    */
   static Projection read(String json, int dim) {
     if (json != null) {
@@ -28,7 +28,7 @@ final class MapProjection {
           return new Projection(matrix, mean);
         }
       } catch (JSONException error) {
-        // A map that cannot be read is no reason not to listen.
+        // Without a valid map, the app still listens.
       }
     }
     return random(dim);

@@ -8,7 +8,7 @@ import java.util.Collections;
 import java.util.Map;
 import org.a2vtf.core.ColourMap;
 
-/** Recent embeddings on a plane, and where the taught sounds lie. */
+/** Recent embeddings on a plane, with the positions of the taught sounds. */
 public final class MapView extends HistoryView {
   private static final float MARGIN_DP = 22;
   private static final float OLD_DP = 2.5f;
@@ -68,7 +68,7 @@ public final class MapView extends HistoryView {
     writeOver(canvas, name, Math.max(dp(4), start), y + textHeight() / 3);
   }
 
-  /** Finds the extent of all that is drawn. */
+  /** Computes the extent of all points. */
   private void spread(int number) {
     any = false;
     for (int i = 0; i < number; i++) {

@@ -9,7 +9,7 @@ import android.os.Process;
 import java.io.IOException;
 import org.a2vtf.core.LogMel;
 
-/** The phone's microphone, as little processed as the phone allows. */
+/** The phone's microphone, with as little processing as the phone allows. */
 final class Microphone implements AudioSource {
   private static final int BYTES_PER_SAMPLE = 2;
   private static final int LEAST_BUFFER_BYTES = LogMel.SAMPLE_RATE / 4 * BYTES_PER_SAMPLE;
@@ -88,7 +88,7 @@ final class Microphone implements AudioSource {
     try {
       record.stop();
     } catch (IllegalStateException error) {
-      // It had stopped by itself.
+      // It has stopped already.
     }
     record.release();
   }

@@ -4,21 +4,21 @@ import java.io.File;
 import java.io.IOException;
 import org.a2vtf.core.Encoder;
 
-/** The model in use: the one of the app, or a file that the user opened and that is kept. */
+/** The model in use: the app's own, or a file that the user opened and the app stores. */
 public final class ModelLibrary {
-  /** A model that was opened without complaint. */
+  /** A model that was opened successfully. */
   public static final class Model {
     public final String name;
     public final byte[] content;
     public final boolean bundled;
 
-    /** What the file says of itself, in one line. */
+    /** Description of the model, in one line. */
     public final String description;
 
-    /** Changes with the content. */
+    /** Identifies the content. */
     public final String id;
 
-    /** One thread, XNNPACK. The caller closes it. */
+    /** Opens an encoder with one thread and XNNPACK. The caller closes it. */
     public final Encoder encoder;
 
     private Model(String name, byte[] content, boolean bundled, Encoders encoders)
@@ -39,8 +39,8 @@ public final class ModelLibrary {
   private final Encoders encoders;
 
   /**
-   * @param directory where an opened file is kept
-   * @param bundledName what the app's own model is called
+   * @param directory folder for an opened file
+   * @param bundledName name of the app's own model
    * @param bundled the app's own model
    */
   public ModelLibrary(File directory, String bundledName, byte[] bundled, Encoders encoders) {
@@ -52,9 +52,9 @@ public final class ModelLibrary {
   }
 
   /**
-   * The kept file if there is one that works, else the app's own model.
+   * The stored file if there is one that works, otherwise the app's own model.
    *
-   * @throws IOException if not even that one works
+   * @throws IOException if the app's own model does not work either
    */
   public Model load() throws IOException {
     if (file.exists()) {
@@ -62,16 +62,16 @@ public final class ModelLibrary {
         String name = fileName.exists() ? new String(Files.read(fileName), Files.UTF8) : "";
         return new Model(name, Files.read(file), false, encoders);
       } catch (IOException error) {
-        forget(); // an update of the app may read other files than the one before
+        forget(); // a new version of the app may not read it
       }
     }
     return new Model(bundledName, bundled, true, encoders);
   }
 
   /**
-   * Opens a file and keeps it for the next start.
+   * Opens a file and stores it for the next start.
    *
-   * @throws IOException if it cannot be used; what was in use before stays
+   * @throws IOException if it cannot be used; the previous model remains in use
    */
   public Model open(String name, byte[] content) throws IOException {
     Model model = new Model(name, content, false, encoders);
@@ -85,7 +85,7 @@ public final class ModelLibrary {
     return model;
   }
 
-  /** Goes back to the app's own model. */
+  /** Returns to the app's own model. */
   public Model openBundled() throws IOException {
     Model model = new Model(bundledName, bundled, true, encoders);
     forget();

@@ -7,7 +7,7 @@ import android.view.View;
 import android.widget.TextView;
 import android.widget.Toast;
 
-/** Which model is in use, and how to use another. */
+/** Shows the model in use, and opens another one. */
 final class ModelPage extends Page {
   private final TextView name;
   private final TextView description;

@@ -7,7 +7,7 @@ import android.graphics.Path;
 import android.util.AttributeSet;
 import java.util.Locale;
 
-/** How unlike the second before each embedding was: a curve. */
+/** A curve of the novelty of each embedding relative to the previous second. */
 public final class NoveltyView extends HistoryView {
   private static final float LEAST_RANGE = 0.1f;
   private static final int FILL_ALPHA = 0x40;

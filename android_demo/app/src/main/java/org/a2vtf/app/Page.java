@@ -14,10 +14,10 @@ abstract class Page {
     this.view = activity.findViewById(view);
   }
 
-  /** Something changed: the state, the model, the taught sounds, the benchmark. */
+  /** Called when the state, the model, the taught sounds or the benchmark change. */
   abstract void refresh();
 
-  /** Called many times a second while this page is seen and the app listens. */
+  /** Called many times a second while this page is visible and the app listens. */
   void tick() {}
 
   /** Whether the page needs the microphone. */

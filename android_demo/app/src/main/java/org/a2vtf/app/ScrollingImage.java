@@ -6,7 +6,7 @@ import android.graphics.Paint;
 import android.graphics.Rect;
 import android.graphics.RectF;
 
-/** An image whose columns come in one after the other; the newest is drawn at the right. */
+/** An image that grows by columns; the newest one is drawn at the right. */
 final class ScrollingImage {
   private final Bitmap bitmap;
   private final Paint paint = new Paint(Paint.FILTER_BITMAP_FLAG);
@@ -23,7 +23,7 @@ final class ScrollingImage {
     bitmap.eraseColor(background);
   }
 
-  /** Columns ever added. */
+  /** Number of columns added so far. */
   long added() {
     return added;
   }

@@ -6,7 +6,7 @@ import android.util.AttributeSet;
 import org.a2vtf.core.ColourMap;
 import org.a2vtf.core.LogMel;
 
-/** The log-mel spectrogram, as the model hears it. */
+/** The log-mel spectrogram, the input of the model. */
 public final class SpectrogramView extends HistoryView {
   /** The logarithm of the front end's offset: silence. */
   private static final float LEAST = (float) Math.log(1e-2);

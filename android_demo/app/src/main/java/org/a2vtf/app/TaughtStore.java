@@ -4,7 +4,7 @@ import java.io.File;
 import java.io.IOException;
 import org.a2vtf.core.Neighbours;
 
-/** Taught sounds on the device: a JSON file for each model, for no two models share a space. */
+/** Stores taught sounds: a JSON file for each model, since embedding spaces differ. */
 public final class TaughtStore {
   private final File directory;
 
@@ -12,7 +12,7 @@ public final class TaughtStore {
     this.directory = directory;
   }
 
-  /** What was taught with a model; nothing where there is no file, or a broken one. */
+  /** The sounds taught with a model; none if the file is missing or damaged. */
   public Neighbours load(String modelId) {
     File file = file(modelId);
     if (!file.exists()) {

@@ -20,12 +20,12 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.util.Map;
 
-/** Records sounds, names them, lists them. */
+/** Records, names and lists sounds. */
 final class TeachPage extends Page {
   private static final int TIMED_MILLIS = 3_000;
   private static final int SURE_MILLIS = 3_000;
 
-  private final HeardPanel heard;
+  private final RecognitionPanel recognised;
   private final TextView hint;
   private final Button record;
   private final View naming;
@@ -38,7 +38,7 @@ final class TeachPage extends Page {
 
   TeachPage(MainActivity activity) {
     super(activity, R.id.page_teach);
-    heard = new HeardPanel(view);
+    recognised = new RecognitionPanel(view);
     hint = view.findViewById(R.id.record_hint);
     record = view.findViewById(R.id.record);
     naming = view.findViewById(R.id.naming);
@@ -80,7 +80,7 @@ final class TeachPage extends Page {
   @Override
   void tick() {
     Controller controller = app.controller();
-    heard.show(controller);
+    recognised.show(controller);
     boolean recording = controller.isRecording();
     if (recording != record.isActivated()) {
       record.setActivated(recording);
@@ -110,7 +110,7 @@ final class TeachPage extends Page {
             }
           }
         });
-    // A screen reader, a keyboard or a switch clicks and cannot hold.
+    // A screen reader, a keyboard or a switch can click, but not hold.
     record.setOnClickListener(
         new View.OnClickListener() {
           @Override
@@ -223,7 +223,7 @@ final class TeachPage extends Page {
     }
   }
 
-  /** The first tap asks, the second one deletes. */
+  /** The first tap asks for confirmation, the second one deletes. */
   private void listenToDelete(final Button button, final String label) {
     button.setContentDescription(text(R.string.delete_description, label));
     button.setOnClickListener(
@@ -266,7 +266,7 @@ final class TeachPage extends Page {
     }
   }
 
-  /** Writes the taught sounds where the user chose. */
+  /** Writes the taught sounds to the file that the user chose. */
   void export(Uri uri) {
     try (OutputStream out = activity.getContentResolver().openOutputStream(uri)) {
       if (out == null) {

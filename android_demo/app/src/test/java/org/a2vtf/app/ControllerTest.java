@@ -36,7 +36,7 @@ public final class ControllerTest {
     return new Projection(new float[] {1, 0, 0, 1}, new float[2]);
   }
 
-  private void hear(final long samples) {
+  private void waitForSamples(final long samples) {
     Wait.until(
         samples + " samples",
         new Callable<Boolean>() {
@@ -62,45 +62,45 @@ public final class ControllerTest {
     microphone.sound = sound;
     controller.start();
     assertTrue(controller.beginRecording());
-    hear(sound.length);
+    waitForSamples(sound.length);
     assertTrue(controller.endRecording() > 0);
     controller.stop();
     controller.teach(label);
   }
 
-  private Controller.Heard hearOf(short[] sound) {
+  private Controller.Recognised recognise(short[] sound) {
     microphone.sound = sound;
     controller.start();
-    hear(sound.length);
-    Controller.Heard heard = controller.heard();
+    waitForSamples(sound.length);
+    Controller.Recognised recognised = controller.recognised();
     controller.stop();
-    return heard;
+    return recognised;
   }
 
   @Test
-  public void nothingIsHeardBeforeAnythingIsTaught() {
-    assertNull(hearOf(Sounds.whistle(2)));
+  public void nothingIsRecognisedBeforeAnythingIsTaught() {
+    assertNull(recognise(Sounds.whistle(2)));
   }
 
   @Test
   public void taughtSoundsAreRecognised() {
     teach("whistle", Sounds.whistle(3));
     teach("quiet", Sounds.silence(3));
-    Controller.Heard whistle = hearOf(Sounds.whistle(4));
+    Controller.Recognised whistle = recognise(Sounds.whistle(4));
     assertEquals("whistle", whistle.label);
     assertFalse(whistle.unknown);
-    assertEquals("quiet", hearOf(Sounds.silence(4)).label);
+    assertEquals("quiet", recognise(Sounds.silence(4)).label);
   }
 
   @Test
   public void anotherSoundIsUnknown() {
     teach("quiet", Sounds.silence(3));
-    assertTrue(hearOf(Sounds.whistle(4)).unknown);
+    assertTrue(recognise(Sounds.whistle(4)).unknown);
   }
 
   @Test
   public void historyKeepsWhatTheViewsShow() {
-    hearOf(Sounds.whistle(30));
+    recognise(Sounds.whistle(30));
     History history = controller.history();
     assertTrue(history.frames() > History.FRAMES);
     assertTrue(history.frame(history.frames() - 1, new float[64]));
@@ -125,13 +125,13 @@ public final class ControllerTest {
   }
 
   @Test
-  public void recordedEmbeddingsHeardNothingElse() {
+  public void recordedEmbeddingsCoverOnlyTheRecording() {
     microphone.sound = Sounds.join(Sounds.silence(2), Sounds.whistle(3));
     controller.start();
-    hear(1_280);
+    waitForSamples(1_280);
     controller.beginRecording();
     double before = controller.samples() / 16_000.0;
-    hear(5 * 16_000);
+    waitForSamples(5 * 16_000);
     int recorded = controller.endRecording();
     // One each 80 ms, of the time from 975 ms after the beginning; it goes on while we look.
     double least = (5 - before - 0.975) / 0.08 - 3;
@@ -144,7 +144,7 @@ public final class ControllerTest {
     microphone.sound = Sounds.whistle(3);
     controller.start();
     controller.beginRecording();
-    hear(3 * 16_000);
+    waitForSamples(3 * 16_000);
     controller.stop();
     assertTrue(controller.pending() > 0);
     controller.start();
@@ -158,7 +158,7 @@ public final class ControllerTest {
     microphone.sound = Sounds.whistle(3);
     controller.start();
     controller.beginRecording();
-    hear(3 * 16_000);
+    waitForSamples(3 * 16_000);
     controller.endRecording();
     assertThrows(
         IllegalArgumentException.class,
@@ -176,7 +176,7 @@ public final class ControllerTest {
     teach("whistle", Sounds.whistle(3));
     controller.forget("whistle");
     assertEquals(Collections.<String, Integer>emptyMap(), controller.taught());
-    assertNull(hearOf(Sounds.whistle(2)));
+    assertNull(recognise(Sounds.whistle(2)));
   }
 
   @Test
@@ -189,7 +189,7 @@ public final class ControllerTest {
   @Test
   public void stopReleasesTheMicrophone() {
     controller.start();
-    hear(16_000);
+    waitForSamples(16_000);
     assertTrue(microphone.isOpen());
     controller.stop();
     assertFalse(microphone.isOpen());
@@ -199,14 +199,14 @@ public final class ControllerTest {
   @Test
   public void brokenMicrophoneInterruptsAndCanBeTriedAgain() {
     controller.start();
-    hear(16_000);
+    waitForSamples(16_000);
     microphone.breaks = true;
     reach(Controller.State.INTERRUPTED);
     assertEquals("read gave -6", controller.failure());
     assertFalse(controller.beginRecording());
     microphone.breaks = false;
     controller.start();
-    hear(16_000);
+    waitForSamples(16_000);
     assertEquals(Controller.State.LISTENING, controller.state());
     controller.stop();
     assertFalse(microphone.isOpen());
@@ -250,7 +250,7 @@ public final class ControllerTest {
     encoders.millis = 4;
     microphone.sound = Sounds.whistle(1);
     controller.start();
-    hear(16_000);
+    waitForSamples(16_000);
     // 12 steps in that second, of 4 ms or more.
     assertTrue(controller.realTimeFactor() >= 0.047);
   }

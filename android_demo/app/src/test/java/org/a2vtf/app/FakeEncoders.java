@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.a2vtf.core.Encoder;
 
-/** "Models" that tell loudness and pitch: a file is one byte, the hop in units of 160 samples. */
+/** Fake models of loudness and pitch; a file is one byte, the hop in units of 160 samples. */
 final class FakeEncoders implements Encoders {
   static final byte[] MODEL = {8};
   static final byte[] OTHER = {16};

@@ -2,7 +2,7 @@ package org.a2vtf.app;
 
 import java.io.IOException;
 
-/** Feeds a recording as fast as the controller takes it, then nothing more. */
+/** Gives a recording as fast as the controller takes it, then nothing. */
 final class FakeMicrophone implements AudioSource.Factory {
   private static final int AHEAD = 8_000;
 
@@ -15,7 +15,7 @@ final class FakeMicrophone implements AudioSource.Factory {
   volatile int closed;
   private volatile Controller controller;
 
-  /** Feeds no faster than this controller embeds. */
+  /** Gives sound no faster than this controller embeds it. */
   void follow(Controller followed) {
     controller = followed;
   }

@@ -41,7 +41,7 @@ import org.robolectric.android.controller.ActivityController;
 import org.robolectric.annotation.Config;
 import org.robolectric.shadows.ShadowActivity;
 
-/** The whole app, with the TFLite runtime and a real model, but for the microphone. */
+/** The whole app, with the TFLite runtime, a real model and a fake microphone. */
 @RunWith(RobolectricTestRunner.class)
 @Config(application = TestApp.class)
 public final class MainActivityTest {
@@ -60,7 +60,7 @@ public final class MainActivityTest {
     }
   }
 
-  // --- What a user does ---------------------------------------------------------------------
+  // --- User actions -------------------------------------------------------------------------
 
   private void grant() {
     shadowOf(app).grantPermissions(Manifest.permission.RECORD_AUDIO);
@@ -85,11 +85,11 @@ public final class MainActivityTest {
     return found;
   }
 
-  /** What the page that is seen says it hears. */
+  /** The recognised label on the visible page. */
   private String label() {
     shadowOf(Looper.getMainLooper()).idleFor(100, TimeUnit.MILLISECONDS);
     for (int page : new int[] {R.id.page_listen, R.id.page_teach}) {
-      TextView label = view(page).findViewById(R.id.heard);
+      TextView label = view(page).findViewById(R.id.recognised);
       if (label.isShown()) {
         return label.getText().toString();
       }
@@ -140,10 +140,10 @@ public final class MainActivityTest {
     app.controller().stop();
     app.microphone.sound = sound;
     app.controller().start();
-    heard(sound.length);
+    waitForSamples(sound.length);
   }
 
-  private void heard(final long samples) {
+  private void waitForSamples(final long samples) {
     waitFor(
         samples + " samples",
         new Callable<Boolean>() {
@@ -183,7 +183,7 @@ public final class MainActivityTest {
     touch(R.id.record, MotionEvent.ACTION_DOWN);
     assertTrue(app.controller().isRecording());
     app.microphone.waits = false;
-    heard(sound.length);
+    waitForSamples(sound.length);
     touch(R.id.record, MotionEvent.ACTION_UP);
     idle();
   }
@@ -224,7 +224,7 @@ public final class MainActivityTest {
     grant();
     open();
     assertFalse(wasAsked());
-    heard(16_000);
+    waitForSamples(16_000);
     assertFalse(isSeen(R.id.notice));
     assertTrue(isSeen(R.id.spectrogram));
   }
@@ -235,7 +235,7 @@ public final class MainActivityTest {
     assertTrue(wasAsked());
     assertEquals(0, app.microphone.opened);
     answer(true, false);
-    heard(16_000);
+    waitForSamples(16_000);
     assertFalse(isSeen(R.id.notice));
   }
 
@@ -247,7 +247,7 @@ public final class MainActivityTest {
     assertEquals(0, app.microphone.opened);
     click(R.id.notice_button);
     answer(true, false);
-    heard(16_000);
+    waitForSamples(16_000);
     assertFalse(isSeen(R.id.notice));
   }
 
@@ -268,7 +268,7 @@ public final class MainActivityTest {
     grant();
     lifecycle.resume();
     idle();
-    heard(16_000);
+    waitForSamples(16_000);
     assertFalse(isSeen(R.id.notice));
   }
 
@@ -299,12 +299,12 @@ public final class MainActivityTest {
   public void pauseReleasesTheMicrophoneAndResumeTakesItBack() {
     grant();
     open();
-    heard(16_000);
+    waitForSamples(16_000);
     lifecycle.pause();
     assertFalse(app.microphone.isOpen());
     lifecycle.resume();
     idle();
-    heard(16_000);
+    waitForSamples(16_000);
     assertEquals(2, app.microphone.opened);
   }
 
@@ -312,18 +312,18 @@ public final class MainActivityTest {
   public void onlyScreensThatListenHoldTheMicrophone() {
     grant();
     open();
-    heard(16_000);
+    waitForSamples(16_000);
     click(R.id.tab_benchmark);
     assertFalse(app.microphone.isOpen());
     click(R.id.tab_teach);
-    heard(16_000);
+    waitForSamples(16_000);
   }
 
   @Test
   public void interruptedMicrophoneSaysSoAndCanBeTriedAgain() {
     grant();
     open();
-    heard(16_000);
+    waitForSamples(16_000);
     app.microphone.breaks = true;
     waitFor(
         "the notice",
@@ -334,10 +334,10 @@ public final class MainActivityTest {
           }
         });
     assertEquals(activity().getString(R.string.notice_interrupted), text(R.id.notice_text));
-    assertEquals(activity().getString(R.string.heard_off), label());
+    assertEquals(activity().getString(R.string.recognised_off), label());
     app.microphone.breaks = false;
     click(R.id.notice_button);
-    heard(16_000);
+    waitForSamples(16_000);
     assertFalse(isSeen(R.id.notice));
   }
 
@@ -455,7 +455,7 @@ public final class MainActivityTest {
       assertEquals(before, text(R.id.model_id));
     }
     click(R.id.tab_listen);
-    heard(16_000);
+    waitForSamples(16_000);
   }
 
   @Test
@@ -468,7 +468,7 @@ public final class MainActivityTest {
     assertEquals("external.tflite", text(R.id.model_name));
     assertNotEquals(before, text(R.id.model_id));
     click(R.id.tab_listen);
-    heard(16_000);
+    waitForSamples(16_000);
     click(R.id.tab_model);
     click(R.id.model_use_bundled);
     assertEquals(before, text(R.id.model_id));

@@ -155,7 +155,7 @@ public final class ScreenshotTest {
     assertFits(root);
   }
 
-  /** No text is cut, and nothing that is shown lies outside of what holds it. */
+  /** Checks that no text is cut off, and that no visible view lies outside of its parent. */
   private static void assertFits(View view) {
     if (view.getVisibility() != View.VISIBLE) {
       return;
@@ -237,7 +237,7 @@ public final class ScreenshotTest {
     draw("teach_unknown");
   }
 
-  /** Nothing like what was taught. */
+  /** A sound unlike all taught ones. */
   private static short[] noise() {
     short[] noise = new short[32_000];
     Random random = new Random(3);

@@ -6,13 +6,13 @@ import java.io.IOException;
 import java.util.Random;
 import org.a2vtf.core.Wav;
 
-/** Sounds to feed a fake microphone. */
+/** Sounds for a fake microphone. */
 final class Sounds {
   private static final int RATE = 16_000;
 
   private Sounds() {}
 
-  /** Two falling bells, again and again. */
+  /** Two falling bells, repeated. */
   static short[] doorbell(double seconds) {
     short[] sound = new short[(int) (seconds * RATE)];
     for (int i = 0; i < sound.length; i++) {
@@ -51,7 +51,7 @@ final class Sounds {
     return sound;
   }
 
-  /** The sound with the murmur of a room. */
+  /** The sound with background noise. */
   static short[] inRoom(short[] sound) {
     Random random = new Random(2);
     short[] mixed = new short[sound.length];
@@ -81,7 +81,7 @@ final class Sounds {
     return all;
   }
 
-  /** The same samples by way of a WAV file. */
+  /** The same samples, written to and read from a WAV file. */
   static short[] throughWav(short[] sound) throws IOException {
     ByteArrayOutputStream file = new ByteArrayOutputStream();
     Wav.write(file, sound);

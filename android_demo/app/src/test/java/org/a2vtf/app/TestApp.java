@@ -4,8 +4,8 @@ import java.io.File;
 import java.io.IOException;
 
 /**
- * The app on a fake microphone, with the runtime's own golden model; or, for pictures, with the
- * files of the folder {@code -Da2v.assets=FOLDER}.
+ * The app with a fake microphone and the runtime's golden model; for screenshots, with the files in
+ * the folder {@code -Da2v.assets=FOLDER}.
  */
 public final class TestApp extends DemoApp {
   static final File GOLDEN = new File("../runtime/src/test/resources/golden");

@@ -2,7 +2,7 @@ package org.a2vtf.app;
 
 import java.util.concurrent.Callable;
 
-/** Waits for what another thread does. */
+/** Waits for another thread. */
 final class Wait {
   private static final long MOST_MILLIS = 30_000;
 

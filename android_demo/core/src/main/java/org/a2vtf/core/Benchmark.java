@@ -4,24 +4,24 @@ import java.util.Arrays;
 import java.util.Locale;
 import java.util.Random;
 
-/** Times an encoder: some steps to warm up, then each of many by itself. */
+/** Measures the time of an encoder's steps, after some warm-up steps. */
 public final class Benchmark {
   private static final long SEED = 5;
-  private static final float LEVEL = 0.1f; // of the noise that it hears
+  private static final float LEVEL = 0.1f; // of the input noise
 
   private Benchmark() {}
 
-  /** Hears how far it is, outside the time that is measured. */
+  /** Receives the progress, outside of the measured time. */
   public interface Progress {
     /**
-     * @param done steps so far, those to warm up among them
-     * @param of all steps
+     * @param done steps so far, including warm-up steps
+     * @param of total number of steps
      * @return false to stop
      */
     boolean step(int done, int of);
   }
 
-  /** Tells the time; tests have their own. */
+  /** A clock, which tests replace. */
   interface Clock {
     long nanos();
   }
@@ -34,22 +34,22 @@ public final class Benchmark {
         }
       };
 
-  /** What was measured; times are microseconds of wall time for one step. */
+  /** The result; times are microseconds of wall time per step. */
   public static final class Result {
     public final double medianUs;
     public final double p90Us;
     public final double p99Us;
     public final double meanUs;
 
-    /** Mean time of a step as a share of the sound that it hears: below 1 keeps up with it. */
+    /** Mean time of a step divided by the duration of its audio; below 1 is real time. */
     public final double realTimeFactor;
 
-    /** How many were timed. */
+    /** Number of measured steps. */
     public final int steps;
 
     public final int hopSamples;
 
-    /** The model and how it was run, in words. */
+    /** Description of the model and the settings. */
     public final String what;
 
     Result(double[] us, int hopSamples, String what) {
@@ -76,12 +76,12 @@ public final class Benchmark {
       this.what = what;
     }
 
-    /** The same result, of something that is better known: "XNNPACK, 2 threads". */
+    /** The same result with another description, such as "XNNPACK, 2 threads". */
     public Result named(String what) {
       return new Result(this, what);
     }
 
-    /** Some lines for people. */
+    /** The result as text of several lines. */
     public String toText() {
       return String.format(
           Locale.ROOT,
@@ -98,7 +98,7 @@ public final class Benchmark {
           100 * realTimeFactor);
     }
 
-    /** A JSON object with the names of the fields. */
+    /** The result as a JSON object with the names of the fields. */
     public String toJson() {
       return String.format(
           Locale.ROOT,
@@ -117,13 +117,13 @@ public final class Benchmark {
   }
 
   /**
-   * Runs the encoder on noise, always the same, and resets it before and after.
+   * Runs the encoder on fixed noise, and resets it before and after.
    *
-   * @param encoder to time
-   * @param warmUp steps before the first timed one, 0 or more
-   * @param steps to time, at least 1
-   * @param progress may be null
-   * @return null if {@code progress} stopped it
+   * @param encoder the encoder to measure
+   * @param warmUp number of warm-up steps, 0 or more
+   * @param steps number of measured steps, at least 1
+   * @param progress receives the progress; may be null
+   * @return the result; null if {@code progress} stopped the benchmark
    */
   public static Result run(Encoder encoder, int warmUp, int steps, Progress progress) {
     return run(encoder, warmUp, steps, progress, SYSTEM);

@@ -4,19 +4,19 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/** Finds the distance above which a sound is unknown, from the taught sounds alone. */
+/** Computes the distance above which a sound is unknown, from the taught sounds. */
 final class Calibration {
-  // Of the distances between sounds with different labels, this share lies below the threshold.
+  // The share of distances between different labels below the threshold.
   private static final double SHARE_BETWEEN = 0.05;
-  // With one label only: how much further than its own moments are from each other.
+  // With a single label: the factor of the median distance between its embeddings.
   private static final double TIMES_WITHIN = 1.5;
-  private static final int COMPARED = 50; // embeddings of a label, at most
+  private static final int COMPARED = 50; // at most, per label
 
   private Calibration() {}
 
   /**
-   * @param sounds for each label its embeddings
-   * @return NaN if there are no two embeddings
+   * @param sounds embeddings of each label
+   * @return NaN if there are fewer than two embeddings
    */
   static double threshold(Iterable<List<float[]>> sounds) {
     List<List<float[]>> some = new ArrayList<List<float[]>>();

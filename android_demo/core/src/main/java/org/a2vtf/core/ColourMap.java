@@ -1,8 +1,8 @@
 package org.a2vtf.core;
 
 /**
- * Colours for numbers, from dark to bright: Matplotlib's maps (CC0), each by 18 of its 256 colours
- * and straight lines between them, within 6 of 255 of the original.
+ * Colour maps from dark to bright: Matplotlib's (CC0), each interpolated linearly from 18 of its
+ * 256 colours, with an error of at most 6 of 255.
  */
 public final class ColourMap {
   /** From black through red to a pale yellow. */
@@ -30,9 +30,9 @@ public final class ColourMap {
   }
 
   /**
-   * The opaque colour of a number, as Android packs it.
+   * The opaque colour of a value, as an Android colour int.
    *
-   * @param value from 0 (dark) to 1 (bright); what lies outside is taken for the end, NaN for 0
+   * @param value from 0 (dark) to 1 (bright); other values are clipped, NaN counts as 0
    */
   public int argb(float value) {
     return colours[Math.round(LAST * Math.max(0f, Math.min(1f, value)))];

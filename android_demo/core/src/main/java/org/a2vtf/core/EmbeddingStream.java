@@ -1,27 +1,28 @@
 package org.a2vtf.core;
 
 /**
- * Cuts a stream of samples into hops and embeds each: what it tells its listener does not depend on
- * how the stream comes in pieces.
+ * Cuts a stream of samples into hops and embeds each hop. The results do not depend on how the
+ * stream is divided into calls.
  *
- * <p>One thread feeds and resets; {@link #samples} and {@link #embedNanos} may be asked on any.
+ * <p>Call {@link #feed} and {@link #reset} on one thread; {@link #samples} and {@link #embedNanos}
+ * may be called on any thread.
  */
 public final class EmbeddingStream {
   private static final float SCALE = 1f / 32_768f;
 
-  /** Hears of results, on the feeding thread. Arrays are reused: copy what you keep. */
+  /** Receives results, on the feeding thread. Arrays are reused: copy what you keep. */
   public interface Listener {
     /**
-     * @param embedding of the window that ends at {@code endSample}
-     * @param endSample samples of the stream until then, a multiple of the hop
+     * @param embedding embedding of the window that ends at {@code endSample}
+     * @param endSample number of samples of the stream so far, a multiple of the hop
      */
     void onEmbedding(float[] embedding, long endSample);
 
     /**
-     * Frames come before the embedding that ends with them.
+     * Called before the embedding that ends with these frames.
      *
      * @param logMel {@code [frames * LogMel.BINS]}, the array may be longer
-     * @param frames how many, at least 1
+     * @param frames number of frames, at least 1
      */
     void onFrames(float[] logMel, int frames);
   }
@@ -39,9 +40,9 @@ public final class EmbeddingStream {
   /**
    * Starts a stream.
    *
-   * @param encoder is reset; whoever opened it closes it
+   * @param encoder is reset; the caller closes it
    * @param logMel is reset; null if the listener needs no frames
-   * @param listener of the results
+   * @param listener receives the results
    */
   public EmbeddingStream(Encoder encoder, LogMel logMel, Listener listener) {
     this.encoder = encoder;
@@ -54,11 +55,11 @@ public final class EmbeddingStream {
   }
 
   /**
-   * Takes the next samples of the stream, any number.
+   * Takes the next samples of the stream.
    *
    * @param pcm samples
-   * @param offset of the first in {@code pcm}
-   * @param count how many
+   * @param offset index of the first sample in {@code pcm}
+   * @param count number of samples
    */
   public void feed(short[] pcm, int offset, int count) {
     Ranges.check(pcm.length, offset, count);
@@ -70,7 +71,7 @@ public final class EmbeddingStream {
     }
   }
 
-  /** Starts another stream: the encoder and the front end forget what they heard. */
+  /** Starts a new stream: resets the encoder and the front end. */
   public void reset() {
     encoder.reset();
     if (logMel != null) {
@@ -94,7 +95,7 @@ public final class EmbeddingStream {
     return embedNanos;
   }
 
-  /** Takes samples that the current hop has room for. */
+  /** Takes samples that fit into the current hop. */
   private void take(short[] pcm, int offset, int count) {
     for (int i = 0; i < count; i++) {
       hop[waiting + i] = pcm[offset + i] * SCALE;

@@ -3,7 +3,7 @@ package org.a2vtf.core;
 import java.io.Closeable;
 
 /**
- * A streaming model: sound in, an embedding out for every hop. Its state is inside, so one object
+ * A streaming model: it takes a hop of sound and gives an embedding. It has a state, so an object
  * serves one stream, on one thread at a time.
  */
 public interface Encoder extends Closeable {
@@ -22,10 +22,10 @@ public interface Encoder extends Closeable {
    */
   void embed(float[] pcm, float[] embedding);
 
-  /** Forgets all that was heard: what follows is as after opening the model. */
+  /** Resets the state to that after opening the model. */
   void reset();
 
-  /** Frees the model, which is then not to be used any more. */
+  /** Frees the model, which cannot be used any more. */
   @Override
   void close();
 }

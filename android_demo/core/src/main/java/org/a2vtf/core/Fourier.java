@@ -1,9 +1,9 @@
 package org.a2vtf.core;
 
-/** The discrete Fourier transform of a power of two of values, in place. */
+/** The in-place discrete Fourier transform; the number of values is a power of two. */
 final class Fourier {
   private final int size;
-  private final int[] reversed; // of an index, its bits in reverse
+  private final int[] reversed; // bit-reversed indices
   private final double[] cosines;
   private final double[] sines;
 
@@ -40,7 +40,7 @@ final class Fourier {
     }
   }
 
-  /** Makes one transform of two neighbouring ones of half its size. */
+  /** Combines two adjacent transforms of half the size. */
   private void join(double[] real, double[] imaginary, int start, int half) {
     int stride = size / (2 * half);
     for (int k = 0; k < half; k++) {

@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
-/** Reads JSON (RFC 8259) and writes its strings: what Android has in org.json, on the JVM too. */
+/** Reads JSON (RFC 8259) and writes its strings; Android's org.json does not exist on the JVM. */
 public final class Json {
   private static final int DEEPEST = 100;
 
@@ -23,7 +23,7 @@ public final class Json {
    *
    * @return a {@code Map<String, Object>} in the order of the text, a {@code List<Object>}, a
    *     String, a Double, a Boolean or null
-   * @throws IllegalArgumentException if it is not JSON; the message says what and where
+   * @throws IllegalArgumentException if it is not JSON; the message says what is wrong and where
    */
   public static Object parse(String text) {
     Json json = new Json(text);
@@ -43,7 +43,7 @@ public final class Json {
       if (c == '"' || c == '\\') {
         out.append('\\').append(c);
       } else if (c < ' ' || Character.isSurrogate(c)) {
-        // Half a pair, which a label cut in two may end with, has no UTF-8.
+        // Half a surrogate pair, as at the end of a truncated label, has no UTF-8.
         out.append(String.format(Locale.ROOT, "\\u%04x", (int) c));
       } else {
         out.append(c);

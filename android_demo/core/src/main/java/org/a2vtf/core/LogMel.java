@@ -4,11 +4,11 @@ import java.util.Arrays;
 
 /**
  * The log-mel front end of {@code a2v_tf/frontend.py}, frame by frame: a Hann window of 25 ms every
- * 10 ms, the modulus of its Fourier transform, 64 triangles on the HTK mel scale, a logarithm.
+ * 10 ms, the modulus of its Fourier transform, 64 triangular HTK mel filters, and a logarithm.
  *
  * <p>A stream starts after 240 samples of silence, as in the exported models: frame i ends with
- * sample 160 (i + 1). However the stream is cut into calls, the frames are the same to the bit.
- * Constants and sums are double; the rounding left is that of the result.
+ * sample 160 (i + 1). The frames are bit-exact however the stream is divided into calls. Constants
+ * and sums are double; only the result is rounded to float.
  */
 public final class LogMel {
   /** Hz. */
@@ -30,13 +30,13 @@ public final class LogMel {
 
   private final double[] hann = new double[WINDOW];
   private final Fourier fourier = new Fourier(FFT);
-  // Of each Fourier bin: the triangle whose rising side it is on (0 to BINS; the falling side is
-  // of the one before; -1 on none), and how far up it is.
+  // For each Fourier bin: the triangle on whose rising side it lies (0 to BINS, -1 for none; that
+  // is the falling side of the previous triangle), and the weight there.
   private final int[] rising = new int[FFT / 2 + 1];
   private final double[] height = new double[FFT / 2 + 1];
 
   private final float[] recent = new float[WINDOW];
-  private int missing; // samples until `recent` is a whole window
+  private int missing; // samples until `recent` is a full window
   private final double[] real = new double[FFT];
   private final double[] imaginary = new double[FFT];
   private final double[] mel = new double[BINS];
@@ -54,12 +54,12 @@ public final class LogMel {
    * Takes the next samples of the stream.
    *
    * @param pcm samples in [-1, 1]
-   * @param offset of the first in {@code pcm}
-   * @param count how many, any number
-   * @param framesOut gets the frames that they complete, {@code [frames * BINS]}, at most {@code
-   *     count / HOP + 1} frames
-   * @return how many frames
-   * @throws IllegalArgumentException if they do not fit; nothing is taken then
+   * @param offset index of the first sample in {@code pcm}
+   * @param count number of samples
+   * @param framesOut receives the completed frames, {@code [frames * BINS]}, at most {@code count /
+   *     HOP + 1} frames
+   * @return the number of completed frames
+   * @throws IllegalArgumentException if they do not fit; no sample is taken then
    */
   public int feed(float[] pcm, int offset, int count, float[] framesOut) {
     Ranges.check(pcm.length, offset, count);
@@ -85,7 +85,7 @@ public final class LogMel {
     return frames;
   }
 
-  /** Starts another stream. */
+  /** Starts a new stream. */
   public void reset() {
     Arrays.fill(recent, 0f);
     missing = HOP;

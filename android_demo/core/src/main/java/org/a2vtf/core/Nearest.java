@@ -1,7 +1,7 @@
 package org.a2vtf.core;
 
 /**
- * The k nearest of all that were offered, in order; of equally near ones, the first comes first.
+ * The k nearest of all offered items, in order; ties keep the order of the offers.
  */
 final class Nearest {
   private final String[] labels;
@@ -38,7 +38,7 @@ final class Nearest {
     return votes;
   }
 
-  /** The label with most votes; of equally many, that of the nearest. */
+  /** The label with the most votes; the nearest item breaks ties. */
   String winner() {
     String winner = labels[0];
     for (int i = 1; i < count; i++) {
@@ -49,7 +49,7 @@ final class Nearest {
     return winner;
   }
 
-  /** To the nearest with this label. */
+  /** Distance to the nearest item with this label. */
   double distance(String label) {
     int place = 0;
     while (!labels[place].equals(label)) {

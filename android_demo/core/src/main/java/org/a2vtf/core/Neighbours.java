@@ -6,31 +6,31 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Sounds that somebody taught, as labelled embeddings, and which of them another one is like: the
- * 10 nearest vote, by Euclidean distance (all, where there are fewer). Any thread may ask.
+ * A nearest-neighbour classifier of taught sounds: the 10 labelled embeddings with the least
+ * Euclidean distance vote (all, if there are fewer). Thread-safe.
  */
 public final class Neighbours {
-  /** How many of the nearest embeddings vote. */
+  /** Number of nearest embeddings that vote. */
   public static final int K = 10;
 
   private final Map<String, List<float[]>> taught = new LinkedHashMap<String, List<float[]>>();
   private double unknownAbove = Double.POSITIVE_INFINITY;
 
-  /** What an embedding is like. */
+  /** Result of a classification. */
   public static final class Match {
-    /** Of the taught sound. */
+    /** Label of the taught sound. */
     public final String label;
 
-    /** Euclidean, to the nearest embedding with this label. */
+    /** Euclidean distance to the nearest embedding with this label. */
     public final double distance;
 
-    /** How many of those who voted have this label. */
+    /** Number of votes for this label. */
     public final int votes;
 
-    /** How many voted. */
+    /** Number of all votes. */
     public final int of;
 
-    /** Whether it is too far away to be this sound. */
+    /** Whether the distance is above the threshold. */
     public final boolean unknown;
 
     Match(String label, double distance, int votes, int of, boolean unknown) {
@@ -45,8 +45,8 @@ public final class Neighbours {
   /**
    * Adds an embedding of a sound.
    *
-   * @throws IllegalArgumentException if the label is empty, or the embedding is, or has another
-   *     length than those before, or holds what is no number
+   * @throws IllegalArgumentException if the label or the embedding is empty, or the embedding has
+   *     another length than earlier ones or a value that is not finite
    */
   public synchronized void add(String label, float[] embedding) {
     if (label == null || label.trim().isEmpty()) {
@@ -61,7 +61,7 @@ public final class Neighbours {
     embeddings.add(embedding.clone());
   }
 
-  /** Forgets all embeddings of a label, if there are any. */
+  /** Removes all embeddings of a label, if there are any. */
   public synchronized void remove(String label) {
     taught.remove(label);
   }
@@ -71,14 +71,14 @@ public final class Neighbours {
     return new ArrayList<String>(taught.keySet());
   }
 
-  /** How many embeddings a label has. */
+  /** Number of embeddings of a label. */
   public synchronized int count(String label) {
     List<float[]> embeddings = taught.get(label);
     return embeddings == null ? 0 : embeddings.size();
   }
 
   /**
-   * Finds the label that most of the nearest have; of equally many, that of the nearest one.
+   * Finds the most frequent label of the nearest embeddings; the nearest one breaks ties.
    *
    * @return null if nothing was taught
    */
@@ -117,7 +117,7 @@ public final class Neighbours {
   }
 
   /**
-   * Finds the label with the nearest prototype, and how far away that is: one vote of one.
+   * Finds the label with the nearest prototype and its distance: one vote of one.
    *
    * @return null if nothing was taught
    */
@@ -139,7 +139,7 @@ public final class Neighbours {
     return unknownAbove;
   }
 
-  /** Sets the distance above which a match is unknown, 0 or more; infinite: none is. */
+  /** Sets the distance above which a match is unknown: 0 or more, infinite for never. */
   public synchronized void setUnknownAbove(double distance) {
     if (!(distance >= 0)) {
       throw new IllegalArgumentException(
@@ -149,9 +149,9 @@ public final class Neighbours {
   }
 
   /**
-   * Sets the threshold from the taught sounds: with several labels, the 5th percentile of the
-   * distances between embeddings of different ones; with one, 1.5 times the median distance between
-   * its own. Changes nothing if there are no two embeddings.
+   * Sets the threshold from the taught sounds. For several labels, it is the 5th percentile of the
+   * distances between embeddings of different labels; for one label, 1.5 times the median distance
+   * between its embeddings. Does nothing if there are fewer than two embeddings.
    */
   public synchronized void calibrate() {
     double threshold = Calibration.threshold(taught.values());
@@ -160,15 +160,15 @@ public final class Neighbours {
     }
   }
 
-  /** All that was taught, as JSON that {@link #fromJson} reads. */
+  /** All embeddings, as JSON for {@link #fromJson}. */
   public synchronized String toJson() {
     return NeighboursJson.write(taught, unknownAbove);
   }
 
   /**
-   * Reads what {@link #toJson} wrote.
+   * Reads the result of {@link #toJson}.
    *
-   * @throws IllegalArgumentException if it is anything else; the message says why
+   * @throws IllegalArgumentException if it is something else; the message says why
    */
   public static Neighbours fromJson(String json) {
     return NeighboursJson.read(json);

@@ -4,7 +4,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
-/** Taught sounds as JSON, which people may keep, send and edit. */
+/** Taught sounds as JSON, for users to store, send and edit. */
 final class NeighboursJson {
   private static final String FORMAT = "a2v_tf taught sounds";
   private static final int VERSION = 1;

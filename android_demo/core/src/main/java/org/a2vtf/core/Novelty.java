@@ -1,19 +1,19 @@
 package org.a2vtf.core;
 
-/** How unlike the last second a sound is: the cosine distance from the mean of its embeddings. */
+/** Novelty of a sound: the cosine distance from the mean embedding of the last second. */
 public final class Novelty {
   private static final int USUAL = 12; // about a second at 80 ms
 
   private final float[][] recent;
-  private long heard;
+  private long seen;
 
-  /** Remembers 12 embeddings: about a second of a model that hops by 80 ms. */
+  /** Keeps 12 embeddings: about a second at a hop of 80 ms. */
   public Novelty() {
     this(USUAL);
   }
 
   /**
-   * @param embeddings to remember, at least 1
+   * @param embeddings number of embeddings to keep, at least 1
    */
   public Novelty(int embeddings) {
     if (embeddings < 1) {
@@ -25,27 +25,28 @@ public final class Novelty {
   /**
    * Takes the next embedding, which is copied.
    *
-   * @return 0 (the direction of the mean of those before) to 2 (the opposite one); 0 for the first
+   * @return from 0 (the direction of the previous embeddings' mean) to 2 (the opposite); 0 for the
+   *     first
    */
   public double next(float[] embedding) {
-    double distance = heard == 0 ? 0 : distance(embedding);
-    recent[(int) (heard % recent.length)] = embedding.clone();
-    heard++;
+    double distance = seen == 0 ? 0 : distance(embedding);
+    recent[(int) (seen % recent.length)] = embedding.clone();
+    seen++;
     return distance;
   }
 
-  /** Forgets all embeddings. */
+  /** Removes all embeddings. */
   public void reset() {
-    heard = 0;
+    seen = 0;
   }
 
   private double distance(float[] embedding) {
-    int count = (int) Math.min(heard, recent.length);
+    int count = (int) Math.min(seen, recent.length);
     double dot = 0;
     double ofMean = 0;
     double ofThis = 0;
     for (int i = 0; i < embedding.length; i++) {
-      double sum = 0; // the mean times `count`, which has its direction
+      double sum = 0; // the mean times `count`; the direction is the same
       for (int j = 0; j < count; j++) {
         sum += recent[j][i];
       }

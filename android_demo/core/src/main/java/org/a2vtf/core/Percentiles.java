@@ -1,12 +1,12 @@
 package org.a2vtf.core;
 
-/** Percentiles, as NumPy's default gives them. */
+/** Percentiles, computed like NumPy's default. */
 final class Percentiles {
   private Percentiles() {}
 
   /**
-   * @param sorted ascending, at least one
-   * @param share 0 gives the first, 1 the last; between two values on a straight line
+   * @param sorted values in ascending order, at least one
+   * @param share from 0 (the first value) to 1 (the last one), with linear interpolation
    */
   static double of(double[] sorted, double share) {
     double place = share * (sorted.length - 1);

@@ -6,9 +6,9 @@ public final class Projection {
   private final float[] mean;
 
   /**
-   * @param matrix {@code [2 * d]}: what x is made of, then what y is made of
-   * @param mean {@code [d]}: the embedding that comes to lie at (0, 0)
-   * @throws IllegalArgumentException if the lengths do not fit
+   * @param matrix {@code [2 * d]}: the weights of x, then those of y
+   * @param mean {@code [d]}: the embedding that is mapped to (0, 0)
+   * @throws IllegalArgumentException if the lengths do not match
    */
   public Projection(float[] matrix, float[] mean) {
     if (mean.length == 0 || matrix.length != 2 * mean.length) {

@@ -1,11 +1,11 @@
 package org.a2vtf.core;
 
-/** Checks which part of an array a caller gave. */
+/** Checks a range of array indices. */
 final class Ranges {
   private Ranges() {}
 
   /**
-   * @throws IndexOutOfBoundsException if the part is not within {@code length} values
+   * @throws IndexOutOfBoundsException if the range is not within {@code length} values
    */
   static void check(int length, int offset, int count) {
     if (offset < 0 || count < 0 || count > length - offset) {

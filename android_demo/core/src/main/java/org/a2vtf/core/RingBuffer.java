@@ -3,19 +3,19 @@ package org.a2vtf.core;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * A queue of samples between one writing thread (which must never wait: the microphone's) and one
- * reading thread. Nothing locks. What does not fit is lost and counted.
+ * A lock-free queue of samples between one writing thread (the microphone's, which must never wait)
+ * and one reading thread. Samples that do not fit are dropped and counted.
  */
 public final class RingBuffer {
   private final short[] samples;
-  // Both only grow; each is set by one thread, after it has touched the samples.
+  // Both only increase. Each is set by one thread, after it has accessed the samples.
   private final AtomicLong written = new AtomicLong();
   private final AtomicLong read = new AtomicLong();
   private final AtomicLong overruns = new AtomicLong();
   private final AtomicLong lost = new AtomicLong();
 
   /**
-   * @param capacity samples that it holds, at least 1
+   * @param capacity capacity in samples, at least 1
    */
   public RingBuffer(int capacity) {
     if (capacity < 1) {
@@ -25,9 +25,9 @@ public final class RingBuffer {
   }
 
   /**
-   * Appends samples, as many as there is room for. For the writing thread.
+   * Appends samples, as many as fit. Only for the writing thread.
    *
-   * @return how many were taken; the last {@code count} minus that are lost
+   * @return the number of appended samples; the remaining ones are lost
    */
   public int write(short[] from, int offset, int count) {
     Ranges.check(from.length, offset, count);
@@ -47,9 +47,9 @@ public final class RingBuffer {
   }
 
   /**
-   * Takes the oldest samples out, as many as there are. For the reading thread.
+   * Removes the oldest samples, as many as there are. Only for the reading thread.
    *
-   * @return how many were taken, from 0 to {@code count}
+   * @return the number of removed samples, from 0 to {@code count}
    */
   public int read(short[] into, int offset, int count) {
     Ranges.check(into.length, offset, count);
@@ -63,23 +63,23 @@ public final class RingBuffer {
     return taken;
   }
 
-  /** Samples that wait to be read. */
+  /** Number of samples to be read. */
   public int available() {
-    long begin = read.get(); // before `written`, which may only have grown since
+    long begin = read.get(); // read before `written`, which can only increase
     return (int) Math.min(written.get() - begin, samples.length);
   }
 
-  /** Calls of {@link #write} that lost samples. */
+  /** Number of calls of {@link #write} that lost samples. */
   public long overruns() {
     return overruns.get();
   }
 
-  /** Samples lost. */
+  /** Number of lost samples. */
   public long lost() {
     return lost.get();
   }
 
-  /** Drops what waits and sets both counters to 0. For the reading thread. */
+  /** Removes all samples and resets both counters. Only for the reading thread. */
   public void clear() {
     read.set(written.get());
     overruns.set(0);

@@ -10,12 +10,12 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 
-/** WAV files of 16-bit samples, mono, 16 kHz. */
+/** WAV files with 16-bit mono samples at 16 kHz. */
 public final class Wav {
   private static final int HEADER = 44;
   private static final int PCM = 1;
   private static final int EXTENSIBLE = 0xFFFE;
-  private static final long UNKNOWN_LENGTH = 0xFFFFFFFFL; // of one written to a pipe
+  private static final long UNKNOWN_LENGTH = 0xFFFFFFFFL; // of a file written to a pipe
   private static final int BLOCK = 65_536;
   private static final int LONGEST = 2 * 3600 * LogMel.SAMPLE_RATE; // bytes of an hour
 
@@ -24,8 +24,8 @@ public final class Wav {
   /**
    * Reads the samples of a file.
    *
-   * @param in is read to the end of the samples, and not closed
-   * @throws IOException if it is another kind of file, ends too early or is longer than an hour
+   * @param in is read to the end of the samples; it is not closed
+   * @throws IOException if it is not such a file, is truncated or is longer than an hour
    */
   public static short[] read16kMono(InputStream in) throws IOException {
     DataInputStream data = new DataInputStream(in);
@@ -39,8 +39,8 @@ public final class Wav {
   /**
    * Writes a file.
    *
-   * @param out is flushed, and not closed
-   * @param pcm its samples
+   * @param out is flushed; it is not closed
+   * @param pcm the samples
    */
   public static void write(OutputStream out, short[] pcm) throws IOException {
     int bytes = 2 * pcm.length;
@@ -115,7 +115,7 @@ public final class Wav {
     return pcm;
   }
 
-  /** Reads in blocks, for a wrong length must not ask for gigabytes. */
+  /** Reads in blocks, so that a wrong length does not allocate gigabytes. */
   private static byte[] readBlock(DataInputStream data, long length) throws IOException {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     byte[] block = new byte[BLOCK];

@@ -15,7 +15,7 @@ import org.junit.Test;
 public class BenchmarkTest {
   private final Locale usual = Locale.getDefault();
 
-  /** A clock that an encoder moves: 1 ms for each step to warm up, then 100, 99, ... 1 us. */
+  /** A clock set by an encoder: 1 ms per warm-up step, then 100, 99, ... 1 us. */
   private static final class Timed implements Encoder, Benchmark.Clock {
     private final int warmUp;
     private final FakeEncoder inner = new FakeEncoder(1_280);

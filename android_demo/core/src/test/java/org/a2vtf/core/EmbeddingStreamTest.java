@@ -15,8 +15,8 @@ public class EmbeddingStreamTest {
   private static final int HOP = 1_280;
   private static final int SAMPLES = 20 * HOP + 77;
 
-  /** Keeps all that it hears, and in which order. */
-  private static final class Heard implements EmbeddingStream.Listener {
+  /** Keeps all results, in order. */
+  private static final class Results implements EmbeddingStream.Listener {
     final List<float[]> embeddings = new ArrayList<>();
     final List<Long> ends = new ArrayList<>();
     float[] frames = new float[0];
@@ -44,11 +44,11 @@ public class EmbeddingStreamTest {
   public void resultsDoNotDependOnThePiecesOfAStream() {
     Random random = new Random(1);
     short[] pcm = pcm(random);
-    Heard whole = hear(pcm, SAMPLES, random);
+    Results whole = feed(pcm, SAMPLES, random);
     assertEquals(20, whole.embeddings.size());
     assertEquals(SAMPLES / LogMel.HOP * LogMel.BINS, whole.frames.length);
     for (int longest : new int[] {1, 3, 160, 1_000, HOP, 3_000, 10_000}) {
-      Heard pieces = hear(pcm, longest, random);
+      Results pieces = feed(pcm, longest, random);
       assertArrayEquals(whole.frames, pieces.frames, 0f);
       assertEquals(whole.ends, pieces.ends);
       for (int i = 0; i < 20; i++) {
@@ -62,13 +62,13 @@ public class EmbeddingStreamTest {
     short[] pcm = pcm(new Random(2));
     pcm[HOP - 1] = Short.MIN_VALUE;
     pcm[2 * HOP - 1] = Short.MAX_VALUE;
-    Heard heard = hear(pcm, 500, new Random(3));
-    assertEquals(-1f, heard.embeddings.get(0)[0], 0f);
-    assertEquals(32_767f / 32_768f, heard.embeddings.get(1)[0], 0f);
+    Results results = feed(pcm, 500, new Random(3));
+    assertEquals(-1f, results.embeddings.get(0)[0], 0f);
+    assertEquals(32_767f / 32_768f, results.embeddings.get(1)[0], 0f);
     for (int i = 0; i < 20; i++) {
-      assertEquals((i + 1L) * HOP, (long) heard.ends.get(i));
-      assertEquals(i + 1, heard.embeddings.get(i)[2], 0f);
-      assertEquals(pcm[(i + 1) * HOP - 1] / 32_768f, heard.embeddings.get(i)[0], 0f);
+      assertEquals((i + 1L) * HOP, (long) results.ends.get(i));
+      assertEquals(i + 1, results.embeddings.get(i)[2], 0f);
+      assertEquals(pcm[(i + 1) * HOP - 1] / 32_768f, results.embeddings.get(i)[0], 0f);
     }
   }
 
@@ -77,16 +77,16 @@ public class EmbeddingStreamTest {
     short[] pcm = pcm(new Random(4));
     float[] expected = new float[(SAMPLES / LogMel.HOP + 1) * LogMel.BINS];
     int frames = new LogMel().feed(Golden.wave(pcm), 0, SAMPLES, expected);
-    Heard heard = hear(pcm, 800, new Random(5));
-    assertArrayEquals(Arrays.copyOf(expected, frames * LogMel.BINS), heard.frames, 0f);
+    Results results = feed(pcm, 800, new Random(5));
+    assertArrayEquals(Arrays.copyOf(expected, frames * LogMel.BINS), results.frames, 0f);
   }
 
   @Test
   public void resetStartsAgain() {
     short[] pcm = pcm(new Random(6));
     FakeEncoder encoder = new FakeEncoder(HOP);
-    Heard heard = new Heard();
-    EmbeddingStream stream = new EmbeddingStream(encoder, null, heard);
+    Results results = new Results();
+    EmbeddingStream stream = new EmbeddingStream(encoder, null, results);
     int before = encoder.resets;
     stream.feed(pcm, 0, 2 * HOP + 5);
     assertEquals(2 * HOP + 5, stream.samples());
@@ -96,9 +96,9 @@ public class EmbeddingStreamTest {
     assertEquals(0, stream.samples());
     assertEquals(0, stream.embedNanos());
     stream.feed(pcm, 0, 2 * HOP);
-    assertEquals(Arrays.asList((long) HOP, 2L * HOP, (long) HOP, 2L * HOP), heard.ends);
-    assertArrayEquals(heard.embeddings.get(1), heard.embeddings.get(3), 0f);
-    assertEquals(0, heard.frames.length);
+    assertEquals(Arrays.asList((long) HOP, 2L * HOP, (long) HOP, 2L * HOP), results.ends);
+    assertArrayEquals(results.embeddings.get(1), results.embeddings.get(3), 0f);
+    assertEquals(0, results.frames.length);
   }
 
   @Test
@@ -130,7 +130,7 @@ public class EmbeddingStreamTest {
           @Override
           public void close() {}
         };
-    EmbeddingStream stream = new EmbeddingStream(slow, null, new Heard());
+    EmbeddingStream stream = new EmbeddingStream(slow, null, new Results());
     long start = System.nanoTime();
     stream.feed(new short[480], 0, 480);
     long all = System.nanoTime() - start;
@@ -140,21 +140,21 @@ public class EmbeddingStreamTest {
 
   @Test
   public void refusesAPartThatTheArrayHasNot() {
-    EmbeddingStream stream = new EmbeddingStream(new FakeEncoder(HOP), null, new Heard());
+    EmbeddingStream stream = new EmbeddingStream(new FakeEncoder(HOP), null, new Results());
     assertThrows(IndexOutOfBoundsException.class, () -> stream.feed(new short[4], 2, 3));
     assertEquals(0, stream.samples());
   }
 
-  private static Heard hear(short[] pcm, int longest, Random random) {
-    Heard heard = new Heard();
-    EmbeddingStream stream = new EmbeddingStream(new FakeEncoder(HOP), new LogMel(), heard);
+  private static Results feed(short[] pcm, int longest, Random random) {
+    Results results = new Results();
+    EmbeddingStream stream = new EmbeddingStream(new FakeEncoder(HOP), new LogMel(), results);
     for (int next = 0; next < pcm.length; ) {
       int count = Math.min(pcm.length - next, random.nextInt(longest + 1));
       stream.feed(pcm, next, count);
       next += count;
     }
     assertEquals(pcm.length, stream.samples());
-    return heard;
+    return results;
   }
 
   private static short[] pcm(Random random) {

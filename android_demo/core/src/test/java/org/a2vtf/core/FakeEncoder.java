@@ -2,7 +2,7 @@ package org.a2vtf.core;
 
 import static org.junit.Assert.assertEquals;
 
-/** An encoder whose embeddings tell what it heard: last sample, sum so far, steps so far. */
+/** An encoder whose embeddings are: last sample, weighted sum so far, steps so far. */
 final class FakeEncoder implements Encoder {
   private final int hop;
   private double sum;

@@ -11,7 +11,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.Properties;
 
-/** What {@code export_golden.py} wrote. */
+/** The golden files of {@code export_golden.py}. */
 final class Golden {
   private Golden() {}
 

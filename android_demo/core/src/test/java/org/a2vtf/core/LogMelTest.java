@@ -28,7 +28,7 @@ public class LogMelTest {
     }
   }
 
-  /** As near as the front end in the TFLite files is: tests/export/test_front_end.py. */
+  /** The tolerance of the front end in TFLite files; see tests/export/test_front_end.py. */
   private static void assertNear(String sound, float[] expected, float[] got) {
     for (int i = 0; i < expected.length; i++) {
       double want = Math.exp(expected[i]);
@@ -89,7 +89,7 @@ public class LogMelTest {
     return wave;
   }
 
-  /** All frames of a stream that comes in pieces of 0 to {@code longest} samples. */
+  /** All frames of a stream given in blocks of 0 to {@code longest} samples. */
   private static float[] frames(LogMel logMel, float[] wave, int longest, Random random) {
     float[] all = new float[0];
     for (int next = 0; next < wave.length; ) {

@@ -80,10 +80,10 @@ public class RingBufferTest {
   }
 
   /**
-   * Writes counted samples on one thread while another one reads and checks the count. A sample
-   * that was lost is offered again, so that no number may be missing.
+   * Writes numbered samples on one thread, while another one reads and checks them. A lost sample
+   * is written again, so that no number is missing.
    *
-   * @param waits the reader sleeps every so many reads; 0: the writer waits for room instead
+   * @param waits number of reads between two sleeps of the reader; 0: the writer waits for space
    * @return samples lost
    */
   private static long runTwoThreads(int capacity, long total, int waits) throws Exception {

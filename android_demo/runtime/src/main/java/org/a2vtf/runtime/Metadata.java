@@ -6,11 +6,11 @@ import java.nio.charset.Charset;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** Reads what {@code export_tflite} writes into a file about it: see a2v_tf/runtime/metadata.py. */
+/** Reads the metadata that {@code export_tflite} writes; see a2v_tf/runtime/metadata.py. */
 final class Metadata {
   private static final Charset UTF_8 = Charset.forName("UTF-8");
   private static final String OFFICIAL = "TFLITE_METADATA";
-  // Places of fields in the tables of TFLite's schema and of its metadata schema.
+  // Slots of fields in the tables of TFLite's schema and of its metadata schema.
   private static final int MODEL_BUFFERS = 4;
   private static final int MODEL_METADATA = 6;
   private static final int ENTRY_NAME = 0;
@@ -34,13 +34,13 @@ final class Metadata {
     try {
       return new Metadata(ByteBuffer.wrap(model)).description();
     } catch (IndexOutOfBoundsException e) {
-      return ""; // no flatbuffer, or a damaged one
+      return ""; // not a flatbuffer, or a damaged one
     } catch (IllegalArgumentException e) {
       return "";
     }
   }
 
-  /** A few of the facts in words, beginning with "; " unless there are none. */
+  /** Some of the facts as text that begins with "; "; empty if there are none. */
   static String summary(String facts) {
     StringBuilder words = new StringBuilder();
     String encoder = value(facts, "encoder");
@@ -62,7 +62,7 @@ final class Metadata {
     }
   }
 
-  /** A text, number or boolean of a JSON object; empty if it is not there, or null. */
+  /** A text, number or boolean of a JSON object; empty if it is missing or null. */
   private static String value(String json, String name) {
     String pattern = "\"" + Pattern.quote(name) + "\"\\s*:\\s*(?:\"([^\"\\\\]*)\"|([\\w.+-]+))";
     Matcher found = Pattern.compile(pattern).matcher(json);
@@ -103,7 +103,7 @@ final class Metadata {
     return bytes.getInt(0);
   }
 
-  /** Where a table keeps a field; 0 if it does not have it. */
+  /** The position of a table's field; 0 if it is missing. */
   private int field(int table, int number) {
     int fields = table - bytes.getInt(table);
     int place = 4 + 2 * number;
@@ -111,7 +111,7 @@ final class Metadata {
     return offset == 0 ? 0 : table + offset;
   }
 
-  /** The text, table or vector that a field points to; 0 if the table does not have it. */
+  /** The text, table or vector that a field refers to; 0 if it is missing. */
   private int at(int table, int number) {
     int place = field(table, number);
     return place == 0 ? 0 : place + bytes.getInt(place);

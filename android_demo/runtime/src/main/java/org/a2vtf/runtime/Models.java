@@ -4,7 +4,7 @@ import java.nio.ByteBuffer;
 import org.a2vtf.core.Encoder;
 
 /**
- * Opens the streaming files of {@code export_tflite}: any hop, state inside or outside, PCM in.
+ * Opens streaming files of {@code export_tflite}: PCM input, any hop, internal or external state.
  *
  * <pre>{@code
  * try (Encoder encoder = Models.open(bytes, new Models.Options())) {
@@ -16,16 +16,16 @@ import org.a2vtf.core.Encoder;
 public final class Models {
   private Models() {}
 
-  /** How a model runs. */
+  /** Runtime options. */
   public static final class Options {
-    /** Threads of an inference. */
+    /** Number of threads. */
     public int threads = 1;
 
-    /** Whether XNNPACK computes what it can; else TFLite's own kernels, which round otherwise. */
+    /** Whether to use XNNPACK; otherwise TFLite's builtin kernels, which round differently. */
     public boolean xnnpack = true;
   }
 
-  /** A file that cannot be used; the message says why, in words for the person who chose it. */
+  /** A file that cannot be used; the message tells the user why. */
   public static final class ModelException extends Exception {
     ModelException(String message) {
       super(message);
@@ -40,13 +40,13 @@ public final class Models {
    * Opens a model.
    *
    * @param model the content of the file
-   * @throws ModelException if it is no streaming model that takes PCM, or does not run here
+   * @throws ModelException if it is not a streaming model with PCM input, or does not run here
    */
   public static Encoder open(byte[] model, Options options) throws ModelException {
     return TfliteEncoder.open(model, options);
   }
 
-  /** Opens a model: the bytes between the buffer's position and limit, which stay as they are. */
+  /** Opens a model: the bytes between the buffer's position and limit, which do not change. */
   public static Encoder open(ByteBuffer model, Options options) throws ModelException {
     byte[] content = new byte[model.remaining()];
     model.duplicate().get(content);
@@ -54,7 +54,7 @@ public final class Models {
   }
 
   /**
-   * Says in one line what a model is, for instance "128 numbers every 80 ms (1280 samples), state
+   * Describes a model in one line, for instance "128 numbers every 80 ms (1280 samples), state
    * inside; small encoder, cbow, int8".
    *
    * @throws ModelException as {@link #open(byte[], Options)}
@@ -69,8 +69,8 @@ public final class Models {
   }
 
   /**
-   * What {@code export_tflite} wrote into a file about it (encoder, task, window, hop, front end):
-   * JSON, empty if there is none.
+   * The metadata that {@code export_tflite} wrote (encoder, task, window, hop, front end), as JSON;
+   * empty if there is none.
    */
   public static String facts(byte[] model) {
     return Metadata.facts(model);

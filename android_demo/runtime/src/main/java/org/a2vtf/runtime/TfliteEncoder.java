@@ -20,9 +20,9 @@ import org.bytedeco.tensorflowlite.TfLiteTensor;
 import org.bytedeco.tensorflowlite.global.tensorflowlite;
 
 /**
- * A streaming file in TFLite's own C++ API, which JavaCPP gives to the JVM and to Android alike.
+ * A streaming model run by TFLite's C++ API, through JavaCPP, on the JVM and on Android.
  *
- * <p>Its methods take turns, so that one thread may close it while another embeds.
+ * <p>Its methods are synchronised: one thread may close it while another one embeds.
  */
 final class TfliteEncoder implements Encoder {
   private static final String PCM = "pcm";
@@ -30,18 +30,18 @@ final class TfliteEncoder implements Encoder {
   private static final String STATE = "state_";
   private static final String TRIGGER = "trigger";
 
-  // What native code points to must live as long as that: the file's bytes outlive the model, the
-  // model and the resolver the interpreter. Closed from the last to the first.
+  // The order of lifetimes: the file's bytes outlive the model; the model and the resolver outlive
+  // the interpreter. They are closed in reverse order.
   private final List<Pointer> owned = new ArrayList<Pointer>();
   private final List<State> states = new ArrayList<State>();
   private SignatureRunner embed;
-  private SignatureRunner reset; // null if the state is outside
+  private SignatureRunner reset; // null if the state is external
   private TfLiteTensor pcm;
   private TfLiteTensor embedding;
   private int hopSamples;
   private int embeddingDim;
 
-  /** A tensor that goes out of one call and into the next. */
+  /** An external state: an output that is the input of the next call. */
   private static final class State {
     final TfLiteTensor in;
     final TfLiteTensor out;
@@ -105,7 +105,7 @@ final class TfliteEncoder implements Encoder {
       if (trigger == null) {
         throw new ModelException("The model's signature \"reset\" has no input \"trigger\".");
       }
-      fill(trigger, 0); // an input that only lets the signature exist
+      fill(trigger, 0); // a signature needs an input
     }
   }
 
@@ -134,7 +134,7 @@ final class TfliteEncoder implements Encoder {
     return own(interpreter);
   }
 
-  /** Refuses what does not stream from PCM. */
+  /** Refuses models other than streaming models with PCM input. */
   private static void checkForm(List<String> inputs, List<String> outputs, boolean hasReset)
       throws ModelException {
     if (inputs.contains("log_mel")) {
@@ -260,7 +260,7 @@ final class TfliteEncoder implements Encoder {
     }
   }
 
-  /** Numbers in a float32 tensor of the shape [1, n]. */
+  /** The n of a float32 tensor with shape [1, n]. */
   private static int row(TfLiteTensor tensor, String name) throws ModelException {
     List<Integer> shape = new ArrayList<Integer>();
     for (int i = 0; i < tensor.dims().size(); i++) {
@@ -275,7 +275,7 @@ final class TfliteEncoder implements Encoder {
     return shape.get(1);
   }
 
-  /** Sets a tensor to the real 0. A zero point other than 0 is of int8, so bytes will do. */
+  /** Sets a tensor to real zeros. Only int8 has nonzero zero points, so filling bytes suffices. */
   private static void fill(TfLiteTensor tensor, int zeroPoint) {
     Pointer.memset(tensor.data().data(), zeroPoint, tensor.bytes());
   }

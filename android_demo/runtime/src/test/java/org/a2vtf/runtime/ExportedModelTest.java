@@ -13,9 +13,9 @@ import org.a2vtf.core.Encoder;
 import org.junit.Test;
 
 /**
- * The very file that goes into the app, on a minute of sound, against TensorFlow of the same version
- * in Python: every bit. Runs with {@code -DexportedModel=FOLDER}, which android_demo/export_assets.py
- * --check=FOLDER writes.
+ * The model in the app gives the same bits as the same version of TensorFlow in Python, for a
+ * minute of sound. Runs with {@code -DexportedModel=FOLDER}, a folder written by
+ * android_demo/export_assets.py --check=FOLDER.
  */
 public class ExportedModelTest {
   private static byte[] read(String name) throws IOException {

@@ -7,7 +7,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Properties;
 
-/** What android_demo/export_golden.py wrote: models, PCM, and what Python makes of them. */
+/** The golden files of android_demo/export_golden.py: models, PCM, and Python's embeddings. */
 final class Golden {
   private Golden() {}
 
@@ -19,7 +19,7 @@ final class Golden {
     return all(in);
   }
 
-  /** The rest of a stream, which is closed then. */
+  /** The rest of a stream, which is then closed. */
   static byte[] all(InputStream in) throws IOException {
     try {
       ByteArrayOutputStream out = new ByteArrayOutputStream();
@@ -44,7 +44,7 @@ final class Golden {
     return Integer.parseInt(index.getProperty(name));
   }
 
-  /** The PCM as the models take it: in [-1, 1], the whole stream. */
+  /** The PCM of the whole stream, in [-1, 1]. */
   static float[] pcm() throws IOException {
     return pcm(bytes("pcm.s16"));
   }
@@ -58,7 +58,7 @@ final class Golden {
     return pcm;
   }
 
-  /** Python's embeddings, one a hop. */
+  /** Python's embeddings, one per hop. */
   static float[][] embeddings(String kernels) throws IOException {
     ByteBuffer in = littleEndian(bytes("embeddings_" + kernels + ".f32"));
     float[][] embeddings = new float[number("hops")][number("embedding_dim")];

@@ -14,12 +14,12 @@ import org.a2vtf.runtime.Models.ModelException;
 import org.junit.Test;
 import org.junit.function.ThrowingRunnable;
 
-/** The app's own inference against Python's: every bit of every embedding. */
+/** The app's embeddings are bit-exact with Python's. */
 public class ModelsTest {
   private static final float EXACT = 0f;
 
-  // TFLite's own kernels turn the int8 embedding into floats by a formula that compilers round
-  // differently in the last places. A step of it is thousands of times as wide.
+  // TFLite's builtin kernels dequantise the embedding by a formula that compilers round differently
+  // in the last digits. A quantisation step is thousands of times larger.
   private static final float SAME_INTEGER = 1e-6f;
 
   private static Models.Options options(int threads, boolean xnnpack) {
@@ -29,7 +29,7 @@ public class ModelsTest {
     return options;
   }
 
-  /** The embeddings of a stream, one a hop, from where the encoder is. */
+  /** The embeddings of a stream, one per hop, from the current state on. */
   private static float[][] embed(Encoder encoder, float[] pcm) {
     int hop = encoder.hopSamples();
     float[][] embeddings = new float[pcm.length / hop][encoder.embeddingDim()];
@@ -199,7 +199,7 @@ public class ModelsTest {
     assertRefused(renamed(Golden.bytes("internal.tflite"), "\3\0\0\0pcm\0", "\3\0\0\0abc\0"), "abc");
   }
 
-  /** A model with another name in all places, of the same length. */
+  /** The model with a name replaced by another one of the same length. */
   private static byte[] renamed(byte[] model, String from, String to) throws Exception {
     String text = new String(model, "ISO-8859-1");
     assertTrue(text.contains(from));
