@@ -168,5 +168,5 @@ def test_command_refuses_bad_input_in_one_line(
 
 def test_command_explains_its_flags() -> None:
     helped = run_command("export_tflite", "--helpfull", here=True)
-    for words in ("--model_dir", "with the signature 'reset'", "calibrate on"):
+    for words in ("--model_dir", "with a signature 'reset'", "calibration slices"):
         assert words in re.sub(r"\s+", " ", helped.stdout)

@@ -13,7 +13,7 @@ final class Wait {
     try {
       while (!condition.call()) {
         if (System.nanoTime() > end) {
-          throw new AssertionError("in vain: " + what);
+          throw new AssertionError("timed out: " + what);
         }
         Thread.sleep(2);
       }

@@ -75,7 +75,7 @@ public class BenchmarkTest {
   }
 
   @Test
-  public void oneStepIsAllPercentiles() {
+  public void oneStepGivesEqualPercentiles() {
     Timed timed = new Timed(0);
     Benchmark.Result result = Benchmark.run(timed, 0, 1, null, timed);
     assertEquals(100, result.medianUs, 1e-9);
@@ -83,7 +83,7 @@ public class BenchmarkTest {
   }
 
   @Test
-  public void tellsItsProgressAndResets() {
+  public void reportsProgressAndResets() {
     List<Integer> steps = new ArrayList<>();
     Timed timed = new Timed(3);
     Benchmark.run(
@@ -119,7 +119,7 @@ public class BenchmarkTest {
   }
 
   @Test
-  public void textAndJsonAreTheSameEverywhere() {
+  public void textAndJsonDoNotDependOnTheLocale() {
     Locale.setDefault(Locale.GERMANY);
     Benchmark.Result result = result().named("a \"model\", 2 threads");
     assertEquals(

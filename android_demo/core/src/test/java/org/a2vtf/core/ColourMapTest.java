@@ -10,7 +10,7 @@ public class ColourMapTest {
   private static final String[] NAMES = {"magma", "viridis"};
 
   @Test
-  public void areMatplotlibs() throws Exception {
+  public void equalMatplotlibs() throws Exception {
     for (int map = 0; map < MAPS.length; map++) {
       byte[] rgb = Golden.bytes("colours/" + NAMES[map] + ".rgb");
       assertEquals(3 * 256, rgb.length);
@@ -26,7 +26,7 @@ public class ColourMapTest {
   }
 
   @Test
-  public void growBrighter() {
+  public void brightnessIncreases() {
     for (ColourMap map : MAPS) {
       for (int i = 3; i < 256; i++) {
         double here = brightness(map, i / 255f);
@@ -38,7 +38,7 @@ public class ColourMapTest {
   }
 
   @Test
-  public void beyondTheEndsIsTheEnd() {
+  public void valuesAreClipped() {
     for (ColourMap map : MAPS) {
       assertEquals(map.argb(0), map.argb(-3));
       assertEquals(map.argb(0), map.argb(Float.NEGATIVE_INFINITY));

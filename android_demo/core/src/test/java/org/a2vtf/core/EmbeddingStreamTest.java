@@ -41,7 +41,7 @@ public class EmbeddingStreamTest {
   }
 
   @Test
-  public void resultsDoNotDependOnThePiecesOfAStream() {
+  public void resultsDoNotDependOnTheBlockSizes() {
     Random random = new Random(1);
     short[] pcm = pcm(random);
     Results whole = feed(pcm, SAMPLES, random);
@@ -73,7 +73,7 @@ public class EmbeddingStreamTest {
   }
 
   @Test
-  public void framesAreThoseOfLogMel() {
+  public void framesEqualLogMel() {
     short[] pcm = pcm(new Random(4));
     float[] expected = new float[(SAMPLES / LogMel.HOP + 1) * LogMel.BINS];
     int frames = new LogMel().feed(Golden.wave(pcm), 0, SAMPLES, expected);
@@ -82,7 +82,7 @@ public class EmbeddingStreamTest {
   }
 
   @Test
-  public void resetStartsAgain() {
+  public void resetStartsANewStream() {
     short[] pcm = pcm(new Random(6));
     FakeEncoder encoder = new FakeEncoder(HOP);
     Results results = new Results();
@@ -102,7 +102,7 @@ public class EmbeddingStreamTest {
   }
 
   @Test
-  public void timeIsThatOfTheEncoder() {
+  public void measuresOnlyTheEncoder() {
     FakeEncoder quick = new FakeEncoder(160);
     Encoder slow =
         new Encoder() {
@@ -139,7 +139,7 @@ public class EmbeddingStreamTest {
   }
 
   @Test
-  public void refusesAPartThatTheArrayHasNot() {
+  public void refusesInvalidRanges() {
     EmbeddingStream stream = new EmbeddingStream(new FakeEncoder(HOP), null, new Results());
     assertThrows(IndexOutOfBoundsException.class, () -> stream.feed(new short[4], 2, 3));
     assertEquals(0, stream.samples());

@@ -8,7 +8,7 @@ import org.junit.Test;
 
 public class FourierTest {
   @Test
-  public void isTheSumThatDefinesIt() {
+  public void equalsItsDefinition() {
     Random random = new Random(0);
     for (int size : new int[] {2, 8, 64, 512}) {
       double[] real = new double[size];
@@ -35,7 +35,7 @@ public class FourierTest {
   }
 
   @Test
-  public void takesPowersOfTwoOnly() {
+  public void refusesOtherSizesThanPowersOfTwo() {
     for (int size : new int[] {-4, 0, 1, 400}) {
       assertThrows(IllegalArgumentException.class, () -> new Fourier(size));
     }

@@ -26,7 +26,7 @@ public class JsonTest {
   }
 
   @Test
-  public void saysWhatIsWrongAndWhere() {
+  public void describesErrorsWithTheirPositions() {
     assertRefused("{\"a\": 1,}", "not JSON: '}' at character 9, expected a name in quotes");
     assertRefused("[1 2]", "not JSON: '2' at character 4, expected ']'");
     assertRefused("{\"a\" 1}", "not JSON: '1' at character 6, expected ':'");

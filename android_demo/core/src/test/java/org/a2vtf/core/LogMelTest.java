@@ -13,7 +13,7 @@ public class LogMelTest {
   private static final int SAMPLES = 9_000;
 
   @Test
-  public void isThePythonFrontEnd() throws Exception {
+  public void equalsThePythonFrontEnd() throws Exception {
     String[] sounds =
         Golden.properties("front_end/index.properties").getProperty("sounds").split(",");
     assertEquals(7, sounds.length);
@@ -37,7 +37,7 @@ public class LogMelTest {
   }
 
   @Test
-  public void framesDoNotDependOnThePiecesOfAStream() {
+  public void framesDoNotDependOnTheBlockSizes() {
     Random random = new Random(1);
     float[] wave = noise(random, SAMPLES);
     float[] whole = frames(new LogMel(), wave, SAMPLES, random);
@@ -48,7 +48,7 @@ public class LogMelTest {
   }
 
   @Test
-  public void afterResetItIsAsNew() {
+  public void resetRestoresTheInitialState() {
     Random random = new Random(2);
     float[] wave = noise(random, 1_000);
     LogMel logMel = new LogMel();
@@ -59,7 +59,7 @@ public class LogMelTest {
   }
 
   @Test
-  public void saysThatFramesDoNotFitAndTakesNothing() {
+  public void refusesTooSmallOutputsAndTakesNothing() {
     Random random = new Random(3);
     float[] wave = noise(random, 320);
     LogMel logMel = new LogMel();
@@ -73,7 +73,7 @@ public class LogMelTest {
   }
 
   @Test
-  public void refusesAPartThatTheArrayHasNot() {
+  public void refusesInvalidRanges() {
     float[] out = new float[640];
     LogMel logMel = new LogMel();
     assertThrows(IndexOutOfBoundsException.class, () -> logMel.feed(new float[9], 0, 10, out));

@@ -16,7 +16,7 @@ public class NeighboursTest {
   private static final float[] ORIGIN = {0, 0};
 
   @Test
-  public void findsWhatPythonFinds() throws Exception {
+  public void agreesWithPython() throws Exception {
     Neighbours neighbours = Neighbours.fromJson(Golden.text("neighbours/taught.json"));
     List<String> labels = neighbours.labels();
     assertEquals(Arrays.asList("kettle", "the \"old\" door\\", "狗 🐕", "tap\tdrip"), labels);
@@ -44,7 +44,7 @@ public class NeighboursTest {
   }
 
   @Test
-  public void nothingIsLikeNothing() {
+  public void givesNoMatchWithoutTaughtSounds() {
     assertNull(new Neighbours().nearest(ORIGIN));
     assertNull(new Neighbours().nearestPrototype(ORIGIN));
   }
@@ -71,7 +71,7 @@ public class NeighboursTest {
   }
 
   @Test
-  public void isTaughtAndForgets() {
+  public void addsAndRemovesLabels() {
     Neighbours neighbours = new Neighbours();
     float[] reused = {1, 2};
     neighbours.add("b", reused);
@@ -92,7 +92,7 @@ public class NeighboursTest {
   }
 
   @Test
-  public void refusesWhatIsNoEmbedding() {
+  public void refusesInvalidEmbeddings() {
     Neighbours neighbours = new Neighbours();
     assertThrows(IllegalArgumentException.class, () -> neighbours.add("a", new float[0]));
     neighbours.add("a", ORIGIN);
@@ -112,7 +112,7 @@ public class NeighboursTest {
   }
 
   @Test
-  public void whatIsTooFarIsUnknown() {
+  public void distantEmbeddingsAreUnknown() {
     Neighbours neighbours = new Neighbours();
     neighbours.add("a", new float[] {3, 4});
     assertFalse(neighbours.nearest(ORIGIN).unknown);
@@ -187,14 +187,14 @@ public class NeighboursTest {
   }
 
   @Test
-  public void jsonOfNothing() {
+  public void jsonWithoutSounds() {
     Neighbours read = Neighbours.fromJson(new Neighbours().toJson());
     assertTrue(read.labels().isEmpty());
     assertEquals(Double.POSITIVE_INFINITY, read.unknownAbove(), 0);
   }
 
   @Test
-  public void saysWhatIsWrongWithJson() {
+  public void describesErrorsInJson() {
     assertRefused("", "not JSON: the end at character 1, expected a value");
     assertRefused("hello", "not JSON: 'h' at character 1");
     assertRefused("[]", "the whole is not an object");

@@ -8,7 +8,7 @@ import org.junit.Test;
 
 public class NoveltyTest {
   @Test
-  public void isTheCosineDistanceFromTheMean() {
+  public void equalsTheCosineDistanceFromTheMean() {
     Novelty novelty = new Novelty(3);
     assertEquals(0, novelty.next(new float[] {1, 0}), 0);
     assertEquals(0, novelty.next(new float[] {5, 0}), 1e-12); // louder is not newer

@@ -8,7 +8,7 @@ import org.junit.Test;
 
 public class ProjectionTest {
   @Test
-  public void isTheMatrixTimesWhatLiesBeyondTheMean() {
+  public void multipliesTheCentredEmbeddingByTheMatrix() {
     float[] matrix = {1, 2, 3, -1, 0, 0.5f};
     Projection projection = new Projection(matrix, new float[] {1, 1, 1});
     matrix[0] = 99; // it keeps a copy

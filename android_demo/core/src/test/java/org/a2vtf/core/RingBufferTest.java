@@ -12,7 +12,7 @@ import org.junit.Test;
 
 public class RingBufferTest {
   @Test
-  public void givesBackWhatItTook() {
+  public void readsWhatWasWritten() {
     RingBuffer ring = new RingBuffer(5);
     short[] out = new short[9];
     assertEquals(3, ring.write(new short[] {9, 1, 2, 3}, 1, 3));
@@ -28,7 +28,7 @@ public class RingBufferTest {
   }
 
   @Test
-  public void countsWhatDoesNotFit() {
+  public void countsLostSamples() {
     RingBuffer ring = new RingBuffer(4);
     assertEquals(4, ring.write(new short[] {1, 2, 3, 4, 5, 6}, 0, 6));
     assertEquals(0, ring.write(new short[] {7}, 0, 1));
@@ -42,7 +42,7 @@ public class RingBufferTest {
   }
 
   @Test
-  public void clearForgetsAll() {
+  public void clearRemovesAll() {
     RingBuffer ring = new RingBuffer(3);
     ring.write(new short[] {1, 2, 3, 4}, 0, 4);
     ring.clear();
@@ -56,7 +56,7 @@ public class RingBufferTest {
   }
 
   @Test
-  public void refusesNonsense() {
+  public void refusesInvalidArguments() {
     assertThrows(IllegalArgumentException.class, () -> new RingBuffer(0));
     RingBuffer ring = new RingBuffer(4);
     short[] array = new short[4];

@@ -46,7 +46,7 @@ public class WavTest {
   }
 
   @Test
-  public void readsAStreamThatGivesLittleAtATime() throws Exception {
+  public void readsStreamsInSmallBlocks() throws Exception {
     InputStream slow =
         new ByteArrayInputStream(write(PCM)) {
           @Override
@@ -58,7 +58,7 @@ public class WavTest {
   }
 
   @Test
-  public void skipsWhatItDoesNotKnow() throws Exception {
+  public void skipsUnknownChunks() throws Exception {
     byte[] file =
         join(
             riff(),
@@ -71,7 +71,7 @@ public class WavTest {
   }
 
   @Test
-  public void takesTheExtensibleFormat() throws Exception {
+  public void readsTheExtensibleFormat() throws Exception {
     byte[] format = new byte[40];
     ByteBuffer.wrap(format)
         .order(ByteOrder.LITTLE_ENDIAN)
@@ -86,14 +86,14 @@ public class WavTest {
   }
 
   @Test
-  public void takesAFileThatWasWrittenToAPipe() throws Exception {
+  public void readsFilesWrittenToAPipe() throws Exception {
     byte[] file = write(PCM);
     Arrays.fill(file, 40, 44, (byte) 0xFF);
     assertArrayEquals(PCM, read(file));
   }
 
   @Test
-  public void saysWhatIsWrongWithAFile() throws Exception {
+  public void describesErrorsInFiles() throws Exception {
     assertRefused(new byte[0], "ends too early");
     assertRefused("hello, world, this is text".getBytes("UTF-8"), "not a WAV file");
     assertRefused(
@@ -116,7 +116,7 @@ public class WavTest {
   }
 
   @Test
-  public void doesNotReadForEver() {
+  public void refusesEndlessFiles() {
     byte[] header = new byte[44];
     System.arraycopy(writeUnchecked(new short[0]), 0, header, 0, 44);
     Arrays.fill(header, 40, 44, (byte) 0xFF);

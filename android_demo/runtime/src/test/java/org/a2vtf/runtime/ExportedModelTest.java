@@ -23,7 +23,7 @@ public class ExportedModelTest {
   }
 
   @Test
-  public void theAppsInferenceIsPythonsBitForBit() throws Exception {
+  public void theAppsInferenceIsBitExactWithPython() throws Exception {
     assumeNotNull(System.getProperty("exportedModel"));
     float[] pcm = Golden.pcm(read("pcm.s16"));
     ByteBuffer expected = Golden.littleEndian(read("embeddings.f32"));

@@ -65,27 +65,27 @@ public class ModelsTest {
   }
 
   @Test
-  public void stateInsideOnXnnpackIsPythonsBitForBit() throws Exception {
+  public void internalStateOnXnnpackIsBitExactWithPython() throws Exception {
     assertSameAsPython("internal.tflite", "xnnpack", 1);
   }
 
   @Test
-  public void stateInsideOnBuiltinKernelsIsPythonsIntegers() throws Exception {
+  public void internalStateOnBuiltinKernelsGivesPythonsIntegers() throws Exception {
     assertSameAsPython("internal.tflite", "builtin", 1);
   }
 
   @Test
-  public void stateOutsideOnXnnpackIsPythonsBitForBit() throws Exception {
+  public void externalStateOnXnnpackIsBitExactWithPython() throws Exception {
     assertSameAsPython("external.tflite", "xnnpack", 1);
   }
 
   @Test
-  public void stateOutsideOnBuiltinKernelsIsPythonsIntegers() throws Exception {
+  public void externalStateOnBuiltinKernelsGivesPythonsIntegers() throws Exception {
     assertSameAsPython("external.tflite", "builtin", 1);
   }
 
   @Test
-  public void moreThreadsChangeNothing() throws Exception {
+  public void threadsDoNotChangeTheEmbeddings() throws Exception {
     assertSameAsPython("internal.tflite", "xnnpack", 4);
     assertSameAsPython("internal.tflite", "builtin", 2);
   }
@@ -105,14 +105,14 @@ public class ModelsTest {
   }
 
   @Test
-  public void theGoldenEmbeddingsTellKernelsAndHopsApart() throws Exception {
+  public void goldenEmbeddingsDependOnKernelsAndHops() throws Exception {
     float[][] xnnpack = Golden.embeddings("xnnpack");
     assertFalse(Arrays.deepEquals(xnnpack, Golden.embeddings("builtin")));
     assertFalse(Arrays.equals(xnnpack[0], xnnpack[xnnpack.length - 1]));
   }
 
   @Test
-  public void resetForgetsEverything() throws Exception {
+  public void resetClearsTheState() throws Exception {
     for (String model : new String[] {"internal.tflite", "external.tflite"}) {
       Encoder encoder = Models.open(Golden.bytes(model), new Models.Options());
       float[] pcm = Golden.pcm();
@@ -150,7 +150,7 @@ public class ModelsTest {
   }
 
   @Test
-  public void describeSaysWhatAModelIs() throws Exception {
+  public void describesAModel() throws Exception {
     String internal = Models.describe(Golden.bytes("internal.tflite"));
     assertEquals(
         "128 numbers every 80 ms (1280 samples), state inside; untrained encoder, int8", internal);
@@ -159,7 +159,7 @@ public class ModelsTest {
   }
 
   @Test
-  public void factsAreWhatTheExportWrote() throws Exception {
+  public void readsTheExportedFacts() throws Exception {
     String facts = Models.facts(Golden.bytes("internal.tflite"));
     assertTrue(facts, facts.startsWith("{") && facts.endsWith("}"));
     assertTrue(facts, facts.contains("\"window_ms\": 975.0"));
@@ -181,7 +181,7 @@ public class ModelsTest {
   }
 
   @Test
-  public void whatIsNoStreamingModelOfPcmIsRefused() throws Exception {
+  public void otherModelsAreRefused() throws Exception {
     assertRefused(new byte[0], "not a TFLite model");
     assertRefused("PK, some other file entirely".getBytes("US-ASCII"), "not a TFLite model");
     assertRefused(Golden.bytes("window.tflite"), "window model");
@@ -215,7 +215,7 @@ public class ModelsTest {
   }
 
   @Test
-  public void damagedMetadataIsNoMetadata() throws Exception {
+  public void damagedMetadataIsIgnored() throws Exception {
     byte[] model = Golden.bytes("internal.tflite");
     for (int i = 0; i < model.length; i += 7) {
       byte[] damaged = model.clone();
@@ -248,7 +248,7 @@ public class ModelsTest {
   }
 
   @Test
-  public void aClosedEncoderSaysSoAndClosesTwice() throws Exception {
+  public void aClosedEncoderRefusesCallsAndClosesTwice() throws Exception {
     final Encoder encoder =
         Models.open(Golden.bytes("internal.tflite"), new Models.Options());
     encoder.close();
