@@ -9,7 +9,7 @@ import pytest
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.runtime.embedder import Embedder, make_interpreter
-from tests.export.signals import HOP, frames_of, heard, stream_of
+from tests.export.signals import HOP, frames_of, stream_of, with_silence
 
 
 @pytest.mark.parametrize("state", ["internal", "external"])
@@ -32,7 +32,7 @@ def test_describes_a_window_file(form: Callable, input: str, shape: tuple[int, .
 
 
 def test_window_files_take_pcm_whatever_their_input(form: Callable) -> None:
-    pcm = heard(stream_of("chirp", 3))
+    pcm = with_silence(stream_of("chirp", 3))
     on_pcm, on_log_mel = (
         Embedder(form("float", "window", input)).embed_window(pcm) for input in ("pcm", "log_mel")
     )
@@ -42,7 +42,7 @@ def test_window_files_take_pcm_whatever_their_input(form: Callable) -> None:
 def test_third_embedding_of_a_stream_is_the_window_that_ends_there(form: Callable) -> None:
     pcm = stream_of("noise", 3)
     streamed = Embedder(form("int8", "streaming", "pcm")).stream(pcm)
-    window = Embedder(form("int8", "window", "pcm")).embed_window(heard(pcm))
+    window = Embedder(form("int8", "window", "pcm")).embed_window(with_silence(pcm))
     np.testing.assert_array_equal(streamed[-1], window)
 
 
