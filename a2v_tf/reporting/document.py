@@ -15,14 +15,7 @@ BEST, WORSE = "best", "worse"  # marks of a cell
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A cell of a table.
-
-    Attributes:
-      text: its content.
-      small: lines of small print below.
-      paper: the figure of a paper to compare with.
-      mark: `BEST`, `WORSE` or nothing.
-    """
+    """A cell of a table: text, lines of small print, a paper's figure, `BEST` or `WORSE`."""
 
     text: str = ""
     small: Sequence[str] = ()
@@ -41,15 +34,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table.
-
-    Attributes:
-      title: above it.
-      about: one sentence on what it shows and how to read it.
-      head: the heading of each column but the first.
-      rows: its rows.
-      notes: below it.
-    """
+    """A table; `about` says what it shows, `head` has the headings of all columns but the first."""
 
     title: str
     about: str
@@ -60,13 +45,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A plot.
-
-    Attributes:
-      svg: an `<svg>` element, whose ink is `currentColor`.
-      caption: what it shows and how to read it.
-      alt: a description for those who cannot see it.
-    """
+    """A plot: an `<svg>` element in `currentColor`, what it shows, and a text alternative."""
 
     svg: str
     caption: str

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.evaluate import model_name
@@ -117,41 +118,29 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     return content
 
 
-def read_log(model_dir: pathlib.Path) -> dict[str, np.ndarray]:
-    """The columns of `train_log.csv`.
+def read_log(model_dir: pathlib.Path) -> pd.DataFrame:
+    """`train_log.csv`, a row for each round.
 
     Raises:
       A2vError: there is none, or it has no rounds.
     """
     path = model_dir / LOG
-    rows = _read_csv(path)
-    if not rows:
+    if not path.is_file() or (log := pd.read_csv(path)).empty:
         check_has(model_dir, LOG)
         raise A2vError(f"no {LOG} in {str(model_dir)!r}: has a2v_train finished its first round?")
     try:
-        return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-    except (TypeError, ValueError) as error:
+        return log.astype(float)
+    except ValueError as error:
         raise A2vError(f"{path}: expected numbers: {error}") from error
 
 
-def read_probes(model_dir: pathlib.Path) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
-    """Accuracies during training: steps and accuracies by downstream task and protocol."""
-    found: dict[tuple[str, str], list[tuple[int, float]]] = {}
-    for row in _read_csv(model_dir / PROBES):
-        point = int(row["step"]), float(row["accuracy"])
-        found.setdefault((row["task"], row["protocol"]), []).append(point)
-    return {
-        key: tuple(map(np.array, zip(*sorted(points), strict=True)))
-        for key, points in found.items()
-    }
-
-
-def _read_csv(path: pathlib.Path) -> list[dict[str, str]]:
-    """The rows of a CSV; none if there is no such file."""
+def read_probes(model_dir: pathlib.Path) -> dict[tuple[str, str], pd.DataFrame]:
+    """Accuracies during training, columns step and accuracy, by downstream task and protocol."""
+    path = model_dir / PROBES
     if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return {}
+    groups = pd.read_csv(path).sort_values("step").groupby(["task", "protocol"])
+    return {key: points[["step", "accuracy"]] for key, points in groups}
 
 
 def read_embeddings(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:

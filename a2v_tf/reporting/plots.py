@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import threadpoolctl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -176,8 +177,8 @@ def normalised_plot(title: str, means: Means) -> Picture:
         axis.set_title(name)
         for y, of_model in enumerate(means.values()):
             if mean := of_model[name]:
-                bars = _bars([mean.row], "value")
-                axis.errorbar(mean.row["value"], y, xerr=bars, fmt="o", ms=5, color=COLOURS[0])
+                bars = _bars([mean], "value")
+                axis.errorbar(mean["value"], y, xerr=bars, fmt="o", ms=5, color=COLOURS[0])
         axis.axvline(1, ls=":", lw=1, color=GREY)
     _name_lines(axes, list(labels(means).values()))
     caption = (
@@ -199,19 +200,19 @@ _UNITS = {
 
 @mpl.rc_context(STYLE)
 def training_plot(
-    curves: Sequence[tuple[str, str, np.ndarray, Mapping[str, np.ndarray]]],
+    curves: Sequence[tuple[str, str, pd.Series, pd.DataFrame]],
 ) -> Picture:
     """Training and validation loss over steps, a panel for each run.
 
     Args:
-      curves: for each run its label, its task, the steps `[rounds]` and the columns of its log.
+      curves: for each run its label, task, steps of rounds, and log.
     """
     size = (7.0 if len(curves) == 1 else 3.4), 2.6
     figure, axes = _panels(len(curves), 3, size, (0.0, 0.0))
     for axis, (label, task, steps, log) in zip(axes, curves, strict=True):
         axis.set(title=label, xlabel="step", ylabel=_UNITS.get(task, "loss"))
         _loss_lines(axis, steps, log)
-    ends = [f"{label} {log['val_loss'][-1]:.3f}" for label, _, _, log in curves]
+    ends = [f"{label} {log['val_loss'].iloc[-1]:.3f}" for label, _, _, log in curves]
     caption = (
         "Loss over training steps, after each round; lower is better. A validation loss that rises "
         "while the training loss falls is a sign of overfitting."
@@ -219,7 +220,7 @@ def training_plot(
     return picture(figure, caption, f"Validation loss at the end: {', '.join(ends)}.")
 
 
-def _loss_lines(axis: Axes, steps: np.ndarray, log: Mapping[str, np.ndarray]) -> None:
+def _loss_lines(axis: Axes, steps: pd.Series, log: pd.DataFrame) -> None:
     """The loss of training and validation; or with several heads, the validation loss of each."""
     style = {"marker": ".", "ms": 4, "lw": 1.2} if len(steps) < 60 else {"lw": 1.2}
     lines = {name[4:-5]: log[name] for name in log if re.fullmatch(r"val_.+_loss", name)}
@@ -245,9 +246,9 @@ def _focus(axis: Axes) -> None:
 @mpl.rc_context(STYLE)
 def probing_plot(
     label: str,
-    steps: np.ndarray,
-    log: Mapping[str, np.ndarray],
-    probes: Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]],
+    steps: pd.Series,
+    log: pd.DataFrame,
+    probes: Mapping[tuple[str, str], pd.DataFrame],
 ) -> Picture:
     """The loss, and below it downstream accuracy during training: the shape of ICLR Figure 2a."""
     figure = Figure((7.0, 4.6), layout="constrained")
@@ -257,7 +258,14 @@ def probing_plot(
     several = len({protocol for _, protocol in probes}) > 1
     for i, ((task, protocol), points) in enumerate(probes.items()):
         name = f"{task}, {protocol}" if several else task
-        below.plot(*points, marker=MARKERS[i % len(MARKERS)], ms=3.5, lw=1.2, label=name)
+        below.plot(
+            points["step"],
+            points["accuracy"],
+            marker=MARKERS[i % len(MARKERS)],
+            ms=3.5,
+            lw=1.2,
+            label=name,
+        )
     below.set(xlabel="step", ylabel="accuracy")
     below.legend()
     caption = (

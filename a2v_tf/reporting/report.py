@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 
 import keras
-import numpy as np
+import pandas as pd
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation import paper
@@ -16,7 +16,7 @@ from a2v_tf.reporting.inputs import Inputs
 from a2v_tf.reporting.models import Model, labels
 from a2v_tf.reporting.results import Results, grids
 
-Logs = Mapping[Model, Mapping[str, np.ndarray]]
+Logs = Mapping[Model, pd.DataFrame]
 
 
 def build(found: Inputs, *, data: str | None = None, map_labels: str | None = None) -> Report:
@@ -32,7 +32,7 @@ def build(found: Inputs, *, data: str | None = None, map_labels: str | None = No
     """
     keras.utils.set_random_seed(0)
     names = labels(found.models)
-    logs = {model: log for model in found.directories if (log := _log(found, model))}
+    logs = _logs(found)
     sections = {
         "Runs": [tables.runs_table(found.models, logs)] if found.models else [],
         "Results": _results(Results(found.results)),
@@ -66,13 +66,15 @@ def _lead(found: Inputs) -> str:
     return f"Made by a2v_report{': ' if words else ''}{', '.join(words)}."
 
 
-def _log(found: Inputs, model: Model) -> Mapping[str, np.ndarray] | None:
-    """The log of a run; None, and a line on the terminal, if it has none yet."""
-    try:
-        return inputs.read_log(found.directories[model])
-    except A2vError as error:
-        print(f"no curves: {error}", file=sys.stderr)
-        return None
+def _logs(found: Inputs) -> Logs:
+    """The logs of runs; a line on the terminal for a run that has none yet."""
+    logs = {}
+    for model, path in found.directories.items():
+        try:
+            logs[model] = inputs.read_log(path)
+        except A2vError as error:
+            print(f"no curves: {error}", file=sys.stderr)
+    return logs
 
 
 def _results(results: Results) -> list[Block]:

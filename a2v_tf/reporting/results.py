@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from a2v_tf.evaluation import metrics, paper
 from a2v_tf.evaluation.metrics import LINEAR_HEADS, MEAN, SUPERVISED, Row
@@ -12,43 +13,19 @@ from a2v_tf.specs import ENCODERS
 
 # Groups of lines: baselines, trained models, and what learns the tasks' labels from scratch.
 BEFORE, MODELS, FROM_SCRATCH = range(3)
+# Of each protocol, the title of its tables and what their accuracies are those of.
 _HEADS = {
-    "sgd": (
-        "Linear head, trained with Adam",
-        "Test accuracy of a linear classifier, trained with Adam on frozen embeddings",
-    ),
-    "linear": (
-        "Linear head, logistic regression",
-        "Test accuracy of logistic regression on frozen embeddings",
-    ),
-    "two_layer": (
-        "Head with two layers",
-        "Test accuracy of a classifier with one hidden layer on frozen embeddings",
-    ),
-    "knn": (
-        "10 nearest neighbours, of windows",
-        "Fraction of test windows whose 10 nearest training windows give the right label",
-    ),
-    "knn_clips": (
-        "10 nearest neighbours, joined by clip",
-        "Fraction of test clips whose windows' 10 nearest neighbours give the right label",
-    ),
+    "sgd": ("Linear head, trained with Adam", "a linear classifier trained with Adam"),
+    "linear": ("Linear head, logistic regression", "logistic regression"),
+    "two_layer": ("Head with two layers", "a classifier with one hidden layer"),
+    "knn": ("10 nearest neighbours, of windows", "10 nearest neighbours of single windows"),
+    "knn_clips": ("10 nearest neighbours, joined by clip", "10 nearest neighbours of whole clips"),
+    "finetune": ("Fine-tuned", "the head, trained alone or with more and more of the encoder"),
 }
-_FINE_TUNED = (
-    "Fine-tuned",
-    "Test accuracy when the head alone, or more and more of the encoder, is trained for each task",
-)
 
 
-@dataclasses.dataclass(frozen=True)
-class Protocol:
-    """How models were evaluated: what the rows of a table have in common.
-
-    Attributes:
-      name: one of `settings.PROTOCOLS`, or finetune.
-      depth: which part of the encoder was trained, a value of `--finetune`.
-      per_class: training clips of each class; None for all.
-    """
+class Protocol(NamedTuple):
+    """How models were evaluated: protocol, value of --finetune, training clips of each class."""
 
     name: str
     depth: str = NONE
@@ -60,12 +37,9 @@ class Line:
     """A line of a table.
 
     Attributes:
-      model: the model that it is about.
-      label: its name.
-      protocol: how it was evaluated.
       rows: of a2v_evaluate, by downstream task.
-      normalised: of `metrics.normalised`, by task, with ICLR's formula.
-      table: the paper's table with such lines; None if there is none.
+      normalised: of `metrics.normalised` with ICLR's formula, by task.
+      table: the paper's table with such lines, if there is one.
     """
 
     model: Model
@@ -90,8 +64,7 @@ class Grid:
     """Lines that can be compared: the content of a table and of its plot.
 
     Attributes:
-      title: of both.
-      about: one sentence on what they show.
+      about: one sentence on what it shows and how to read it.
       columns: downstream tasks.
       lines: each has rows.
     """
@@ -116,14 +89,6 @@ class Grid:
         """The papers' tables that there are figures of."""
         tables = [line.table for line in self.lines if any(map(line.figure, self.columns))]
         return list(dict.fromkeys(table.source for table in tables))
-
-
-@dataclasses.dataclass(frozen=True)
-class Mean:
-    """A mean normalised accuracy: its row of `metrics.normalised`, and the tasks it is over."""
-
-    row: Row
-    tasks: Sequence[str]
 
 
 class Results:
@@ -183,13 +148,13 @@ class Results:
             if self.rows(model, protocol)
         ]
 
-    def mean_normalised(self, model: Model, depth: str, per_class: int | None) -> Mean | None:
-        """A model's mean normalised accuracy by SPL's formula."""
+    def mean_normalised(self, model: Model, depth: str, per_class: int | None) -> Row | None:
+        """A model's mean accuracy normalised with SPL's formula, and the "tasks" it is over."""
         for name in LINEAR_HEADS if depth == NONE else ("finetune",):
             key = model.encoder, model, Protocol(name, depth, per_class), "spl"
             rows = self._normalised.get(key, {})
             if MEAN in rows:
-                return Mean(rows[MEAN], [task for task in rows if task != MEAN])
+                return {**rows[MEAN], "tasks": rows.keys() - {MEAN}}
         return None
 
     def _normalise(self) -> dict[tuple[str, Model, Protocol, str], dict[str, Row]]:
@@ -241,33 +206,42 @@ def on_audioset(model: Model) -> bool:
 
 def grids(results: Results) -> list[Grid]:
     """The content of the tables: for each encoder every head, then fine-tuning."""
-    found = []
-    for encoder in results.encoders:
-        for per_class in results.per_class:
-            for name, texts in _HEADS.items():
-                lines = _head_lines(results, encoder, name, per_class)
-                found.append(_grid(texts, encoder, per_class, results.tasks, lines))
-            lines = _fine_tuned_lines(results, encoder, per_class)
-            found.append(_grid(_FINE_TUNED, encoder, per_class, results.tasks, lines))
+    found = [
+        _grid(results, encoder, name, per_class)
+        for encoder in results.encoders
+        for per_class in results.per_class
+        for name in _HEADS
+    ]
     return [grid for grid in found if any(line.group == MODELS for line in grid.lines)]
 
 
-def _head_lines(results: Results, encoder: str, name: str, per_class: int | None) -> list[Line]:
-    """A head on frozen embeddings; beside linear heads, what was trained from scratch."""
-    lines = results.lines(encoder, Protocol(name, per_class=per_class))
-    if name in LINEAR_HEADS:
+def _grid(results: Results, encoder: str, name: str, per_class: int | None) -> Grid:
+    """A grid of lines whose labels say how they differ."""
+    if name == "finetune":
+        lines = _fine_tuned_lines(results, encoder, per_class)
+    else:
+        lines = results.lines(encoder, Protocol(name, per_class=per_class))
+    if name in LINEAR_HEADS:  # beside them, what was trained from scratch
         scratch = results.lines(encoder, Protocol("finetune", ALL, per_class))
         lines += [line for line in scratch if line.group == FROM_SCRATCH]
-    return lines
+    tuned = [line for line in lines if line.group == MODELS and line.protocol.name == "finetune"]
+    columns = [task for task in results.tasks if any(task in line.rows for line in tuned or lines)]
+    names = labels(dict.fromkeys(line.model for line in lines))
+    named = []
+    for line in lines:
+        depth = line.protocol.depth
+        part = {NONE: "head alone", ALL: "all of it"}.get(depth, f"from {depth}")
+        part = f", {part}" if tuned and line.group == MODELS else ""
+        named.append(dataclasses.replace(line, label=names[line.model] + part))
+    title, classifier = _HEADS[name]
+    about = f"Test accuracy of {classifier}; higher is better."
+    return Grid(f"{title}{few(per_class)}: encoder {encoder}", about, columns, named)
 
 
 def _fine_tuned_lines(results: Results, encoder: str, per_class: int | None) -> list[Line]:
     """Each model at each depth, the head alone first; then what was trained from scratch."""
-    protocols = sorted(
-        {p for p in results.protocols if p.name == "finetune" and p.per_class == per_class},
-        key=_depth_order,
-    )
-    tuned = [line for protocol in protocols for line in results.lines(encoder, protocol)]
+    protocols = {p for p in results.protocols if p.name == "finetune" and p.per_class == per_class}
+    tuned = [x for p in sorted(protocols, key=_depth_order) for x in results.lines(encoder, p)]
     alone: dict[Model, Line] = {}
     for name in LINEAR_HEADS:
         for line in results.lines(encoder, Protocol(name, per_class=per_class)):
@@ -276,27 +250,6 @@ def _fine_tuned_lines(results: Results, encoder: str, per_class: int | None) -> 
     every = [*alone.values(), *tuned]
     ordered = [line for model in models for line in every if line.model == model]
     return ordered + [line for line in tuned if line.group == FROM_SCRATCH]
-
-
-def _grid(
-    texts: tuple[str, str],
-    encoder: str,
-    per_class: int | None,
-    tasks: Sequence[str],
-    lines: Sequence[Line],
-) -> Grid:
-    """A grid of lines whose labels say how they differ."""
-    tuned = [line for line in lines if line.group == MODELS and line.protocol.name == "finetune"]
-    columns = [task for task in tasks if any(task in line.rows for line in tuned or lines)]
-    names = labels(dict.fromkeys(line.model for line in lines))
-    named = []
-    for line in lines:
-        depth = line.protocol.depth
-        part = {NONE: "head alone", ALL: "all of it"}.get(depth, f"from {depth}")
-        part = f", {part}" if tuned and line.group == MODELS else ""
-        named.append(dataclasses.replace(line, label=names[line.model] + part))
-    title, about = texts
-    return Grid(f"{title}{few(per_class)}: encoder {encoder}", about, columns, named)
 
 
 def few(per_class: int | None) -> str:

@@ -1,10 +1,12 @@
 """The tables of a report, in the shape of the papers' tables."""
 
+import itertools
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from a2v_tf.evaluation import metrics, paper
 from a2v_tf.evaluation.metrics import LINEAR_HEADS, Row
@@ -17,7 +19,6 @@ from a2v_tf.reporting.results import (
     MODELS,
     Grid,
     Line,
-    Mean,
     Protocol,
     Results,
     few,
@@ -59,7 +60,7 @@ def accuracy_table(grid: Grid, results: Results) -> Table:
     if any(best.values()):
         words.append("bold is the best of the models")
     notes = [_sentence(words), *_abbreviations(grid.columns)]
-    return Table(grid.title, f"{grid.about}; higher is better.", head, rows, notes)
+    return Table(grid.title, grid.about, head, rows, notes)
 
 
 def _accuracy_cell(grid: Grid, results: Results, line: Line, task: str, mark: str) -> Cell:
@@ -136,61 +137,50 @@ def _abbreviations(columns: Sequence[str]) -> list[str]:
 
 def change_tables(results: Results) -> list[Table]:
     """Other training data (ICLR Table 3), then other encoders (Table 4), where runs have both."""
-    protocols = [
-        Protocol(head, per_class=per_class)
-        for head in LINEAR_HEADS
-        for per_class in results.per_class
-    ]
-    found = [table for protocol in protocols for table in _changes(results, protocol)]
+    found = []
+    for head, per_class in itertools.product(LINEAR_HEADS, results.per_class):
+        protocol = Protocol(head, per_class=per_class)
+        models = [m for m in results.models if not m.is_baseline and results.rows(m, protocol)]
+        found += [
+            _change_table(results, protocol, *change)
+            for change in (*_other_data(models), *_other_encoders(models))
+        ]
     return [table for table in found if table.rows]
 
 
-def _changes(results: Results, protocol: Protocol) -> Iterator[Table]:
-    models = [m for m in results.models if not m.is_baseline and results.rows(m, protocol)]
-    encoders = list(dict.fromkeys(model.encoder for model in models))
-    for encoder in encoders:
-        group = [model for model in models if model.encoder == encoder]
-        old, *others = sorted({model.data: model for model in group}.values(), key=_audioset_last)
-        for new in others:
-            pairs = _pairs(
-                [model for model in group if model.data == new.data],
-                [model for model in group if model.data == old.data],
-            )
-            known = on_librispeech(new) and on_audioset(old) and encoder == "small"
-            yield _change_table(
-                results,
-                protocol,
-                f"Trained on {new.data} instead of {old.data}: encoder {encoder}",
-                pairs,
-                paper.ICLR_TABLE_3 if known else None,
-            )
+Change = tuple[str, list[tuple[Model, Model]], paper.PaperTable | None]  # title, pairs, source
+
+
+def _other_data(models: Sequence[Model]) -> Iterator[Change]:
+    for encoder in dict.fromkeys(model.encoder for model in models):
+        by_data: dict[str, list[Model]] = {}
+        for model in sorted(models, key=lambda model: not on_audioset(model)):
+            if model.encoder == encoder:
+                by_data.setdefault(model.data, []).append(model)
+        (old, olds), *others = by_data.items()
+        for new, news in others:
+            known = on_librispeech(news[0]) and on_audioset(olds[0]) and encoder == "small"
+            title = f"Trained on {new} instead of {old}: encoder {encoder}"
+            yield title, _pairs(news, olds), paper.ICLR_TABLE_3 if known else None
+
+
+def _other_encoders(models: Sequence[Model]) -> Iterator[Change]:
     small = [model for model in models if model.encoder == "small"]
-    for encoder in encoders:
-        pairs = _pairs([m for m in models if m.encoder == encoder != "small"], small)
-        yield _change_table(
-            results,
-            protocol,
-            f"Encoder {encoder} instead of small",
-            [(new, old) for new, old in pairs if new.data == old.data],
-            paper.ICLR_TABLE_4 if encoder == "large" else None,
-        )
-
-
-def _audioset_last(model: Model) -> bool:
-    return not on_audioset(model)
+    for encoder in dict.fromkeys(model.encoder for model in models if model not in small):
+        pairs = _pairs([model for model in models if model.encoder == encoder], small)
+        pairs = [(new, old) for new, old in pairs if new.data == old.data]
+        source = paper.ICLR_TABLE_4 if encoder == "large" else None
+        yield f"Encoder {encoder} instead of small", pairs, source
 
 
 def _pairs(news: Sequence[Model], olds: Sequence[Model]) -> list[tuple[Model, Model]]:
-    """Each new model with the most similar old model that learned the same task."""
+    """Each new model with the most similar old model of the same task."""
     found = []
     for new in news:
         alike = [old for old in olds if (old.kind, old.variant) == (new.kind, new.variant)]
-
-        def distance(old: Model, new: Model = new) -> tuple[bool, bool]:
-            return new.data != old.data, new.config.get("steps") != old.config.get("steps")
-
-        if alike:
-            found.append((new, min(alike, key=distance)))
+        steps = new.config.get("steps")
+        alike.sort(key=lambda x: (x.data != new.data, x.config.get("steps") != steps))
+        found += [(new, old) for old in alike[:1]]
     return found
 
 
@@ -202,30 +192,29 @@ def _change_table(
     source: paper.PaperTable | None,
 ) -> Table:
     """Accuracies of the first of each pair, and in brackets the change from the second."""
-    both = [tuple(results.rows(model, protocol) for model in pair) for pair in pairs]
-    columns = [task for task in results.tasks if any(task in a and task in b for a, b in both)]
+    rows_of = {pair: [results.rows(model, protocol) for model in pair] for pair in pairs}
+    both = {pair: new.keys() & old.keys() for pair, (new, old) in rows_of.items()}
+    columns = [task for task in results.tasks if any(task in tasks for tasks in both.values())]
     rows = []
-    for (model, _), (new, old) in zip(pairs, both, strict=True):
-        figures = {task: source.get(model.kind, task) if source else None for task in columns}
+    for pair, (new, old) in rows_of.items():
+        figures = {task: source.get(pair[0].kind, task) if source else None for task in columns}
         cells = [
-            _change_cell(new[task], old[task], figures[task])
-            if task in new and task in old
-            else NOTHING
+            _change_cell(new[task], old[task], figures[task]) if task in both[pair] else NOTHING
             for task in columns
         ]
-        if cells.count(NOTHING) < len(cells):
-            rows.append(document.Row(model.title, cells))
-    notes = []
+        if both[pair]:
+            rows.append(document.Row(pair[0].title, cells))
+    notes = _abbreviations(columns)
     if any(cell.paper for row in rows for cell in row.cells):
-        notes.append(_sentence([f"in italics {source.source}"]))
+        notes.insert(0, _sentence([f"in italics {source.source}"]))
     head = "Adam" if protocol.name == "sgd" else "logistic regression"
-    lines = [line for m, _ in pairs for line in results.lines(m.encoder, protocol)]
+    lines = [line for new, _ in pairs for line in results.lines(new.encoder, protocol)]
     return Table(
         f"{title} (linear head, {head}{few(protocol.per_class)})",
         "Test accuracy after the change that the title names; in brackets its relative change.",
         [_column(task, lines) for task in columns],
         rows,
-        [*notes, *_abbreviations(columns)],
+        notes,
     )
 
 
@@ -245,7 +234,7 @@ def _change(new: Row, old: Row) -> float | None:
 
 # ---- Normalised accuracy: the shape of SPL Table I ----
 
-Means = Mapping[Model, Mapping[str, Mean | None]]  # by model and scenario
+Means = Mapping[Model, Mapping[str, Row | None]]  # by model and scenario
 
 
 def normalised_means(results: Results, encoder: str) -> Means:
@@ -283,7 +272,7 @@ def normalised_table(means: Means, encoder: str) -> Table:
         document.Row(names[model], [_normalised_cell(model, *item) for item in of_model.items()])
         for model, of_model in means.items()
     ]
-    tasks = {task for of in means.values() for mean in of.values() if mean for task in mean.tasks}
+    tasks = {task for x in means.values() for mean in x.values() if mean for task in mean["tasks"]}
     words = [
         f"the mean is over {', '.join(sorted(tasks))}",
         f"± is half of the 95 % interval from {metrics.BOOTSTRAP_ITERATIONS} bootstrap iterations "
@@ -301,27 +290,26 @@ def normalised_table(means: Means, encoder: str) -> Table:
     )
 
 
-def _normalised_cell(model: Model, name: str, mean: Mean | None) -> Cell:
+def _normalised_cell(model: Model, name: str, mean: Row | None) -> Cell:
     if mean is None:
         return NOTHING
     kind = paper.AUDIOSET_SUPERVISED if model.kind == "supervised" else model.kind
-    comparable = set(mean.tasks) == set(paper.DATASETS) and model.variant == "plain"
+    comparable = set(mean["tasks"]) == set(paper.DATASETS) and model.variant == "plain"
     figure = paper.SPL_TABLE_1.get(kind, name) if comparable else None
-    text = _with_margin(mean.row["value"], half_interval(mean.row))
+    text = _with_margin(mean["value"], half_interval(mean))
     return Cell(text, paper=_figure_text(figure))
 
 
 # ---- Runs and exported files ----
 
 
-def runs_table(models: Sequence[Model], logs: Mapping[Model, Mapping[str, np.ndarray]]) -> Table:
+def runs_table(models: Sequence[Model], logs: Mapping[Model, pd.DataFrame]) -> Table:
     """The training runs, their settings, and the best validation loss."""
     head = ("directory", "encoder", "data", "steps", "batch", "learning rate", "best validation")
     rows = []
     for model in models:
         numbers = [_number(model.config.get(x)) for x in ("steps", "batch_size", "learning_rate")]
-        loss = logs.get(model, {}).get("val_loss")
-        best = "" if loss is None else f"{np.nanmin(loss):.3f}"
+        best = f"{logs[model]['val_loss'].min():.3f}" if model in logs else ""
         cells = [model.name, model.encoder, model.data, *numbers, best]
         rows.append(document.Row(model.title, [Cell(text) for text in cells]))
     return Table(

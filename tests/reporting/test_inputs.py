@@ -66,7 +66,7 @@ def test_probes_by_task_and_protocol_in_order_of_steps(tmp_path):
     )
     probes = inputs.read_probes(tmp_path)
     assert list(probes) == [("a", "linear"), ("b", "knn")]
-    np.testing.assert_array_equal(probes["a", "linear"], [[10, 20], [0.25, 0.5]])
+    np.testing.assert_array_equal(probes["a", "linear"], [[10, 0.25], [20, 0.5]])
     assert inputs.read_probes(tmp_path / "nowhere") == {}
 
 

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from a2v_tf.reporting import inputs, plots
@@ -41,11 +42,12 @@ def test_accuracies_and_trade_off(fine_tuned):
 
 
 def test_training_and_probing():
-    steps = np.array([10, 20, 30])
-    log = {"loss": np.array([3.0, 2.0, 1.5]), "val_loss": np.array([2.5, 2.0, 1.75])}
+    steps = pd.Series([10, 20, 30])
+    log = pd.DataFrame({"loss": [3.0, 2.0, 1.5], "val_loss": [2.5, 2.0, 1.75]})
     picture = plots.training_plot([("one", "cbow", steps, log), ("two", "triplet", steps, log)])
     assert "one 1.750, two 1.750" in picture.alt
-    probes = {("musan", "linear"): (steps, np.array([0.5, 0.6, 0.7]))}
+    points = pd.DataFrame({"step": steps, "accuracy": [0.5, 0.6, 0.7]})
+    probes = {("musan", "linear"): points}
     assert "ICLR Figure 2a" in plots.probing_plot("one", steps, log, probes).caption
 
 
