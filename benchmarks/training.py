@@ -1,27 +1,27 @@
-"""Where the time of training goes: every stage, beside its floor and beside a naive pipeline.
+"""Where the time of training goes: each stage of the input pipeline, and the training step.
 
   python benchmarks/training.py > training.md
   python benchmarks/training.py --tasks=cbow --encoders=small --cores=1,2 --output=training.json
   python benchmarks/training.py --backends=tensorflow,jax --frontends=host,device \\
       --precisions=float32,bfloat16 --steps_per_execution=10
 
-Two tables. Input: examples per second that tf.data gives at the end of each stage, on so many cores
-(`--cores`), with nobody training: reading records; crops; log-mel; slices; and raw crops, for
---frontend=device. Beside it the naive pipeline: log-mel of a whole clip for each example. Stages
-take turns, round after round; given are medians. Efficiency is the rate against that of the least
-number of cores, over the ratio of cores.
+Prints two tables. Input: the rate at the end of each stage of the input pipeline, without training,
+on the numbers of cores of --cores: reading records; crops; log-mel; slices; and raw crops, for
+--frontend=device. For comparison, a naive pipeline that computes the log-mel of a whole clip for
+each example. Stages are measured in turn, round after round, and the medians are given. Efficiency
+is the rate relative to that of the smallest number of cores, divided by the ratio of cores.
 
-Training: for each backend, encoder and task the step alone, always on the same batch, through
-`keras.Model.fit`; and the whole, from the data. Its floor is the time that the device would take
-for the step's multiplications or for the bytes that it must move, whichever is more, at the speeds
-of a large matrix product and of a large copy on the same device in the same process. Operations are
-those of convolutions and matrix products, forwards and twice that backwards. Bytes are the outputs
-of convolutions, matrix products and pools, each written and read once, and so their gradients; and
-what Adam reads and writes.
+Training: for each backend, encoder and task, the step alone, always on the same batch, and the
+whole including the input pipeline, both with `keras.Model.fit`. The floor is the minimum time for
+the step's multiplications or memory traffic, whichever takes longer, at the speed of a large matrix
+product and a large copy on the same device in the same process. Operations are those of
+convolutions and matrix products: forward once, and twice as many backward. Memory traffic is one
+write and one read of the outputs of convolutions, matrix products and pools and of their gradients,
+and what Adam reads and writes.
 
-Without --data the clips are noise of 10 s, written as a TFDS data set to a temporary folder. Each
-number of cores and each backend has a process of its own. Time: about 5 minutes for one task and
-encoder on one backend on 2 cores; seconds of it are --rounds times --seconds for each stage.
+Without --data the clips are 10 s of noise each, written as a TFDS data set to a temporary folder.
+Each number of cores and each backend has a process of its own. Time: about 5 minutes for one task
+and encoder on one backend on 2 cores; each stage takes --rounds times --seconds.
 """
 
 import contextlib
@@ -43,6 +43,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import flags
 
+from a2v_tf.commands.flag_types import define_counts, define_some_of
 from a2v_tf.data.sources import Source, open_source
 from a2v_tf.data.tfds_source import TfdsSource
 from a2v_tf.errors import A2vError, run_app
@@ -55,27 +56,28 @@ from a2v_tf.slicing import context_slices
 from a2v_tf.specs import ENCODERS, PRECISIONS, InputStats, Slicing
 from a2v_tf.tasks import DEFAULT_HEADS, TASKS, multi_head
 from a2v_tf.tasks.task import Setup, find_tasks
+from a2v_tf.text import markdown_table
 from a2v_tf.training.batches import log_mel_crops, task_batches
 
 FLAGS = flags.FLAGS
 
-NOISE = "a2v_noise"  # the data set that is written without --data
+NOISE = "a2v_noise"  # the data set written without --data
 _CLIP_SAMPLES = 160_000
 _TASKS = [*TASKS, "multi_head"]
 _BYTES_PER_NUMBER = {"float32": 4, "bfloat16": 2}
-_PEAK_SIZE = {"cpu": 1024, "gpu": 8192}  # of the square matrices whose product is timed
-_COPIED = {"cpu": 2**24, "gpu": 2**28}  # numbers in what is copied
+_PEAK_SIZE = {"cpu": 1024, "gpu": 8192}  # of the square matrices of the timed product
+_COPIED = {"cpu": 2**24, "gpu": 2**28}  # numbers in the array of the timed copy
 
 
 # Data ---------------------------------------------------------------------------------------------
 
 
 def write_noise(directory: pathlib.Path, clips: int) -> str:
-    """Write a TFDS data set of noise, as our builders store clips; returns it as for --data."""
+    """Write a TFDS data set of noise in the format of our builders; returns its name for --data."""
     rng = np.random.default_rng(0)
     audio = tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding="bytes")
     noise = rng.integers(-9_000, 9_000, (clips, _CLIP_SAMPLES), np.int16)
-    with contextlib.redirect_stdout(sys.stderr):  # it reports there
+    with contextlib.redirect_stdout(sys.stderr):  # TFDS prints to stdout
         tfds.dataset_builders.store_as_tfds_dataset(
             name=NOISE,
             version="1.0.0",
@@ -91,7 +93,7 @@ def write_noise(directory: pathlib.Path, clips: int) -> str:
 
 
 def naive(source: TfdsSource, slicing: Slicing, batch_size: int) -> tf.data.Dataset:
-    """What one writes first: log-mel of each clip, a crop of it, a shuffle buffer, batches."""
+    """A straightforward pipeline: log-mel of each clip, random crop, shuffle buffer, batches."""
     frames = slicing.span
 
     def crop(example: tf.Tensor) -> tf.Tensor:
@@ -112,6 +114,7 @@ def stages(
     """Endless batches of the examples of CBoW as they are after each stage."""
     cbow = find_tasks(["cbow"])
     frames = multi_head.crop_frames(cbow, slicing)
+from a2v_tf.text import markdown_table
     options = {"batch_size": batch_size, "seed": 0, "crops_per_clip": crops_per_clip}
     several = {"crops_per_clip": crops_per_clip} if crops_per_clip > 1 else {}
     crops = source.crops(FRONT_END.samples(frames), seed=0, round_index=0, **several)
@@ -138,12 +141,12 @@ def stages(
 def rates(
     datasets: dict[str, tf.data.Dataset], batch_size: int, rounds: int, seconds: float
 ) -> dict[str, dict[str, list[float]]]:
-    """For each data set, by round: examples per second, and CPU time of an example in us."""
+    """For each data set and round: examples per second, and CPU time per example in us."""
     found = {name: {"per_s": [], "cpu_us": []} for name in datasets}
     for _ in range(rounds):
         for name, dataset in datasets.items():
             iterator = iter(dataset)
-            _drain(iterator, seconds / 3)  # until buffers are as full as they stay
+            _drain(iterator, seconds / 3)  # until the buffers have filled
             cpu = time.process_time()
             count, elapsed = _drain(iterator, seconds)
             cpu = time.process_time() - cpu
@@ -154,7 +157,7 @@ def rates(
 
 
 def _drain(iterator: Iterator, seconds: float) -> tuple[int, float]:
-    """Take batches for so long, two at the least; returns how many and how long it took."""
+    """Take batches for at least `seconds`, two at least; returns their number and the seconds."""
     start, count = time.perf_counter(), 0
     while count < 2 or time.perf_counter() - start < seconds:
         next(iterator)
@@ -167,11 +170,11 @@ def _drain(iterator: Iterator, seconds: float) -> tuple[int, float]:
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What a step cannot do without.
+    """The minimum work of a training step.
 
     Attributes:
       operations: additions and multiplications of convolutions and matrix products.
-      bytes: read and written.
+      bytes: bytes read and written.
     """
 
     operations: float
@@ -193,7 +196,7 @@ def work_of(model: keras.Model, batch_size: int, bytes_per_number: int) -> Work:
             if weighs or isinstance(part, keras.layers.MaxPooling2D):
                 numbers += times * int(np.prod(part.output.shape[1:]))
     parameters = sum(int(np.prod(x.shape)) for x in model.trainable_variables)
-    # Forwards, and for the gradients of inputs and of weights.
+    # Forward, and for the gradients of inputs and of weights.
     operations *= 3 * batch_size
     # An activation and its gradient, each written and read; Adam reads four and writes three.
     return Work(operations, 4 * bytes_per_number * numbers * batch_size + 7 * 4 * parameters)
@@ -209,7 +212,7 @@ def peak(dtype: str) -> tuple[float, float]:
     def fastest(function: Callable[[], Any]) -> float:
         def timed() -> float:
             start = time.perf_counter()
-            # A number of the result is on the host only when all is done.
+            # Copying one number to the host waits for the whole result.
             keras.ops.convert_to_numpy(keras.ops.reshape(function(), (-1,))[:1])
             return time.perf_counter() - start
 
@@ -248,6 +251,7 @@ def time_training(
 ) -> dict[str, Any]:
     """Examples per second of the step alone and of the whole, in each round; and the work."""
     tasks = find_tasks(DEFAULT_HEADS if task == "multi_head" else [task])
+from a2v_tf.text import markdown_table
     slicing = Slicing()
     on_device = frontend == "device"
     with precision(numbers):
@@ -298,14 +302,14 @@ def time_training(
 
 
 def measure_input() -> dict[str, Any]:
-    """What the process of a number of cores does."""
+    """Measure the input pipeline, in a process limited to a number of cores."""
     source = open_source(FLAGS.data)
     datasets = stages(source, Slicing(), FLAGS.batch_size, FLAGS.crops_per_clip)
     return rates(datasets, FLAGS.batch_size, FLAGS.rounds, FLAGS.seconds)
 
 
 def measure_training() -> dict[str, Any]:
-    """What the process of a backend does."""
+    """Measure training, in a process with one backend."""
     source = open_source(FLAGS.data)
     peaks = {numbers: peak(numbers) for numbers in FLAGS.precisions}
     results = []
@@ -328,7 +332,7 @@ PARTS = {"input": measure_input, "training": measure_training}
 
 
 def run_part(part: str, environment: dict[str, str], cores: Sequence[int] | None = None) -> Any:
-    """Run one of `PARTS` in a process of its own, on these cores; returns what it found."""
+    """Run one of `PARTS` in a process of its own, on these cores; returns its results."""
     with tempfile.TemporaryDirectory() as name:
         output = pathlib.Path(name, "part.json")
         options = {
@@ -347,11 +351,11 @@ def run_part(part: str, environment: dict[str, str], cores: Sequence[int] | None
         return json.loads(output.read_text())
 
 
-# What comes out -----------------------------------------------------------------------------------
+# Results ------------------------------------------------------------------------------------------
 
 
 def input_table(by_cores: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a stage: for each number of cores the median rate, its efficiency, CPU time."""
+    """A row for each stage: median rate, efficiency and CPU time for each number of cores."""
     fewest = min(by_cores)
     rows = []
     for stage in by_cores[fewest]:
@@ -369,7 +373,7 @@ def input_table(by_cores: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def training_table(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each measured model: medians, and the floor."""
+    """A row for each model: medians and the floor."""
     rows = []
     for part in parts:
         for result in part["results"]:
@@ -404,42 +408,9 @@ def markdown(content: dict[str, Any]) -> str:
         "",
     ]
     if content["input"]:
-        cores = list(content["input"][0]["cores"])
-        naive_rate = _rates_of(content["input"], "naive pipeline", cores)
-        lines += [
-            "| input, examples/s | "
-            + " | ".join(f"{n} core{'s' if n != 1 else ''}" for n in cores)
-            + " | efficiency | CPU time of an example | against naive |",
-            "|---|" + "---|" * (len(cores) + 3),
-        ]
-        for row in content["input"]:
-            last = row["cores"][cores[-1]]
-            ratio = f"{last['per_s'] / naive_rate:.1f}" if naive_rate else "-"
-            cells = [
-                row["stage"],
-                *(f"{row['cores'][n]['per_s']:,.0f}" for n in cores),
-                f"{last['efficiency']:.0%}",
-                f"{last['cpu_us']:,.0f} us",
-                ratio,
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
+        lines += [_input_markdown(content["input"]), ""]
     if content["training"]:
-        lines += [
-            "| backend | encoder | task | log-mel on | numbers | step alone, examples/s | floor "
-            "| step / floor | whole, examples/s |",
-            "|---|---|---|---|---|---|---|---|---|",
-        ]
-        for x in content["training"]:
-            cells = [
-                *(x[name] for name in ("backend", "encoder", "task", "frontend", "precision")),
-                f"{x['step']:,.0f}",
-                f"{x['floor']:,.0f} ({x['limit']})",
-                f"{x['of_floor']:.0%}",
-                f"{x['whole']:,.0f}",
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
+        lines += [_training_markdown(content["training"]), ""]
     for part in content["devices"]:
         for numbers, (operations, bytes_) in part["peaks"].items():
             where = ", ".join(part["accelerators"]) or "CPU"
@@ -450,11 +421,40 @@ def markdown(content: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _rates_of(rows: Sequence[dict[str, Any]], stage: str, cores: Sequence[int]) -> float | None:
-    for row in rows:
-        if row["stage"] == stage:
-            return row["cores"][cores[-1]]["per_s"]
-    return None
+def _input_markdown(table: Sequence[dict[str, Any]]) -> str:
+    cores = list(table[0]["cores"])
+    naive_rates = [x["cores"][cores[-1]]["per_s"] for x in table if x["stage"] == "naive pipeline"]
+    rows = []
+    for row in table:
+        last = row["cores"][cores[-1]]
+        rows.append(
+            [
+                row["stage"],
+                *(f"{row['cores'][n]['per_s']:,.0f}" for n in cores),
+                f"{last['efficiency']:.0%}",
+                f"{last['cpu_us']:,.0f} us",
+                f"{last['per_s'] / naive_rates[0]:.1f}" if naive_rates else "-",
+            ]
+        )
+    counts = (f"{n} core{'s' if n != 1 else ''}" for n in cores)
+    header = ["input, examples/s", *counts, "efficiency", "CPU time per example", "vs naive"]
+    return markdown_table(header, rows)
+
+
+def _training_markdown(table: Sequence[dict[str, Any]]) -> str:
+    names = ("backend", "encoder", "task", "frontend", "precision")
+    rows = [
+        [
+            *(x[name] for name in names),
+            f"{x['step']:,.0f}",
+            f"{x['floor']:,.0f} ({x['limit']})",
+            f"{x['of_floor']:.0%}",
+            f"{x['whole']:,.0f}",
+        ]
+        for x in table
+    ]
+    header = ["backend", "encoder", "task", "log-mel on", "precision", "step alone, examples/s"]
+    return markdown_table([*header, "floor", "step / floor", "whole, examples/s"], rows)
 
 
 # The command --------------------------------------------------------------------------------------
@@ -466,57 +466,43 @@ _SETTINGS = (
 
 
 def define_flags() -> None:
-    """Define the command's flags; not on import, as everywhere."""
+    """Define the command's flags."""
     flags.DEFINE_string(
         "data",
         None,
-        "As for a2v_train; by default noise. The stage of reading and the naive pipeline are for "
-        "tfds:NAME alone.",
+        "Training data, as in a2v_train. Default: noise. The stage read and the naive pipeline are "
+        "measured for tfds:NAME only.",
     )
-    flags.DEFINE_integer("clips", 512, "Of 10 s each, if the data is noise.", lower_bound=16)
-    flags.DEFINE_list("tasks", _TASKS, "Which tasks to train.")
-    flags.DEFINE_list("encoders", list(ENCODERS), "Which encoders.")
-    flags.DEFINE_list(
-        "backends", [keras.backend.backend()], "Which backends of Keras: tensorflow, jax."
+    flags.DEFINE_integer("clips", 512, "Number of noise clips of 10 s each.", lower_bound=16)
+    define_some_of("tasks", _TASKS, _TASKS, "Tasks to train, or empty.", empty=True)
+    define_some_of("encoders", ENCODERS, ENCODERS, "Encoders, or empty.", empty=True)
+    define_some_of(
+        "backends", [keras.backend.backend()], ["tensorflow", "jax"], "Backends of Keras."
     )
-    flags.DEFINE_list("frontends", ["host"], "Where log-mel is computed: host, device.")
-    flags.DEFINE_list("precisions", ["float32"], f"Some of {', '.join(PRECISIONS)}.")
-    flags.DEFINE_list(
+    define_some_of("frontends", ["host"], ["host", "device"], "Where log-mel is computed.")
+    define_some_of("precisions", ["float32"], PRECISIONS, f"Some of {', '.join(PRECISIONS)}.")
+    most = os.cpu_count() or 1
+    define_counts(
         "cores",
-        sorted({str(n) for n in (1, os.cpu_count() or 1)}, key=int),
-        "Numbers of cores to measure the input pipeline on; 0: leave it out.",
+        sorted({1, most}),
+        "Numbers of cores for the input pipeline; 0: do not measure it.",
+        least=0,
+        most=most,
     )
-    flags.DEFINE_integer("batch_size", 256, "Examples a step.", lower_bound=1)
-    flags.DEFINE_integer("rounds", 3, "Turns of each stage and model.", lower_bound=1)
-    flags.DEFINE_float("seconds", 5.0, "That a turn of a stage lasts.", lower_bound=0.0)
-    flags.DEFINE_integer("steps", 4, "Steps in a turn of a model.", lower_bound=1)
-    flags.DEFINE_integer("steps_per_execution", 1, "As for a2v_train.", lower_bound=1)
-    flags.DEFINE_integer("crops_per_clip", 1, "As for a2v_train.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 256, "Examples per step.", lower_bound=1)
+    flags.DEFINE_integer("rounds", 3, "Rounds of each stage and model.", lower_bound=1)
+    flags.DEFINE_float("seconds", 5.0, "Duration of a round of a stage.", lower_bound=0.0)
+    flags.DEFINE_integer("steps", 4, "Steps of a round of a model.", lower_bound=1)
+    flags.DEFINE_integer("steps_per_execution", 1, "As in a2v_train.", lower_bound=1)
+    flags.DEFINE_integer("crops_per_clip", 1, "As in a2v_train.", lower_bound=1)
     flags.DEFINE_string("output", None, "JSON file to write.")
-    flags.DEFINE_enum("part", None, list(PARTS), "Measure this in this process: internal.")
-    flags.DEFINE_string("part_output", None, "Where --part leaves what it found: internal.")
-    for name, known in (
-        ("tasks", _TASKS),
-        ("encoders", list(ENCODERS)),
-        ("backends", ["tensorflow", "jax"]),
-        ("frontends", ["host", "device"]),
-        ("precisions", list(PRECISIONS)),
-    ):
-        flags.register_validator(
-            name,
-            lambda values, known=known: set(values) <= set(known),
-            f"expected some of {', '.join(known)}",
-        )
-    flags.register_validator(
-        "cores",
-        lambda values: all(x.isdigit() and int(x) <= (os.cpu_count() or 1) for x in values),
-        f"expected numbers of cores, at most {os.cpu_count()}",
-    )
+    flags.DEFINE_enum("part", None, list(PARTS), "Internal: measure this in this process.")
+    flags.DEFINE_string("part_output", None, "Internal: where --part writes its results.")
 
 
 @contextlib.contextmanager
 def _data() -> Iterator[dict[str, str]]:
-    """Set --data, if it is not, to noise; gives what to put into the environment."""
+    """Set --data to noise if it is not given; yields environment variables."""
     if FLAGS.data:
         yield {}
         return

@@ -9,10 +9,10 @@ From Python, use `a2v_tf.evaluation.evaluate` or `a2v_tf.evaluation.compare`.
 """
 
 import sys
-from collections.abc import Iterable
 
 from absl import flags, logging
 
+from a2v_tf.commands.flag_types import define_counts, define_some_of
 from a2v_tf.errors import run_app
 from a2v_tf.evaluation.metrics import BASELINES, SPECTROGRAM, UNTRAINED
 from a2v_tf.evaluation.paper import DATASETS
@@ -54,9 +54,10 @@ def define_flags() -> None:
     )
 
     # ---- What is measured
-    flags.DEFINE_list(
+    define_some_of(
         "protocols",
         ["linear", "knn"],
+        PROTOCOLS,
         f"Evaluation protocols for frozen embeddings, some of {', '.join(PROTOCOLS)}. linear: "
         "logistic regression; sgd: the papers' linear layer, trained with Adam; two_layer: sgd "
         "with a hidden layer; knn: 10 nearest neighbours of windows; knn_clips: of whole clips.",
@@ -74,18 +75,21 @@ def define_flags() -> None:
         "From which layer upwards the encoder is fine-tuned for each task, some of none,fc,conv5,"
         "conv4,...,all. none is the frozen encoder of --protocols; without it, these are skipped.",
     )
-    flags.DEFINE_list(
+    define_some_of(
         "baselines",
         [UNTRAINED, SPECTROGRAM],
+        BASELINES,
         f"Baselines to compare with, some of {', '.join(BASELINES)}, or empty. The last two train "
         "encoders from scratch, on each task and on all tasks at once. Normalised accuracies need "
         "supervised.",
+        empty=True,
     )
-    flags.DEFINE_list(
+    define_counts(
         "examples_per_class",
-        ["0"],
+        [0],
         "Number of training clips of each class, drawn at random; 0 for all. Several values are "
         "evaluated one after another; SPL: 0,1000.",
+        least=0,
     )
     flags.DEFINE_integer(
         "replicas",
@@ -138,17 +142,7 @@ def define_flags() -> None:
         "--model_dir, or the user's cache directory for 'pretrained'; empty: none.",
     )
 
-    for name, known in (("protocols", PROTOCOLS), ("baselines", BASELINES)):
-        flags.register_validator(
-            name, lambda names, known=known: set(names) <= set(known), _some_of(known)
-        )
-    flags.register_validator("protocols", bool, _some_of(PROTOCOLS))
     flags.register_validator("finetune", bool, "expected some of none,fc,conv5,conv4,...,all")
-    flags.register_validator(
-        "examples_per_class",
-        lambda counts: bool(counts) and all(count.strip().isdecimal() for count in counts),
-        "expected whole numbers, 0 for all",
-    )
 
 
 def main(argv: list[str]) -> None:
@@ -206,10 +200,6 @@ def _settings() -> EvaluationSettings:
 def _flag_values() -> dict[str, object]:
     module = FLAGS.find_module_defining_flag("downstream")  # "__main__" under python -m
     return {flag.name: flag.value for flag in FLAGS.flags_by_module_dict()[module]}
-
-
-def _some_of(names: Iterable[str]) -> str:
-    return f"expected some of {', '.join(names)}"
 
 
 def run() -> None:

@@ -17,6 +17,7 @@ from absl import flags, logging
 from judging import PROTOCOLS, csv_spec, judge, log_mel_statistics, speech_embedding, streaming_file
 
 from a2v_tf import __version__
+from a2v_tf.commands.flag_types import define_some_of
 from a2v_tf.data.labelled import open_labelled
 from a2v_tf.errors import run_app
 from a2v_tf.evaluation.cache import EmbeddingCache
@@ -40,13 +41,9 @@ def define_flags() -> None:
     flags.DEFINE_string("corpus", None, "Directory with the tasks' CSVs.", required=True)
     flags.DEFINE_string("output", None, "JSON file to write.", required=True)
     flags.DEFINE_enum("split", "test", ["test", "val"], "Whose clips judge.")
-    flags.DEFINE_list("baselines", list(BASELINES), f"Some of {', '.join(BASELINES)}, or empty.")
+    text = f"Some of {', '.join(BASELINES)}, or empty."
+    define_some_of("baselines", BASELINES, BASELINES, text, empty=True)
     flags.DEFINE_string("cache_dir", None, "Keeps embeddings for the next time.")
-    flags.register_validator(
-        "baselines",
-        lambda names: set(names) <= set(BASELINES),
-        f"expected some of {', '.join(BASELINES)}",
-    )
 
 
 def main(argv: list[str]) -> None:

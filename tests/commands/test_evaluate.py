@@ -97,7 +97,7 @@ def test_bad_input(model_dir, tmp_path):
     for flag, message in (
         ("--protocols=psychic", "expected some of linear, sgd"),
         ("--finetune=conv9", "--finetune=conv9: expected some of none, fc, conv5"),
-        ("--examples_per_class=many", "expected whole numbers, 0 for all"),
+        ("--examples_per_class=many", "expected whole numbers from 0"),
         ("--downstream=speech", "expected one of demo, csv:PATH"),
     ):
         run = run_command("a2v_evaluate", *good, flag, fails=True)
