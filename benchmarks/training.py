@@ -111,10 +111,9 @@ def naive(source: TfdsSource, slicing: Slicing, batch_size: int) -> tf.data.Data
 def stages(
     source: Source, slicing: Slicing, batch_size: int, crops_per_clip: int
 ) -> dict[str, tf.data.Dataset]:
-    """Endless batches of the examples of CBoW as they are after each stage."""
+    """Endless batches of CBoW examples as they are after each stage."""
     cbow = find_tasks(["cbow"])
     frames = multi_head.crop_frames(cbow, slicing)
-from a2v_tf.text import markdown_table
     options = {"batch_size": batch_size, "seed": 0, "crops_per_clip": crops_per_clip}
     several = {"crops_per_clip": crops_per_clip} if crops_per_clip > 1 else {}
     crops = source.crops(FRONT_END.samples(frames), seed=0, round_index=0, **several)
@@ -249,9 +248,8 @@ class _Timer(keras.callbacks.Callback):
 def time_training(
     source: Source, task: str, encoder: str, frontend: str, numbers: str
 ) -> dict[str, Any]:
-    """Examples per second of the step alone and of the whole, in each round; and the work."""
+    """Examples per second of the step alone and of the whole in each round, and the work."""
     tasks = find_tasks(DEFAULT_HEADS if task == "multi_head" else [task])
-from a2v_tf.text import markdown_table
     slicing = Slicing()
     on_device = frontend == "device"
     with precision(numbers):
