@@ -4,6 +4,7 @@ Patent paragraphs 140-145, figure 9.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -50,5 +51,6 @@ class _ChosenPair(Crops):
 
     chosen: tf.Tensor | None = None
 
-    def pair(self) -> tf.Tensor:
-        return self.chosen
+    @functools.cached_property
+    def _pair(self) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.chosen, tf.zeros([2, 1])  # the distance is what the model estimates
