@@ -26,6 +26,7 @@ FILES = {
     "project/changelog.md": "CHANGELOG.md",
     "project/build-notes.md": "BUILD_NOTES.md",
 }
+_CODE = re.compile(r"(`[^`]+`|(?<![\w-])--[a-z]\w*(?:=[^\s,;:()]*[^\s,.;:()'])?)")
 _IMAGE = re.compile(r"!\[[^]]*\]\((?!https?:)([^)\s]+)\)|<img[^>]*src=\"(?!https?:)([^\"]+)\"")
 _LINK = re.compile(r"(?<!!)\[([^]]+)\]\((?!https?:|#)([^)\s]+)\)")
 
@@ -135,15 +136,15 @@ def _is_required(flag: flags.Flag) -> bool:
 
 def _kind(flag: flags.Flag) -> str:
     """What a flag takes, and what it is by default."""
-    choices = getattr(flag, "enum_values", None)
     takes = {
         "string": "text",
         "int": "whole number",
         "float": "number",
         "bool": "yes or no",
-        "enum": f"one of {', '.join(f'`{choice}`' for choice in choices or [])}",
         "comma separated list of strings": "names, separated by commas",
     }.get(flag.flag_type(), flag.flag_type())
+    if isinstance(flag, flags.EnumFlag):
+        takes = f"one of {', '.join(f'`{choice}`' for choice in flag.parser.enum_values)}"
     if _is_required(flag):
         return f"{takes}; required"
     default = flag.default
@@ -157,12 +158,7 @@ def _kind(flag: flags.Flag) -> str:
 
 def _escape(text: str) -> str:
     """Plain text as Markdown: `code` stays, flags become code."""
-    text = re.sub(r"\s*\n\s*", " ", text)
-    parts = re.split(r"(`[^`]+`)", text)
-    return "".join(part if part.startswith("`") else _escape_prose(part) for part in parts)
-
-
-def _escape_prose(text: str) -> str:
-    text = re.sub(r"([\\*_\[\]<>|])", r"\\\1", text)
-    flag = r"(?<![\w-])--[a-z](?:[\w]|\\_)*(?:=(?:\\[<>*_\[\]|]|[^\s,;:()\\])*[^\s,.;:()'\\])?"
-    return re.sub(flag, lambda match: f"`{match[0].replace(chr(92), '')}`", text)
+    parts = _CODE.split(re.sub(r"\s*\n\s*", " ", text))
+    parts[::2] = [re.sub(r"([\\*_\[\]<>|])", r"\\\1", prose) for prose in parts[::2]]
+    parts[1::2] = [f"`{code.strip('`')}`" for code in parts[1::2]]
+    return "".join(parts)
