@@ -58,7 +58,7 @@ def error_of(name, *options):
 
 def test_a_required_flag_is_shown_by_an_example():
     assert error_of("a2v_stream") == (
-        "error: --model is required, as in: a2v_stream --model=mine.tflite"
+        "error: --model is required, as in: a2v_stream --model=pretrained --audio=song.flac"
     )
     assert error_of("export_tflite").startswith(
         "error: --model_dir and --output are required, as in: export_tflite --model_dir=models/mine"
@@ -90,7 +90,7 @@ def test_bad_flags_are_one_line(options, line):
 
 def test_help_is_no_failure():
     run = run_command("a2v_stream", "--help", here=True)
-    assert "Embed sound while it comes" in run.stdout
+    assert "Embed audio as it arrives" in run.stdout
     assert "--examples" in run.stdout
     assert run.stderr == ""
 
