@@ -147,7 +147,7 @@ def _tflite_model(path: pathlib.Path) -> HearModel:
 
 
 def _log_mel_windows(pcm: tf.Tensor, frames: int) -> tf.Tensor:
-    """The log-mel windows of `embed_windows`, `[n_sounds * n, frames, F]`, without recomputation."""
+    """The log-mel windows of `embed_windows`, `[n_sounds * n, frames, F]`; no frame twice."""
     windows = tf.signal.frame(log_mel(pcm), frames, _HOP_FRAMES, axis=1)
     return tf.reshape(windows, [-1, frames, FRONT_END.mel_bins])
 

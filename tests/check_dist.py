@@ -28,7 +28,7 @@ SHIPPED = {
     *("card.md", "config.json", "SHA256SUMS", "__init__.py"),
 }
 NEED_TENSORFLOW = {
-    # "a2v_train": ["--data=demo", "--model_dir=mine"],
+    "a2v_train": ["--data=demo", "--model_dir=mine"],
     "a2v_evaluate": ["--model_dir=pretrained", "--downstream=demo", "--output=results.json"],
     "a2v_report": ["mine", "--output=report.html"],
     "a2v_summary": [],

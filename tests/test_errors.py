@@ -19,7 +19,6 @@ COMMANDS = {
     for entry_point in importlib.metadata.entry_points(group="console_scripts")
     if entry_point.module.startswith("a2v_tf.")
 }
-NOT_YET = {"a2v_train"}  # still imports TensorFlow with its module
 
 
 def modules_of(package):
@@ -34,7 +33,7 @@ def modules_of(package):
         ["a2v_tf", "a2v_tf.errors", "a2v_tf.files", "a2v_tf.frontend", "a2v_tf.pretrained"],
         modules_of(a2v_tf.audio),
         modules_of(a2v_tf.runtime),
-        *([module] for name, module in sorted(COMMANDS.items()) if name not in NOT_YET),
+        *([module] for module in sorted(COMMANDS.values())),
     ],
     ids=lambda modules: modules[0],
 )

@@ -556,5 +556,5 @@ def test_command_refuses_bad_input_in_one_line(models, sound, tmp_path, flags, m
     run = run_command("a2v_stream", *usual, *given, fails=True)
     assert message.format(**names) in run.stderr
     assert run.stdout == ""
-    assert "of audio" not in run.stderr
+    assert " s of audio" not in run.stderr
     assert "Traceback" not in run.stderr
