@@ -15,10 +15,10 @@ from a2v_tf.specs import ENCODERS
 BEFORE, MODELS, FROM_SCRATCH = range(3)
 # Of each protocol, the title of its tables and what their accuracies are those of.
 _HEADS = {
-    "sgd": ("Linear head, trained with Adam", "a linear classifier trained with Adam"),
-    "linear": ("Linear head, logistic regression", "logistic regression"),
-    "two_layer": ("Head with two layers", "a classifier with one hidden layer"),
-    "knn": ("10 nearest neighbours, of windows", "10 nearest neighbours of single windows"),
+    "sgd": ("Linear head, trained with Adam", "a linear classifier on embeddings"),
+    "linear": ("Linear head, logistic regression", "logistic regression on embeddings"),
+    "two_layer": ("Head with two layers", "a classifier with a hidden layer on embeddings"),
+    "knn": ("10 nearest neighbours, of windows", "10 nearest neighbours of windows"),
     "knn_clips": ("10 nearest neighbours, joined by clip", "10 nearest neighbours of whole clips"),
     "finetune": ("Fine-tuned", "the head, trained alone or with more and more of the encoder"),
 }

@@ -3,9 +3,10 @@
   python recipes/debian_audio/choose.py --models=work/cbow,work/skip_gram --corpus=work/corpus \\
       --output=work/choice.json
 
-For each task a head is fitted on the embeddings of train clips and judged by val clips; test clips
-play no part. A model's score is the mean of its linear probe and its ten nearest neighbours, each
-the mean over tasks. The JSON has the score of each model, the name of the best, and all rows.
+For each task, a head is trained on the embeddings of the training clips, and its accuracy measured
+on the validation clips; test clips are not used. A model's score is the mean accuracy of its linear
+probe and its ten nearest neighbours over all tasks. The JSON has all scores and rows and the name
+of the best model.
 """
 
 import pathlib
@@ -30,10 +31,10 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Define the command's flags."""
-    flags.DEFINE_list("models", None, "Model directories of a2v_train.", required=True)
+    flags.DEFINE_list("models", None, "Model directories written by a2v_train.", required=True)
     flags.DEFINE_string("corpus", None, "Directory with the tasks' CSVs.", required=True)
     flags.DEFINE_string("output", None, "JSON file to write.", required=True)
-    flags.DEFINE_string("cache_dir", None, "Keeps embeddings for the next time.")
+    flags.DEFINE_string("cache_dir", None, "Directory that keeps embeddings for later runs.")
 
 
 def main(argv: list[str]) -> None:
@@ -41,11 +42,11 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.INFO)
     names = [pathlib.Path(path).name for path in FLAGS.models]
     if len(set(names)) < len(names):
-        raise A2vError(f"--models={','.join(FLAGS.models)}: two have one name; rename one")
+        raise A2vError(f"--models={','.join(FLAGS.models)}: expected directories of unique names")
     configs = {name: read_config(path) for name, path in zip(names, FLAGS.models, strict=True)}
     frames = {config["frames"] for config in configs.values()}
     if len(frames) > 1:
-        raise A2vError(f"--models: their slices have {sorted(frames)} frames; expected one length")
+        raise A2vError(f"--models: slices of {sorted(frames)} frames; expected one length")
     models = {
         name: keras_embedder(load_encoder(path))
         for name, path in zip(names, FLAGS.models, strict=True)
@@ -60,11 +61,11 @@ def main(argv: list[str]) -> None:
     write_json(FLAGS.output, content)
     print(table(rows))
     print(align([["model", "score on val"], *([n, f"{100 * s:.1f}"] for n, s in found.items())]))
-    print(f"best on val: {choice}; wrote {FLAGS.output}")
+    print(f"Best on val: {choice}. Wrote {FLAGS.output}")
 
 
 def scores(rows: list[Row]) -> dict[str, float]:
-    """Each model's mean over tasks and protocols, the best first."""
+    """Each model's mean accuracy over tasks and protocols, in descending order."""
     of: dict[str, list[Any]] = {}
     for row in rows:
         if row["task"] == MEAN:

@@ -4,7 +4,7 @@
   python recipes/debian_audio/cut.py --work=work --large    # twice the unlabelled audio
 
 WORK/corpus gets TASK.csv (path,label,split) for each of these, `unlabelled/` with clips of 10 s,
-`hours.csv`, and `sources.csv`, which files each clip was cut from:
+`hours.csv`, and `sources.csv`, the files that each clip was cut from:
 
   SPC  20 spoken words   synthetic voices, and ten digits by four persons; split by voice
   LSP  36 speakers       prompts, game dialogue, words; split by utterance
@@ -12,9 +12,9 @@ WORK/corpus gets TASK.csv (path,label,split) for each of these, `unlabelled/` wi
   BSD  a bird, or none   real calls mixed over real backgrounds; split by call and background
   NPI  40 pitches        rendered notes of two sound fonts; split by instrument
 
-No file that is val or test in any task, nor another take of it, is ever unlabelled audio. Nothing
-is random: the same packages and programs give the same clips. A clip's name says what it was made
-of, so what is there already is not made again; after a kill, start it again.
+No file of a val or test clip, nor another take of it, is part of the unlabelled audio. The result
+is deterministic: the same packages and programs give the same clips. The name of a clip is derived
+from its sources, so that existing clips are not made again and an interrupted run can resume.
 """
 
 import concurrent.futures
@@ -44,7 +44,7 @@ WORDS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
     *("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"),
 )
-# espeak-ng's variants are voices; left out are its robots, whispers and effects.
+# Variants of espeak-ng, which are voices; robots, whispers and effects are left out.
 VARIANTS = (
     *("Alex", "Alicia", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo"),
     *("Jacky", "Lee", "Marco", "Mario", "Michael", "Mike", "Nguyen", "adam", "anika", "antonio"),
@@ -118,7 +118,7 @@ def main(argv: list[str]) -> None:
     recipe = {"packages": wanted, "large": FLAGS.large, "code": _code_digest()}
     done = work / "corpus" / "done.json"
     if done.is_file() and json.loads(done.read_text()) == recipe:
-        print(f"{done.parent}: is cut already")
+        print(f"{done.parent}: is up to date")
         return
     sounds.check_tools()
     done.unlink(missing_ok=True)
@@ -165,7 +165,7 @@ def cut(work: pathlib.Path, amount: Amount) -> None:
 
 
 class Cutter:
-    """Writes clips under names that say what they are made of, several at a time."""
+    """Writes clips under names derived from their sources, several in parallel."""
 
     def __init__(self, corpus: pathlib.Path, pool: concurrent.futures.Executor) -> None:
         self._corpus, self._pool = corpus, pool
@@ -178,7 +178,7 @@ class Cutter:
     def make(
         self, folder: str, made_of: Sequence[Source], key: str, make: Callable[[], np.ndarray]
     ) -> Clip:
-        """One clip; `make` gives its PCM if it is not there yet."""
+        """One clip; `make` makes its PCM if it does not exist yet."""
         path = self._path(folder, made_of, key)
         if not (self._corpus / path).is_file():
             sounds.write(make(), self._corpus / path)
@@ -186,7 +186,7 @@ class Cutter:
         return Clip(path, tuple(made_of), seconds)
 
     def is_sound(self, clip: Clip) -> bool:
-        """Whether there is anything to hear in a clip."""
+        """Whether a clip is not silent."""
         return sounds.is_sound(soundfile.read(self._corpus / clip.path, dtype="int16")[0])
 
     def pieces(self, folder: str, source: Source, seconds: float, most: int = 1) -> list[Clip]:
@@ -224,14 +224,14 @@ class Cutter:
 
 
 def _lost(source: Source) -> np.ndarray:
-    raise A2vError(f"a clip of {source.name} was removed: remove the corpus and cut again")
+    raise A2vError(f"a clip of {source.name} is missing: delete the corpus and run cut.py again")
 
 
 # Labelled tasks ----------------------------------------------------------------------------------
 
 
 def spoken_words(cutter: Cutter, found: dict[str, list[Source]]) -> list[Example]:
-    """SPC: words by synthetic voices, each voice in one split, and digits by persons."""
+    """SPC: words of synthetic voices, each voice in one split, and digits of persons."""
     voices = []
     for i, variant in enumerate(VARIANTS):
         name, speed = f"{ACCENTS[i % len(ACCENTS)]}+{variant}", 130 + 15 * (i % 7)
@@ -254,7 +254,7 @@ def spoken_words(cutter: Cutter, found: dict[str, list[Source]]) -> list[Example
 
 
 def speakers(cutter: Cutter, found: dict[str, list[Source]]) -> list[Example]:
-    """LSP: who speaks, among those who are told apart; split by utterance."""
+    """LSP: the speaker, among the identified ones; split by utterance."""
     jobs = []
     for name, utterances in by_label(found["speaker"]).items():
         chosen = shuffled(utterances, "LSP")[:UTTERANCES]
@@ -323,7 +323,7 @@ def pitches(cutter: Cutter, found: dict[str, list[Source]]) -> list[Example]:
         for i, (pitch, velocity) in enumerate(notes):
             make = functools.partial(lambda i: played()[i], i)
             clip = cutter.make("NPI", [font], f"{program} {pitch} {velocity}", make)
-            if cutter.is_sound(clip):  # some instruments have no such note
+            if cutter.is_sound(clip):  # some instruments lack the note
                 examples.append(Example(clip, str(pitch), split))
         return examples
 
@@ -343,7 +343,7 @@ def _examples(cutter: Cutter, task: str, jobs: Sequence[tuple]) -> list[Example]
 
 
 def _some_groups(sources: Iterable[Source], fraction: float) -> list[Source]:
-    """The sources of a fraction of the groups, which their names decide."""
+    """The sources of a fraction of the groups, determined by their names."""
     limit = int(fraction * 2**32)
     return [s for s in sources if int(hashlib.sha256(s.group.encode()).hexdigest()[:8], 16) < limit]
 
@@ -368,10 +368,10 @@ def held_out(tasks: dict[str, list[Example]]) -> set[str]:
 
 
 def unlabelled_audio(cutter: Cutter, free: dict[str, list[Source]], amount: Amount) -> list[Clip]:
-    """Clips of 10 s: pieces of what is long; what is short, and speech, one after another."""
+    """Clips of 10 s: excerpts of long recordings; short ones and speech are concatenated."""
     jobs = [(source, amount.track) for source in free["music"]]
     jobs += [(source, amount.sound) for kind in ("sound", "extra") for source in free[kind]]
-    jobs = [job for job in jobs if job[0].size > 60_000]  # else it can hardly last 10 s
+    jobs = [job for job in jobs if job[0].size > 60_000]  # smaller files hardly last 10 s
 
     def long(job: tuple) -> list[Clip]:
         source, most = job
@@ -397,7 +397,7 @@ def unlabelled_audio(cutter: Cutter, free: dict[str, list[Source]], amount: Amou
 
 
 def _joined(cutter: Cutter, sources: Sequence[Source]) -> list[Clip]:
-    """Recordings one after another, cut every 10 s; of each no more than 20 s."""
+    """Recordings concatenated and cut every 10 s; at most 20 s of each."""
     clips, waiting, made_of = [], np.zeros(0, np.int16), []
     samples = UNLABELLED_S * sounds.RATE
     for source in sources:
@@ -412,14 +412,14 @@ def _joined(cutter: Cutter, sources: Sequence[Source]) -> list[Clip]:
     return clips
 
 
-# What is written ---------------------------------------------------------------------------------
+# Output ------------------------------------------------------------------------------------------
 
 
 def check_apart(tasks: dict[str, list[Example]], unlabelled: Sequence[Clip]) -> None:
-    """Check what this corpus promises.
+    """Check that splits and held-out sources are disjoint.
 
     Raises:
-      A2vError: a clip has a source that it may not have; that would be a bug.
+      A2vError: they are not, which would be a bug.
     """
     held = held_out(tasks)
     for clip in unlabelled:
@@ -437,7 +437,7 @@ def check_apart(tasks: dict[str, list[Example]], unlabelled: Sequence[Clip]) -> 
 def write_hours(
     path: pathlib.Path, tasks: dict[str, list[Example]], unlabelled: Sequence[Clip]
 ) -> None:
-    """Write how much of each package is where; a clip of several counts for each in equal parts."""
+    """Write the hours of each package in each part; a clip of several counts in equal shares."""
     hours: dict[tuple[str, str], float] = {}
     parts = [("unlabelled", clip) for clip in unlabelled]
     parts += [(f"{name}", x.clip) for name, examples in tasks.items() for x in examples]
@@ -451,7 +451,7 @@ def write_hours(
 
 
 def _remove_all_but(corpus: pathlib.Path, kept: set[str]) -> None:
-    """Remove clips of an earlier cut, and the notes that say which pieces there are."""
+    """Remove clips of an earlier run, and the lists of excerpts."""
     for path in corpus.rglob("*.wav"):
         if str(path.relative_to(corpus)) not in kept:
             path.unlink()

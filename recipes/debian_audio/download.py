@@ -2,14 +2,13 @@
 
   python recipes/debian_audio/download.py --work=work
 
-Debian's own package tool does it, from a release of Debian that is always the same, whatever this
-machine runs, and as a normal user: apt-get gets lists and settings of its own under WORK/apt.
-`packages.csv` says which versions, and the SHA-256 of each file, the shipped weights were trained
-with; where Debian has moved on, the newer version is taken and a warning says so. Whatever is there
-already is neither downloaded nor unpacked again. About 3.3 GB.
+Uses apt-get as a normal user, with lists and settings of its own under WORK/apt, and always the
+same release of Debian, independent of this machine's. `packages.csv` has the versions and SHA-256
+digests of the files that the shipped weights were trained with; if Debian has a newer version, it
+is used with a warning. What exists already is neither downloaded nor unpacked again. About 3.3 GB.
 
-WORK/debs has the packages, WORK/unpacked their recordings, WORK/licences each one's copyright file,
-and WORK/packages.csv what was really used.
+WORK/debs has the packages, WORK/unpacked their recordings, WORK/licences their copyright files, and
+WORK/packages.csv the versions used.
 """
 
 import csv
@@ -38,7 +37,7 @@ FLAGS = flags.FLAGS
 LOCK = pathlib.Path(__file__).with_name("packages.csv")
 WANTED = re.compile(r"\.(ogg|opus|wav|flac|g722|gsm|au|sf2)$")
 _COPYRIGHT = re.compile(r"/usr/share/doc/[^/]+/copyright$")
-_ARCHIVE = re.compile(r"/public\.zip$")  # 0 A.D. keeps its files in one
+_ARCHIVE = re.compile(r"/public\.zip$")  # 0 A.D. stores its files in a ZIP archive
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -50,7 +49,7 @@ class Package:
       name: of the package.
       version: Debian's.
       sha256: of the .deb.
-      licence: of its recordings, in short.
+      licence: short name of its recordings' licence.
     """
 
     name: str
@@ -61,7 +60,7 @@ class Package:
 
 @dataclasses.dataclass(frozen=True)
 class Offer:
-    """What the archive has of a package: the name of the file, its size in bytes and SHA-256."""
+    """The file of a package in the archive: its name, size in bytes and SHA-256."""
 
     file: str
     size: int
@@ -69,16 +68,16 @@ class Offer:
 
     @property
     def version(self) -> str:
-        """The package's version: file names have it, escaped."""
+        """The package's version, from the file name."""
         return urllib.parse.unquote(self.file.split("_")[1])
 
 
 def define_flags() -> None:
     """Define the command's flags."""
-    flags.DEFINE_string("work", None, "Directory for all that the recipe makes.", required=True)
+    flags.DEFINE_string("work", None, "Directory for all files of the recipe.", required=True)
     flags.DEFINE_string("mirror", "http://deb.debian.org/debian", "Debian's archive.")
     flags.DEFINE_string("release", "bookworm", "Release of Debian.")
-    flags.DEFINE_string("packages", str(LOCK), "The list of packages and their versions.")
+    flags.DEFINE_string("packages", str(LOCK), "CSV file with the packages and their versions.")
 
 
 def main(argv: list[str]) -> None:
@@ -96,7 +95,7 @@ def read_packages(path: pathlib.Path) -> list[Package]:
     """Read a list of packages.
 
     Raises:
-      A2vError: there is none.
+      A2vError: there is no such file.
     """
     if not path.is_file():
         raise A2vError(f"no {str(path)!r}: run download.py first")
@@ -112,7 +111,7 @@ def write_packages(packages: list[Package], path: pathlib.Path) -> None:
 
 
 def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
-    """Write a table, whole or not at all."""
+    """Write a CSV file atomically."""
     with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -123,7 +122,7 @@ def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence
 
 
 def download(wanted: list[Package], work: pathlib.Path, mirror: str, release: str) -> list[Package]:
-    """Download what is not there yet, and say which versions there are now.
+    """Download the packages that are missing; returns all with their versions.
 
     Raises:
       A2vError: a tool is missing, the archive cannot be reached, or has no such package.
@@ -143,7 +142,7 @@ def download(wanted: list[Package], work: pathlib.Path, mirror: str, release: st
         now = dataclasses.replace(package, version=offer.version, sha256=offer.sha256)
         if now != package:
             logging.warning(
-                "%s: Debian has moved on from %s to %s; the weights will differ a little",
+                "%s: Debian has replaced version %s by %s; the weights will differ slightly",
                 *(package.name, package.version, now.version),
             )
         if not _is_there(debs / offer.file, now):
@@ -153,12 +152,12 @@ def download(wanted: list[Package], work: pathlib.Path, mirror: str, release: st
 
 
 def file_of(package: Package) -> str:
-    """The name that apt-get gives a package's file, but for its architecture."""
+    """The pattern of the file name that apt-get gives a package."""
     return f"{package.name}_{package.version.replace(':', '%3a')}_*.deb"
 
 
 def find_deb(debs: pathlib.Path, package: Package) -> pathlib.Path | None:
-    """A package's file, if it is there."""
+    """A package's file, if it exists."""
     return next(iter(sorted(debs.glob(file_of(package)))), None)
 
 
@@ -179,11 +178,11 @@ def sha256_of(path: pathlib.Path) -> str:
 def _need(*tools: str) -> None:
     for tool in tools:
         if not shutil.which(tool):
-            raise A2vError(f"{tool} is not here: this needs Debian or Ubuntu, or a container of it")
+            raise A2vError(f"{tool} not found: expected Debian or Ubuntu, or a container of it")
 
 
 def _apt(folder: pathlib.Path, mirror: str, release: str) -> list[str]:
-    """apt-get with lists of its own, which are fetched once."""
+    """apt-get with its own package lists, which are fetched once."""
     for part in ("state/lists/partial", "cache/archives/partial"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     remote = not mirror.startswith("file:")
@@ -213,7 +212,7 @@ def _apt(folder: pathlib.Path, mirror: str, release: str) -> list[str]:
 
 
 def _offers(apt: list[str], names: list[str]) -> dict[str, Offer]:
-    """What the archive has of the packages."""
+    """The archive's files of the packages."""
     lines = _run([*apt, "--print-uris", "download", *names], "apt-get download").splitlines()
     found = re.findall(r"^'.*' (\S+) (\d+) SHA256:([0-9a-f]{64})", "\n".join(lines), re.MULTILINE)
     offers = [Offer(file, int(size), sha256) for file, size, sha256 in found]
@@ -221,7 +220,7 @@ def _offers(apt: list[str], names: list[str]) -> dict[str, Offer]:
 
 
 def _fetch(apt: list[str], name: str, debs: pathlib.Path, offer: Offer) -> None:
-    """Download one package; its file is there whole or not at all."""
+    """Download one package, atomically."""
     with tempfile.TemporaryDirectory(dir=debs, prefix=".partial") as partial:
         _run([*apt, "download", name], f"apt-get download {name}", cwd=partial)
         got = pathlib.Path(partial) / offer.file
@@ -243,7 +242,7 @@ def _run(command: list[str], what: str, cwd: str | None = None) -> str:
 
 
 def unpack_all(packages: list[Package], work: pathlib.Path) -> None:
-    """Unpack each package's recordings to WORK/unpacked/PACKAGE, and gather the licences."""
+    """Unpack each package's recordings to WORK/unpacked/PACKAGE, and collect the licences."""
     licences = work / "licences"
     licences.mkdir(exist_ok=True)
     for package in tqdm.tqdm(packages, desc="unpack", unit="package", disable=None):
@@ -262,10 +261,10 @@ def unpack_all(packages: list[Package], work: pathlib.Path) -> None:
 
 
 def unpack(deb: pathlib.Path, target: pathlib.Path) -> None:
-    """Unpack a package's recordings and copyright file, and nothing else.
+    """Unpack only a package's recordings and copyright file.
 
     Raises:
-      A2vError: it is no Debian package.
+      A2vError: it is not a Debian package.
     """
     pipe = subprocess.Popen(
         ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -4,10 +4,10 @@
       --output=work/evaluation.json
 
 Models: the float encoder; the directory's int8 files, window.tflite and streaming*.tflite; the same
-network untrained, mean of five seeds; log-mel statistics, 192 numbers a slice; and Google's
-speech_embedding from PyPI's pyopen-wakeword, all of a clip's embeddings at its own hop of 80 ms,
-or their mean. Heads: logistic regression, and the ten nearest windows of train clips; both are
-judged by clips. Accuracies are of test clips, with 95 % intervals.
+network untrained, mean of five seeds; log-mel statistics, 192 numbers per slice; and Google's
+speech_embedding from PyPI's pyopen-wakeword, with all of a clip's embeddings at its own hop of
+80 ms, or with their mean. Heads: logistic regression, and the ten nearest windows of training
+clips. Accuracy is the fraction of test clips that are classified correctly, with 95 % intervals.
 """
 
 import pathlib
@@ -40,10 +40,10 @@ def define_flags() -> None:
     flags.DEFINE_string("model_dir", None, "Model directory, or 'pretrained'.", required=True)
     flags.DEFINE_string("corpus", None, "Directory with the tasks' CSVs.", required=True)
     flags.DEFINE_string("output", None, "JSON file to write.", required=True)
-    flags.DEFINE_enum("split", "test", ["test", "val"], "Whose clips judge.")
+    flags.DEFINE_enum("split", "test", ["test", "val"], "Which clips accuracy is measured on.")
     text = f"Some of {', '.join(BASELINES)}, or empty."
     define_some_of("baselines", BASELINES, BASELINES, text, empty=True)
-    flags.DEFINE_string("cache_dir", None, "Keeps embeddings for the next time.")
+    flags.DEFINE_string("cache_dir", None, "Directory that keeps embeddings for later runs.")
 
 
 def main(argv: list[str]) -> None:
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> None:
     content = {"results": rows, "split": FLAGS.split, "config": config}
     write_json(FLAGS.output, {**content, "command": sys.argv, "a2v_tf": __version__})
     print(table(rows))
-    print(f"wrote {FLAGS.output}")
+    print(f"Wrote {FLAGS.output}")
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""What choose.py and evaluate.py judge: models by name, and their rows on the labelled tasks."""
+"""The models that choose.py and evaluate.py compare, and their results on the labelled tasks."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from a2v_tf.runtime.embedder import Embedder, make_interpreter
 PROTOCOLS = ("linear", "knn_clips")
 TASKS = ("SPC", "LSP", "MUS", "BSD", "NPI")
 
-# speech_embedding (Google, 2020) looks at 76 mel frames, 8 frames (80 ms) further each time.
+# speech_embedding (Google, 2020): windows of 76 mel frames, 8 frames (80 ms) apart.
 _FRAMES, _STEP = 76, 8
 
 
@@ -27,7 +27,7 @@ _FRAMES, _STEP = 76, 8
 
 
 def log_mel_statistics() -> WindowEmbedder:
-    """Of each mel bin: mean, deviation, and deviation of its change from frame to frame: 192."""
+    """Mean, deviation and deviation of the frame-to-frame change of each mel bin: 192 numbers."""
 
     def embed(batch: np.ndarray) -> np.ndarray:
         changes = np.diff(batch, axis=1)
@@ -37,7 +37,7 @@ def log_mel_statistics() -> WindowEmbedder:
 
 
 def streaming_file(path: pathlib.Path) -> ClipEmbedder:
-    """A streaming .tflite file, from its reset on: an embedding about every half slice.
+    """A streaming .tflite file, reset before each clip: an embedding about every half slice.
 
     The first embedding is that of the first whole slice. Denser embeddings would favour one hop or
     another for reasons that lie in the heads.
@@ -58,7 +58,7 @@ def speech_embedding(*, mean: bool) -> ClipEmbedder:
     """Google's speech_embedding, as openWakeWord uses it: 96 numbers every 80 ms.
 
     Args:
-      mean: one embedding a clip, the mean, in place of all of them.
+      mean: whether to return the mean of a clip's embeddings instead of all of them.
 
     Raises:
       A2vError: its package is not installed.
@@ -96,13 +96,13 @@ def judge(
     settings: Settings,
     cache: EmbeddingCache | None = None,
 ) -> list[Row]:
-    """Frozen heads on every model: the rows of `compare.frozen`, and their means over tasks.
+    """Heads on frozen embeddings of every model: rows of `compare.frozen`, and means over tasks.
 
     Args:
-      models: by name; several under one name are its seeds.
+      models: by name; several of one name are replicas with different seeds.
       datasets: the tasks.
-      settings: protocols, and whose clips judge.
-      cache: keeps embeddings for the next time.
+      settings: protocols, and the split that accuracy is measured on.
+      cache: keeps embeddings for later evaluations.
 
     Raises:
       A2vError: a task cannot be used.

@@ -4,10 +4,10 @@
   python recipes/debian_audio/pack.py --choice=work/choice.json --work=work
 
 The folder then has `config.json` and `encoder.keras`, as a model directory without checkpoints;
-`streaming.tflite` (int8, an embedding every 80 ms, state inside) and `window.tflite` (int8); the
-quantised encoder that both come from, so that `export_tflite --model_dir=pretrained --quantize`
-makes every other form with the same weights and scales; and `golden.npz`, what they all make of a
-sound that was synthesised for this. `card.py` completes it with the model card and the checksums.
+`streaming.tflite` (int8, an embedding every 80 ms, internal state) and `window.tflite` (int8); the
+quantised encoder that both are made from, so that `export_tflite --model_dir=pretrained --quantize`
+makes every other form with the same weights and scales; and `golden.npz`, the embeddings of a
+synthetic sound by all of them. `card.py` adds the model card and the checksums.
 """
 
 import json
@@ -32,7 +32,7 @@ from a2v_tf.training.model_dir import CONFIG, ENCODER, load_encoder, read_config
 
 FLAGS = flags.FLAGS
 
-DATA = "debian_audio"  # what config.json calls the data: this recipe
+DATA = "debian_audio"  # name of the data in config.json
 HOP_MS = 80.0
 NAME, LICENSE = "a2v_tf pretrained", "Apache-2.0"
 _OF_THIS_MACHINE = ("model_dir", "validation_data", "probe")
@@ -42,8 +42,8 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)
 def define_flags() -> None:
     """Define the command's flags."""
     flags.DEFINE_string("model_dir", None, "Model directory of a2v_train.")
-    flags.DEFINE_string("choice", None, "JSON of choose.py, which names that directory.")
-    flags.DEFINE_string("work", None, "The directory of cut.py, to calibrate on.", required=True)
+    flags.DEFINE_string("choice", None, "JSON written by choose.py, which names that directory.")
+    flags.DEFINE_string("work", None, "Directory of cut.py, for calibration.", required=True)
     folder = pathlib.Path(pretrained.__file__).parent
     flags.DEFINE_string("output", str(folder), "Folder to fill.")
     flags.mark_flags_as_mutual_exclusive(["model_dir", "choice"], required=True)
@@ -82,7 +82,7 @@ def pack(model_dir: pathlib.Path, calibration: str, stage: pathlib.Path) -> None
     write_json(stage / CONFIG, config)
     _compress(model_dir / ENCODER, stage / ENCODER)
 
-    # ---- One quantised encoder for all files: that of an export from this folder
+    # ---- One quantised encoder for all files, as in an export from this folder
     settings = {"data": DATA, "slices": build.CALIBRATION_SLICES, "seed": 0}
     how = Quantization(loudest=build.silent_and_loudest(FRONT_END))
 
@@ -99,7 +99,7 @@ def pack(model_dir: pathlib.Path, calibration: str, stage: pathlib.Path) -> None
 
 
 def golden(directory: pathlib.Path) -> dict[str, np.ndarray]:
-    """What the files of a folder make of two seconds of a synthetic sound.
+    """The embeddings of two seconds of a synthetic sound by the files of a folder.
 
     Returns:
       `pcm` int16 `[samples]`; the embeddings `float` `[n, d]` and `window` `[n, d]` of its windows,
@@ -120,7 +120,7 @@ def golden(directory: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _compress(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Copy a .keras file, which is a ZIP archive that nothing in is compressed of."""
+    """Copy a .keras file, which is an uncompressed ZIP archive, with compression."""
     try:
         with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
             for entry in old.infolist():

@@ -1,4 +1,4 @@
-"""Decoding, speaking, playing and mixing: everything as PCM, int16 `[samples]`, 16 kHz, mono."""
+"""Decoding, speech synthesis, notes and mixtures, as PCM: int16 `[samples]`, 16 kHz, mono."""
 
 import pathlib
 import shutil
@@ -17,16 +17,16 @@ RATE = 16_000
 _OF_LIBSNDFILE = (".ogg", ".wav", ".flac")
 TOOLS = ("ffmpeg", "espeak-ng", "flite", "fluidsynth")
 
-# Notes of one instrument: each sounds for 1.4 s, and there are 2.5 s from one to the next.
+# Notes of one instrument: each lasts 1.4 s, and starts 2.5 s after the previous one.
 _NOTE_S, _SLOT_S, NOTE_CLIP_S = 1.4, 2.5, 2.0
 _TICKS = 480  # a beat, at 120 beats a minute: 960 a second
 
 
 def check_tools() -> None:
-    """Say at once which programs are missing.
+    """Check that all programs are installed.
 
     Raises:
-      A2vError: some are.
+      A2vError: some are missing.
     """
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
@@ -35,9 +35,9 @@ def check_tools() -> None:
 
 
 def decode(path: pathlib.Path) -> np.ndarray:
-    """Decode any recording of the packages; what cannot be read is empty.
+    """Decode any recording of the packages; unreadable ones are empty.
 
-    libsndfile reads most of them; ffmpeg the telephone's formats.
+    libsndfile reads most of them, ffmpeg the telephone formats.
     """
     if path.suffix in _OF_LIBSNDFILE:
         try:
@@ -52,7 +52,7 @@ def decode(path: pathlib.Path) -> np.ndarray:
 
 
 def is_sound(pcm: np.ndarray) -> bool:
-    """Whether there is anything to hear: a peak above -40 dB, and on the whole above -60 dB."""
+    """Whether a clip is not silent: its peak is above -40 dB and its level above -60 dB."""
     if not len(pcm):
         return False
     wave = pcm.astype(np.float32) / 32_768
@@ -60,18 +60,18 @@ def is_sound(pcm: np.ndarray) -> bool:
 
 
 def write(pcm: np.ndarray, path: pathlib.Path) -> None:
-    """Write a clip; it is there whole or not at all."""
+    """Write a clip, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
         soundfile.write(partial, pcm.astype(np.int16), RATE, subtype="PCM_16")
 
 
 def speak(voice: Sequence[str], word: str) -> np.ndarray:
-    """Say a word by a synthetic voice.
+    """Synthesise a word.
 
     Args:
       voice: ("espeak-ng", voice, words a minute) or ("flite", voice).
-      word: what to say.
+      word: the word.
 
     Raises:
       A2vError: the program has no such voice.
@@ -89,7 +89,7 @@ def speak(voice: Sequence[str], word: str) -> np.ndarray:
 
 
 def play(soundfont: pathlib.Path, program: int, notes: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Play single notes by an instrument of a sound font: int16 `[notes, samples]`, 2 s each.
+    """Play single notes of an instrument of a sound font: int16 `[notes, samples]`, 2 s each.
 
     Args:
       soundfont: an .sf2 file.
@@ -108,7 +108,7 @@ def play(soundfont: pathlib.Path, program: int, notes: Sequence[tuple[int, int]]
     for pitch, velocity in notes:
         track.append(mido.Message("note_on", note=pitch, velocity=velocity))
         track.append(mido.Message("note_off", note=pitch, time=sounding))
-        # What is left of it would sound into the next.
+        # Otherwise its release would last into the next note.
         track.append(mido.Message("control_change", control=120, value=0, time=silent))
     track.append(mido.MetaMessage("end_of_track", time=2 * _TICKS))
     with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +128,7 @@ def play(soundfont: pathlib.Path, program: int, notes: Sequence[tuple[int, int]]
 def mix(
     background: np.ndarray, events: Sequence[np.ndarray], seconds: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Lay events over a part of a background, each at a place and a level drawn at random.
+    """Mix events into an excerpt of a background, each at a random position and level.
 
     The background's peak is at -32 to -14 dB and each event's at -18 to -4 dB; events are cut off
     after 3 s.

@@ -1,14 +1,14 @@
-"""Which of the unpacked files are what, and which of them stay together.
+"""The kinds of the unpacked recordings, and which of them belong together.
 
-`files.csv` says by package and path what a recording is:
+`files.csv` gives the kind of a recording by package and path:
 
-  speaker     speech of one person; a group in the path's pattern tells several apart
-  speech      speech of persons that are not told apart
-  digit SPLIT an English digit said by a person, for that split of the spoken words
-  music, sound; extra (sounds that no task uses); soundfont
-  bird, event, background   what the mixtures of the bird task are made of
+  speaker     speech of one person; a group in the path's pattern identifies the person
+  speech      speech of unidentified persons
+  digit SPLIT an English digit spoken by a person, for that split of the spoken words
+  music, sound; extra (sounds not used by any task); soundfont
+  bird, event, background   parts of the mixtures of the bird task
 
-A file may be several of these.
+A file may be of several kinds.
 """
 
 import csv
@@ -34,12 +34,12 @@ class Source:
     """A recording in a package.
 
     Attributes:
-      name: PACKAGE/PATH, which orders and identifies it.
-      path: where it lies.
-      digest: of its content; of several equal files only the first is a source.
+      name: PACKAGE/PATH, which identifies and orders it.
+      path: of the file.
+      digest: of its content; of identical files only the first is a source.
       kind: see above.
-      label: who speaks, or the digit.
-      group: recordings of one group belong to one split: takes of one sound, tracks of one song.
+      label: the speaker or the digit.
+      group: recordings of a group belong to the same split, such as takes of a sound.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Source:
 
 
 def find_sources(unpacked: pathlib.Path, table: pathlib.Path = TABLE) -> dict[str, list[Source]]:
-    """Find the sources of each kind, in the order of their names.
+    """Find the sources of each kind, sorted by name.
 
     Args:
       unpacked: the folder of `download.py`.
-      table: what is what.
+      table: the CSV file of kinds.
 
     Raises:
-      A2vError: a row of the table finds nothing.
+      A2vError: a row of the table matches no file.
     """
     found: dict[str, list[Source]] = {}
     with table.open(newline="", encoding="utf-8") as file:
@@ -108,18 +108,18 @@ def _without_twins(sources: Iterable[Source]) -> Iterable[Source]:
             yield source
 
 
-# Choices that nothing but names decides ----------------------------------------------------------
+# Choices determined by names ---------------------------------------------------------------------
 
 
 def shuffled(sources: Iterable[Source], salt: str) -> list[Source]:
-    """Sources in an order that looks random and depends on nothing but their names and `salt`."""
+    """Sources in a pseudo-random order that depends only on their names and `salt`."""
     return sorted(sources, key=lambda s: hashlib.sha256(f"{salt} {s.name}".encode()).digest())
 
 
 def split_groups(sources: Sequence[Source]) -> dict[str, list[Source]]:
-    """Deal sources to the splits, none of whose groups is ever divided.
+    """Distribute sources to the splits without dividing groups.
 
-    The groups go by size, the largest first, each to the split that lacks most of its share.
+    The largest groups come first, and each goes to the split that lacks most of its share.
     """
     groups: dict[str, list[Source]] = {}
     for source in sources:
@@ -136,7 +136,7 @@ def split_groups(sources: Sequence[Source]) -> dict[str, list[Source]]:
 
 
 def by_label(sources: Iterable[Source]) -> dict[str, list[Source]]:
-    """Sources by label, in the labels' order."""
+    """Sources by label, sorted by label."""
     labels: dict[str, list[Source]] = {}
     for source in sorted(sources, key=lambda source: (source.label, source.name)):
         labels.setdefault(source.label, []).append(source)

@@ -211,4 +211,4 @@ def test_the_recipe_finishes_only_once(cut, work, monkeypatch, capsys):
     assert json.loads((work / "corpus/done.json").read_text())["large"] is False
     capsys.readouterr()
     cut.main([])
-    assert "is cut already" in capsys.readouterr().out
+    assert "is up to date" in capsys.readouterr().out

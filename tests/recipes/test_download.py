@@ -107,7 +107,7 @@ def test_warns_when_debian_has_moved_on(download, wanted, archive, tmp_path, cap
     old = download.Package("bells", "1:1.0-1", "0" * 64, "GPL")
     used = fetch(download, [old, wanted[1]], tmp_path / "work", archive[0])
     assert used == wanted
-    assert "bells: Debian has moved on from 1:1.0-1 to 1:2.0-1" in caplog.text
+    assert "bells: Debian has replaced version 1:1.0-1 by 1:2.0-1" in caplog.text
 
 
 def test_a_package_that_is_not_there(download, archive, tmp_path):
