@@ -63,6 +63,16 @@ def test_every_block_is_run_or_says_why_not() -> None:
             assert block.title or block.language in RUN or not block.not_run, f"{block}: marked"
 
 
+def test_files_that_are_named_exist() -> None:
+    named = re.compile(
+        r"`((?:a2v_tf|export|tests|benchmarks|examples|recipes|android_demo|docs)/[\w./-]+)`"
+    )
+    for page in PAGES:
+        for path in named.findall(page.read_text(encoding="utf-8")):
+            exists = (ROOT / path).exists() or "NAME" in path or "/build/" in path
+            assert exists, f"docs/{names(page)}: no {path}"
+
+
 def test_no_fence_is_overlooked() -> None:
     for page in PAGES:
         fences = re.findall(r"^ *```", page.read_text(encoding="utf-8"), re.MULTILINE)
