@@ -126,6 +126,10 @@ def test_export_says_nothing(tmp_path):
     assert stderr_of("export_tflite", "--model_dir=pretrained", f"--output={output}") == ""
 
 
+def test_a_command_that_builds_an_encoder_says_nothing():
+    assert stderr_of("a2v_summary") == ""
+
+
 def test_benchmark_says_nothing():
     assert stderr_of("a2v_benchmark", "--model=pretrained", "--steps=5", "--rounds=1") == ""
 
