@@ -97,11 +97,12 @@ def _section(name: str, module: ModuleType) -> str:
 
 
 def docstring_to_markdown(docstring: str) -> str:
-    """A command's docstring, where indented paragraphs are commands."""
+    """A command's docstring, where indented paragraphs are commands, or text as it stands."""
     parts = []
     for paragraph in re.split(r"\n\s*\n", docstring.strip("\n")):
         if all(line.startswith("  ") for line in paragraph.splitlines()):
-            parts.append(f"```sh\n{textwrap.dedent(paragraph)}\n```")
+            language = "sh" if re.match(r" +(a2v_|export_|python )", paragraph) else "text"
+            parts.append(f"```{language}\n{textwrap.dedent(paragraph)}\n```")
         else:
             parts.append(_escape(paragraph))
     return "\n\n".join(parts)
@@ -116,11 +117,16 @@ def flag_entries(module: ModuleType) -> list[str]:
         defined = [flag for group in by_module for flag in group if flag.name not in known]
         defined.sort(key=lambda flag: not _is_required(flag))  # the order stays otherwise
         return [
-            f"`--{flag.name}`{{ .flag }} *{_kind(flag)}*\n:   {_escape(flag.help)}"
+            f"`--{flag.name}`{{ .flag }} *{_kind(flag)}*\n:   {_escape(_help(flag))}"
             for flag in defined
         ]
     finally:
         flags.FLAGS.remove_flag_values(set(flags.FLAGS) - known)
+
+
+def _help(flag: flags.Flag) -> str:
+    """The help text, without the choices that absl puts in front of it."""
+    return re.sub(r"^<[^>]*>: ", "", flag.help)
 
 
 def _is_required(flag: flags.Flag) -> bool:
