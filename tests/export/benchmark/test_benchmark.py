@@ -283,8 +283,8 @@ def test_recorded_output():
         ("ERROR: Encountered unresolved custom op: FlexRFFT.\nx", "it lacks the op FlexRFFT: "),
         ("INFO: STARTING!\nERROR: Failed to mmap model\nERROR: 2", "ERROR: Failed to mmap model"),
         ("sh: ./benchmark_model: not executable: 64-bit ELF file", "not executable: 64-bit ELF"),
-        ("", "it printed nothing"),
-        ("INFO: Inference timings in us: none", "something else than expected"),
+        ("", "benchmark_model failed: no output"),
+        ("INFO: Inference timings in us: none", "benchmark_model printed unexpected output: "),
     ],
 )
 def test_failures_in_the_output(output, message):
@@ -370,11 +370,11 @@ def test_phone(adb, tmp_path, tiny):
 @pytest.mark.parametrize(
     ("phones", "serial", "message"),
     [
-        ("", None, "adb sees no phone: expected one, with USB debugging switched on"),
+        ("", None, "adb sees no phone: expected one, with USB debugging enabled"),
         ("A=unauthorized", None, "phone A is unauthorized: allow USB debugging on its screen"),
         ("A=offline", None, "phone A is in the state 'offline': expected 'device'"),
         ("A=no permissions (udev); see [url]", None, "phone A is in the state 'no permissions"),
-        ("A=device\nB=device", None, "adb sees 2 phones, A, B: choose with --serial"),
+        ("A=device\nB=device", None, "adb sees 2 phones, A, B: choose one with --serial"),
         ("A=device", "C", "--serial=C: adb sees A"),
     ],
 )
