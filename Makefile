@@ -18,6 +18,7 @@ FOLDERS := $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
 TESTS := $(LONGEST) $(filter-out $(LONGEST),$(FOLDERS) $(wildcard tests/test_*.py))
 
 BIN := $(VENV)/bin
+TYPED := .mypy_cache/source
 INSTALLED := $(VENV)/.installed
 CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
   sys.exit("error: $(PYTHON) is Python %d.%d: a2v_tf needs 3.10 to 3.13; try make PYTHON=python3.12" % v[:2])
@@ -96,8 +97,6 @@ apk: $(INSTALLED) $(if $(filter pretrained,$(APK_MODEL_DIR)),,$(APK_MODEL_DIR)/e
 $(VENV)-tfio/.installed: setup.py
 	@$(PYTHON) -m venv $(VENV)-tfio
 	@$(VENV)-tfio/bin/python -m pip install --quiet --disable-pip-version-check -e '.[tfio,beam,dev]'
-	@# So that files run in TensorFlow 2.16's own interpreter, the fallback of a2v_tf.runtime.
-	@$(VENV)-tfio/bin/python -m pip uninstall --quiet --yes ai-edge-litert
 	@touch $@
 
 test-tfio: $(VENV)-tfio/.installed  ## test decoding, Beam and export under TensorFlow 2.16 with tensorflow-io
@@ -111,13 +110,16 @@ docs: $(INSTALLED) $(VENV)/.installed-docs  ## build the documentation: site/ind
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "Open site/index.html"
 
-lint: $(INSTALLED)  ## check the code: ruff's rules and formatting
+lint: $(INSTALLED)  ## check the code: ruff's rules and formatting, mypy's types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@# mypy must see `export/` as `a2v_tf.export`, where setup.py puts it.
+	@rm -rf $(TYPED) && mkdir -p $(TYPED)/a2v_tf && ln -s $(CURDIR)/a2v_tf/* $(CURDIR)/export $(TYPED)/a2v_tf
+	MYPYPATH=$(TYPED) $(BIN)/python -m mypy -p a2v_tf -m tests.contracts
 
 format: $(INSTALLED)  ## fix and format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that make created
-	rm -rf dist $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf dist $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -54,6 +54,7 @@ setup(
         "a2v_tf.export.benchmark",
     ],
     package_data={
+        "a2v_tf": ["py.typed"],  # the type hints are for users, too
         "a2v_tf.reporting": ["*.jinja"],
         "a2v_tf.pretrained": ["*.keras", "*.json", "*.tflite", "*.npz", "*.md", "SHA256SUMS"],
     },
@@ -94,6 +95,7 @@ setup(
             "dill",  # tfds.testing needs it
             "hypothesis",
             "librosa",
+            "mypy",
             "pytest",
             "pytest-xdist",
             "ruff",

@@ -1,12 +1,13 @@
 """The common API of HEAR 2021, so that its tools can evaluate an encoder of this project.
 
-HEAR (Holistic Evaluation of Audio Representations, hearbenchmark.com/hear-api.html) calls the three
-functions below. Give `a2v_tf.hear` to `hear-validator` or `heareval` as the module, and a model
+HEAR (Holistic Evaluation of Audio Representations, hearbenchmark.com/hear-api.html) asks a module
+for the three functions below: name `a2v_tf.hear` to `hear-validator` or `heareval`, with a model
 directory or a window .tflite file as the model.
 
-- There is a timestamp embedding every 50 ms from 0 to the end of the audio, the widest spacing that
-  HEAR recommends, of the encoder's window (975 ms) centred there. The audio is padded with zeros.
-- A scene embedding is the mean of the timestamp embeddings.
+- A timestamp embedding stands every 50 ms from 0 to the sound's end, the widest spacing that HEAR
+  advises. It describes the encoder's window (975 ms) centred there; before and after the sound
+  there is silence.
+- A scene embedding is the mean of the sound's timestamp embeddings.
 """
 
 import pathlib
@@ -23,17 +24,17 @@ from a2v_tf.training.model_dir import load_encoder
 HOP_MS = 50
 _HOP_FRAMES = HOP_MS * FRONT_END.sample_rate // 1000 // FRONT_END.hop_length
 _HOP = _HOP_FRAMES * FRONT_END.hop_length  # samples
-_BATCH = 256  # windows embedded at once: memory does not grow with the length of the audio
+_BATCH = 256  # windows that are embedded at once: memory does not grow with a sound's length
 
 
 class HearModel(tf.Module):
-    """An encoder with HEAR's interface.
+    """An encoder as HEAR wants it.
 
     Attributes:
-      sample_rate: sample rate of the audio to pass in, in Hz.
+      sample_rate: Hz, of the audio to pass in.
       scene_embedding_size: d.
       timestamp_embedding_size: d.
-      window: samples in a window.
+      window: samples that an embedding describes.
       embed_windows: from PCM `[n_sounds, window + (n - 1) * hop]` to the embeddings of its windows,
         one every hop of 50 ms, float32 `[n_sounds * n, d]`.
     """
@@ -56,7 +57,7 @@ def load_model(model_file_path: str = "") -> HearModel:
         `export_tflite --mode=window`, or `pretrained`.
 
     Raises:
-      A2vError: no path was given, or it does not hold such a model.
+      A2vError: no path was given, or there is no such model at it.
     """
     if not str(model_file_path):
         raise A2vError(
@@ -76,10 +77,10 @@ def get_timestamp_embeddings(audio: tf.Tensor, model: HearModel) -> tuple[tf.Ten
 
     Returns:
       Embeddings, float32 `[n_sounds, n_timestamps, d]`, and the timestamps in milliseconds, float32
-      `[n_sounds, n_timestamps]`: the multiples of 50 ms from 0 to the end of the audio.
+      `[n_sounds, n_timestamps]`: as many as there are multiples of 50 ms from 0 to the sound's end.
 
     Raises:
-      A2vError: the audio has another shape, no samples or no floats, or the model another type.
+      A2vError: the audio has another shape, holds no sample or no floats; or the model is not ours.
     """
     audio = _checked(audio, model)
     sounds, samples = audio.shape
@@ -99,7 +100,7 @@ def get_timestamp_embeddings(audio: tf.Tensor, model: HearModel) -> tuple[tf.Ten
 
 
 def get_scene_embeddings(audio: tf.Tensor, model: HearModel) -> tf.Tensor:
-    """Embed whole recordings: the mean of their timestamp embeddings.
+    """Embed whole sounds: each is the mean of its timestamp embeddings.
 
     Args:
       audio: as for `get_timestamp_embeddings`.
@@ -132,7 +133,7 @@ def _tflite_model(path: pathlib.Path) -> HearModel:
         raise A2vError(f"{path} streams: expected a window model, export_tflite --mode=window")
     if embedder.input == "log_mel" and embedder.input_shape[1] != FRONT_END.mel_bins:
         raise A2vError(
-            f"{path} takes spectrograms of {embedder.input_shape[1]} bands, not audio: expected "
+            f"{path} takes spectrograms of {embedder.input_shape[1]} bands, and no audio: expected "
             f"a model of {FRONT_END.mel_bins} mel bins"
         )
 
@@ -143,11 +144,11 @@ def _tflite_model(path: pathlib.Path) -> HearModel:
             windows = tf.reshape(tf.signal.frame(pcm, embedder.window, _HOP), [-1, embedder.window])
         return tf.stack([embedder.embed(window) for window in windows.numpy()])
 
-    return HearModel(embed_windows, embedder.window, embedder.embedding_dim)
+    return HearModel(embed_windows, embedder.span, embedder.embedding_dim)
 
 
 def _log_mel_windows(pcm: tf.Tensor, frames: int) -> tf.Tensor:
-    """The log-mel windows of `embed_windows`, `[n_sounds * n, frames, F]`; no frame twice."""
+    """The log-mel windows of `embed_windows`, `[n_sounds * n, frames, F]`: each frame once."""
     windows = tf.signal.frame(log_mel(pcm), frames, _HOP_FRAMES, axis=1)
     return tf.reshape(windows, [-1, frames, FRONT_END.mel_bins])
 

@@ -17,13 +17,16 @@ import dataclasses
 import types
 import typing
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
 
 from a2v_tf.errors import A2vError
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_T = TypeVar("_T", bound="DataclassInstance")
 
 
 def setting(
@@ -54,10 +57,13 @@ def define_flags(settings: type, module: str) -> None:
     hints = typing.get_type_hints(settings)
     for field in dataclasses.fields(settings):
         required = field.default is dataclasses.MISSING
-        default = None if required else field.default
+        default: Any = None if required else field.default
         name, help, kind = field.name, field.metadata["help"], _kind(hints[field.name])
-        options = {"required": required, "module_name": module}
-        limits = {"lower_bound": field.metadata["low"], "upper_bound": field.metadata["high"]}
+        options: dict[str, Any] = {"required": required, "module_name": module}
+        limits: dict[str, Any] = {
+            "lower_bound": field.metadata["low"],
+            "upper_bound": field.metadata["high"],
+        }
         if field.metadata["choices"]:
             flags.DEFINE_enum(name, default, field.metadata["choices"], help, **options)
         elif kind is int:

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,14 +83,15 @@ def export_file(
     _check_choices(mode, state, input)
     _check_output(output)
     config = read_config(model_dir)
-    data = calibration_data or config.get("data")
+    data: str = calibration_data or config.get("data", "")
     if quantize and calibration is None and not data:
         raise A2vError(f"no 'data' in {model_dir}/config.json: give --calibration_data")
     if input == "pcm":
         check_takes_audio(model_dir)
     front_end = front_end_of(model_dir)
     frames = _window_frames(config)
-    draw, settings = None, {}
+    draw: Callable[[], np.ndarray] | None = None
+    settings: dict[str, object] = {}
     if quantize and calibration is not None:
         draw = functools.partial(np.asarray, calibration)
         settings = {"slices_sha256": hashlib.sha256(calibration.tobytes()).hexdigest()}
@@ -168,6 +169,7 @@ def build_form(
         if input == "log_mel":
             return window
         return _with_front_end(window, 0)
+    assert hop_frames  # as `mode` is streaming
     model = streaming.to_streaming(window, hop_frames)
     if input == "pcm":
         model = _with_front_end(model, FRONT_END.overlap)

@@ -107,10 +107,7 @@ def embed_graph(model: fb.Model) -> fb.Graph:
     Raises:
       A2vError: there is no such signature.
     """
-    signature = fb.signature(model, "embed")
-    if signature is None:
-        raise A2vError("the model has no signature 'embed'")
-    return fb.Graph(model, model.subgraphs[signature.subgraphIndex])
+    return fb.Graph(model, model.subgraphs[fb.signature(model, "embed").subgraphIndex])
 
 
 def encoder_ops(graph: fb.Graph) -> list[fb.Op]:
@@ -271,7 +268,8 @@ def check_exactness(
     if levels is None:
         values = _signal_for(shape, embedder.input)
     else:
-        values = probe_levels(*map(int, shape[1:]), levels)
+        _, frames, bins = map(int, shape)
+        values = probe_levels(frames, bins, levels)
     expected = reference(**{embedder.input: values[None]})["embedding"]
     got = _embeddings(embedder, values, steps)
     expected = expected[-len(got) :]

@@ -94,7 +94,8 @@ def _folded(encoder: keras.Model) -> keras.Model:
     last = [layer for layer in encoder.layers if layer.name.endswith("_residual")]
     config = EncoderConfig(tuple(layer.filters for layer in last), encoder.output_shape[-1])
     stats = InputStats(float(standardise.input_mean), float(standardise.input_variance))
-    folded = build_encoder(config, *encoder.input_shape[1:], stats, folded=True)
+    frames, bins = encoder.input_shape[1:]
+    folded = build_encoder(config, frames, bins, stats, folded=True)
     fold_batch_norm(encoder, folded)
     return folded
 

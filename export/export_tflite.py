@@ -140,7 +140,7 @@ def main(argv: list[str]) -> None:
         hop_ms=FLAGS.hop_ms,
         activations=FLAGS.activations,
         ranges=FLAGS.ranges,
-        described={name: FLAGS[name].value for name in _DESCRIBED if FLAGS[name].value},
+        described={name: str(FLAGS[name].value) for name in _DESCRIBED if FLAGS[name].value},
     )
     print(describe(summary))
     if FLAGS.summary:

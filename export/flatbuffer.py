@@ -11,6 +11,7 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
+import numpy.typing as npt
 
 from a2v_tf.errors import A2vError
 
@@ -34,7 +35,7 @@ _DTYPES = {
     schema.TensorType.INT64: np.int64,
     schema.TensorType.COMPLEX64: np.complex64,
 }
-_TYPES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
+_TYPES: dict[np.dtype, Any] = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
 _OP_NAMES = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")
 }
@@ -67,7 +68,7 @@ def write(model: Model) -> bytes:
 
 def _compact(model: Model) -> Model:
     """Remove unused buffers and op codes, and merge equal ones; buffer 0 remains empty."""
-    buffers, codes = [make("BufferT")], []
+    buffers, codes = [make("BufferT")], list[Any]()
     by_content: dict[bytes, int] = {b"": 0}
     by_code: dict[tuple, int] = {}
 
@@ -222,7 +223,7 @@ class Graph:
             )
         )
 
-    def computed(self, name: str, size: Iterable[int], dtype: type = np.float32) -> int:
+    def computed(self, name: str, size: Iterable[int], dtype: npt.DTypeLike = np.float32) -> int:
         """Add a computed tensor without scales."""
         return self.like(make("TensorT", type=_TYPES[np.dtype(dtype)]), name, size)
 
@@ -309,7 +310,9 @@ class Graph:
         self.op("REDUCE_MAX", [source, over], [maximum], make("ReducerOptionsT", keepDims=False))
         return maximum
 
-    def max_pool(self, name: str, source: int, window: tuple[int, int], stride: tuple[int, int]):
+    def max_pool(
+        self, name: str, source: int, window: tuple[int, int], stride: tuple[int, int]
+    ) -> int:
         """Max-pool over (time, frequency) without padding; return the result."""
         batch, *size, channels = shape(self.tensor(source))
         pooled = [(n - w) // s + 1 for n, w, s in zip(size, window, stride, strict=True)]
@@ -367,10 +370,16 @@ class Graph:
 # Signatures and whole models ---------------------------------------------------------------------
 
 
-def signature(model: Model, key: str) -> Any | None:
-    """The signature named `key`; None if there is none."""
-    signatures = model.signatureDefs or []
-    return next((found for found in signatures if text(found.signatureKey) == key), None)
+def signature(model: Model, key: str) -> Any:
+    """The signature named `key`.
+
+    Raises:
+      A2vError: there is no such signature.
+    """
+    for found in model.signatureDefs or []:
+        if text(found.signatureKey) == key:
+            return found
+    raise A2vError(f"the model has no signature {key!r}")
 
 
 def set_signature(graph: Graph, key: str, inputs: dict[str, int], outputs: dict[str, int]) -> None:

@@ -144,7 +144,7 @@ def _tensor(name: str, tensor: fb.Tensor, facts: Mapping[str, Any], end: str) ->
             "out": "State for the input of the same name in the next call.",
         }[end]
         return {"name": name, "description": text}
-    described = {"name": name, "dimension_names": _DIMENSIONS[name]}
+    described: dict[str, Any] = {"name": name, "dimension_names": _DIMENSIONS[name]}
     if name == "embedding":
         text = "Compare by Euclidean or cosine distance."
         return {**described, "description": text, "content": {"properties": {"feature": {}}}}

@@ -144,6 +144,7 @@ def _round_bias(graph: fb.Graph, op: fb.Op, floats: fb.Graph, twin: fb.Op) -> No
     if len(op.inputs) < 3 or op.inputs[2] < 0:
         return
     real = fb.constant(floats.model, floats.tensor(int(twin.inputs[2])))
+    assert real is not None  # biases are constant
     steps = np.array(fb.scales(graph.tensor(int(op.inputs[1])))[0], np.float64)
     steps *= fb.scales(graph.tensor(int(op.inputs[0])))[0][0]
     old = graph.tensor(int(op.inputs[2]))

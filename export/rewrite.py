@@ -43,6 +43,12 @@ class Rewrite:
     def constant(self, index: int) -> np.ndarray | None:
         return fb.constant(self.source.model, self.source.tensor(index))
 
+    def constant_input(self, op: fb.Op, number: int) -> np.ndarray:
+        """An input that the op's definition requires to be constant."""
+        value = self.constant(op.inputs[number])
+        assert value is not None, op
+        return value
+
     def add_state(self, name: str, like: int, rows: int) -> int:
         """Add the input of a state: `rows` rows along time, otherwise like the tensor `like`."""
         size = list(fb.shape(self.target.tensor(like)))
@@ -119,7 +125,7 @@ def _rewrite_op(rewrite: Rewrite, op: fb.Op, form: Form) -> None:
         return
     rewrite.dilation[result] = dilation
     if kind == "PAD":
-        amounts = [(int(a), int(b)) for a, b in rewrite.constant(op.inputs[1])]
+        amounts = [(int(a), int(b)) for a, b in rewrite.constant_input(op, 1)]
         _check_padding(rewrite, op, amounts)
         name = _unused(_layer(rewrite, result), rewrite.states)
         causal = amounts[TIME][0] > 0
@@ -260,7 +266,7 @@ def _check_reshape(rewrite: Rewrite, op: fb.Op) -> None:
 
 
 def _check_global_pool(rewrite: Rewrite, op: fb.Op) -> None:
-    axes = sorted(int(axis) % 4 for axis in np.atleast_1d(rewrite.constant(op.inputs[1])))
+    axes = sorted(int(axis) % 4 for axis in np.atleast_1d(rewrite.constant_input(op, 1)))
     if axes != [1, 2]:
         _refuse(rewrite, op.outputs[0], f"maximum over the axes {axes}: expected [1, 2]")
     if not _never_negative(rewrite, int(op.inputs[0])):

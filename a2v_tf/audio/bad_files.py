@@ -1,8 +1,9 @@
-"""Skipped files of a source: a log line each, a count, and an error if there are too many."""
+"""What a source skips: one log line each, a count, and an error once too much is bad."""
 
 import csv
 import pathlib
 import threading
+from typing import NoReturn
 
 from absl import logging
 
@@ -12,11 +13,11 @@ _REASONS_SHOWN = 3
 
 
 class BadFiles:
-    """The files, or clips of a data set, that could not be used, with reasons. Thread-safe.
+    """The files (or clips of a data set) that could not be used, and why. Thread-safe.
 
     Attributes:
-      failure: the error that stopped the source, or None. tf.data turns an exception into a long
-        `tf.errors` exception; this keeps its one-line message.
+      failure: the error that stopped the source, once there is one. An exception raised inside
+        tf.data reaches Python as a long `tf.errors` exception; this is the one line behind it.
     """
 
     def __init__(self, max_fraction: float, log_dir: pathlib.Path | None = None):
@@ -37,7 +38,7 @@ class BadFiles:
         return name in self._reasons
 
     def add(self, name: str, reason: str) -> None:
-        """Log that `name` is skipped because of `reason`, once per name."""
+        """Log that `name` is skipped because of `reason`; later calls for the same name do not."""
         with self._lock:
             if name in self._reasons:
                 return
@@ -47,7 +48,7 @@ class BadFiles:
                 _append_row(self._csv, name, reason)
 
     def note_once(self, name: str, remark: str) -> None:
-        """Log a remark about a usable file, once per file."""
+        """Log a remark about a file that is not bad, once per file."""
         with self._lock:
             if name in self._notes:
                 return
@@ -55,7 +56,7 @@ class BadFiles:
         logging.warning("%s: %s", name, remark)
 
     def write_down(self, name: str, remark: str) -> None:
-        """Add a remark about a usable file to `bad_files.csv`, without counting the file as bad."""
+        """Put a remark about a file that is not bad into `bad_files.csv`; it does not count."""
         with self._lock:
             logging.info("%s: %s", name, remark)
             if self._csv:
@@ -73,8 +74,8 @@ class BadFiles:
             f"{self._max_fraction:g} allows ({first}{more})"
         )
 
-    def fail(self, message: str) -> None:
-        """Raise an `A2vError` and keep the first one: prefetching may run into more."""
+    def fail(self, message: str) -> NoReturn:
+        """Raise an `A2vError`, and remember the first: what reads ahead may meet more."""
         failure = A2vError(message)
         self.failure = self.failure or failure
         raise failure

@@ -1,14 +1,15 @@
-"""Audio that is read as it arrives: a long file, standard input, the microphone.
+"""Where sound comes from while it is still coming: a long file, standard input, the microphone.
 
-Each source yields blocks of mono PCM at 16 kHz, float32 in [-1, 1], of any length, and holds at
-most one of them in memory.
+Each gives blocks of mono PCM at 16 kHz, float32 in [-1, 1], of any length, and holds no more than
+one of them in memory.
 """
 
+import io
 import pathlib
 import queue
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -21,9 +22,9 @@ from a2v_tf.frontend import FRONT_END
 
 _RATE = FRONT_END.sample_rate
 _SAMPLE_BYTES = 2
-_READ_BYTES = _RATE * _SAMPLE_BYTES  # at most one second; a live pipe gives what it has
+_READ_BYTES = _RATE * _SAMPLE_BYTES  # at most a second; a live pipe gives what there is
 _RAW = "raw signed 16-bit little-endian samples, mono, at 16 kHz"
-# First bytes of audio files that may be piped in by mistake.
+# How files begin that somebody may pipe in as they are.
 _MAGIC = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
 _BLOCK_SECONDS = 0.02
 _WAITING_BLOCKS = 500  # 10 s of microphone, for a terminal that stalls
@@ -33,9 +34,9 @@ _WAITING_BLOCKS = 500  # 10 s of microphone, for a terminal that stalls
 
 
 def file_blocks(path: pathlib.Path | str) -> Iterator[np.ndarray]:
-    """Read an audio file second by second; the joined blocks equal the result of `read_audio`.
+    """Read an audio file second by second; joined, the blocks are what `read_audio` gives.
 
-    M4A and AAC, which ffmpeg decodes, come in one block.
+    M4A and AAC, which go through ffmpeg, come in one piece.
 
     Raises:
       A2vError: the file is missing, empty or corrupt, or holds NaN or infinity.
@@ -68,7 +69,7 @@ def _decoded(path: pathlib.Path, header: decode.Header) -> Iterator[np.ndarray]:
                 second = read // header.rate
                 raise A2vError(f"{path}: has NaN or infinite samples after {second} s")
             read += len(pcm)
-            # The same mean as in `decode`: a single channel stays unchanged.
+            # As `decode` takes the mean: one channel stays what it is.
             mono = pcm[:, 0] if pcm.shape[1] == 1 else pcm.mean(axis=1)
             block = _resampled(resampler, mono, last=read == header.length)
             yield block[: header.samples - given]  # the resampler may round the length up
@@ -90,14 +91,14 @@ def _resampled(
 # Standard input ----------------------------------------------------------------------------------
 
 
-def raw_blocks(stream: BinaryIO) -> Iterator[np.ndarray]:
+def raw_blocks(stream: io.BufferedReader) -> Iterator[np.ndarray]:
     """Read raw 16-bit PCM, mono, 16 kHz, little-endian, as it comes.
 
     Args:
       stream: buffered, such as `sys.stdin.buffer`.
 
     Raises:
-      A2vError: it is a terminal, is empty, begins like an audio file, or ends within a sample.
+      A2vError: it is a terminal, is empty, begins like a sound file, or ends within a sample.
     """
     if stream.isatty():
         raise A2vError(f"--audio=-: standard input is a terminal: expected {_RAW}")
@@ -130,7 +131,7 @@ def _check_raw(start: bytes) -> None:
 
 
 class Microphone:
-    """The default microphone, read with PortAudio.
+    """The default microphone, by PortAudio.
 
     ```python
     with Microphone() as microphone:
@@ -139,14 +140,14 @@ class Microphone:
     ```
 
     Attributes:
-      overruns: number of times that audio was lost since it was opened.
+      overruns: how often sound was lost since it opened.
     """
 
     def __init__(self) -> None:
-        """Open the microphone at 16 kHz, or at its own rate with a resampler.
+        """Open the microphone at 16 kHz, or at its own rate with a resampler behind it.
 
         Raises:
-          A2vError: PortAudio or a microphone is missing.
+          A2vError: there is no PortAudio, or no microphone.
         """
         self._sounddevice = _sounddevice()
         self.overruns = 0
@@ -174,7 +175,7 @@ class Microphone:
     def __iter__(self) -> Iterator[np.ndarray]:
         while True:
             try:
-                pcm = self._blocks.get(timeout=1)  # without one, Ctrl-C has no effect on Windows
+                pcm = self._blocks.get(timeout=1)  # without one, Windows does not hear Ctrl-C
             except queue.Empty:
                 if not self._stream.active:
                     raise A2vError("the microphone stopped: was it unplugged?") from None
@@ -189,7 +190,7 @@ class Microphone:
             return float(self._sounddevice.query_devices(kind="input")["default_samplerate"])
 
     def _keep(self, pcm: np.ndarray, frames: int, time: Any, status: Any) -> None:
-        """Keep a block; PortAudio's thread calls this."""
+        """Called by PortAudio's thread for every block."""
         lost = bool(status.input_overflow)
         try:
             self._blocks.put_nowait(pcm[:, 0].copy())
@@ -206,7 +207,7 @@ def _sounddevice() -> ModuleType:
         raise A2vError(
             f"the microphone needs the package sounddevice: pip install sounddevice, {other}"
         ) from error
-    except OSError as error:  # raised if the C library is missing
+    except OSError as error:  # what it raises where the library is missing
         raise A2vError(
             f"the microphone needs PortAudio: apt-get install libportaudio2, {other}"
         ) from error

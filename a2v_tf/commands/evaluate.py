@@ -198,7 +198,7 @@ def _settings() -> EvaluationSettings:
 
 
 def _flag_values() -> dict[str, object]:
-    module = FLAGS.find_module_defining_flag("downstream")  # "__main__" under python -m
+    module = str(FLAGS.find_module_defining_flag("downstream"))  # "__main__" under python -m
     return {flag.name: flag.value for flag in FLAGS.flags_by_module_dict()[module]}
 
 

@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     task = open_task(FLAGS.model_dir, ["temporal_gap"])
     pcm = read_audio(FLAGS.audio)
     starts = [
-        first_sample(flag, FLAGS[flag].value, pcm, task.slicing.frames)
+        first_sample(flag, getattr(FLAGS, flag), pcm, task.slicing.frames)
         for flag in ("first", "second")
     ]
     true = abs(starts[0] - starts[1]) / FRONT_END.sample_rate

@@ -6,6 +6,7 @@ optional: `decoder="tfio"`.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +28,7 @@ NO_PLAN = np.full(7, -1, np.int64)
 
 
 @functools.cache
-def _tfio():
+def _tfio() -> tuple[Any, str | None]:
     try:
         import tensorflow_io as tfio
 

@@ -150,7 +150,7 @@ class Labelled:
 
 def labelled_plan() -> list[Labelled]:
     """List the labelled clips. Each has its own seed, so splits share no random numbers."""
-    plan = []
+    plan: list[Labelled] = []
     for kind in SOUNDS:
         for i in range(CLIPS_PER_CLASS):
             pitch = i // len(SPLITS) if kind in INSTRUMENTS else None

@@ -101,7 +101,8 @@ def voice(rng: Rng, samples: int) -> np.ndarray:
 
 def crowd(rng: Rng, samples: int) -> np.ndarray:
     """Many voices near and far, over a murmur."""
-    near = sum(10 ** rng.uniform(-0.7, 0) * voice(rng, samples) for _ in range(9))
+    voices = (10 ** rng.uniform(-0.7, 0) * voice(rng, samples) for _ in range(9))
+    near = sum(voices, start=np.zeros(samples))
     murmur = _filter(rng.standard_normal(samples), lambda f: _bump(f, 500, 500))
     return _peak(_peak(near) + rng.uniform(0.1, 0.3) * _peak(murmur * _drift(rng, samples, 3, 0.5)))
 
@@ -332,7 +333,7 @@ def _saw(hz: np.ndarray) -> np.ndarray:
     return 2 * phase - 1 - correction
 
 
-def _bump(hz: np.ndarray, centre: float, width: float) -> np.ndarray:
+def _bump(hz: np.ndarray, centre: float | np.ndarray, width: float | np.ndarray) -> np.ndarray:
     """The gain of a resonance."""
     return 1 / (1 + ((hz - centre) / width) ** 2)
 

@@ -98,13 +98,14 @@ class FolderSource:
     def _decode(self, position: tf.Tensor, samples: int) -> sampling.Drawn:
         """Decode the crop at a global position."""
 
-        def read(position: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def read(position: np.ndarray) -> tuple[np.ndarray, np.generic, np.generic]:
             if position == _END:
                 return np.zeros(samples, np.float32), np.int64(-1), np.False_
-            index, start = self._locate(int(position), samples)
-            pcm = self._read(index, start, samples)
-            usable = np.bool_(pcm is not None)
-            return (pcm if usable else np.zeros(samples, np.float32)), np.int64(index), usable
+            index, header, start = self._locate(int(position), samples)
+            pcm = self._read(self._paths[index], header, start, samples)
+            if pcm is None:
+                return np.zeros(samples, np.float32), np.int64(index), np.False_
+            return pcm, np.int64(index), np.True_
 
         outputs = tf.numpy_function(read, [position], [tf.float32, tf.int64, tf.bool])
         pcm, clip, usable = (
@@ -119,11 +120,11 @@ class FolderSource:
         If tensorflow-io fails or the crop is unusable, `_decode` reads it and reports why.
         """
 
-        def locate(position: np.ndarray) -> tuple[bytes, np.ndarray, np.ndarray]:
+        def locate(position: np.ndarray) -> tuple[bytes, np.ndarray, np.generic]:
             if position == _END:
                 return b"", decode_tfio.NO_PLAN, np.int64(-1)
-            index, start = self._locate(int(position), samples)
-            plan = decode_tfio.plan(self._headers[index], start, samples)
+            index, header, start = self._locate(int(position), samples)
+            plan = decode_tfio.plan(header, start, samples)
             return os.fsencode(self._paths[index]), plan, np.int64(index)
 
         def read(position: tf.Tensor) -> sampling.Drawn:
@@ -154,27 +155,32 @@ class FolderSource:
             self._plans[samples] = np.cumsum(positions)
         return self._plans[samples]
 
-    def _locate(self, position: int, samples: int) -> tuple[int, int]:
+    def _locate(self, position: int, samples: int) -> tuple[int, decode.Header, int]:
         """Return the file index and the first sample at 16 kHz of a global position."""
         cumulative = self._plans[samples]
         index = int(np.searchsorted(cumulative, position, side="right"))
         before = int(cumulative[index - 1]) if index else 0
         start = (position - before) * FRONT_END.hop_length
-        return index, start
+        header = self._headers[index]
+        assert header  # files without one have no positions
+        return index, header, start
 
-    def _read(self, index: int, start: int, samples: int) -> np.ndarray | None:
+    def _read(
+        self, path: pathlib.Path, header: decode.Header, start: int, samples: int
+    ) -> np.ndarray | None:
         """Decode a crop of a file, float32 `[samples]`; None if it is unusable."""
-        path = self._paths[index]
         try:
-            pcm = decode.read(path, self._headers[index], start, samples)
+            pcm = decode.read(path, header, start, samples)
         except decode.DecodeError as error:
-            return self._skip(path, str(error))
+            self._skip(path, str(error))
+            return None
         flaw = sampling.flaw(pcm)
         if flaw == sampling.SILENT:
             self.bad.note_once(str(path), flaw)
             return None
         if flaw:
-            return self._skip(path, flaw)
+            self._skip(path, flaw)
+            return None
         return np.clip(pcm, -1.0, 1.0)
 
     def _skip(self, path: pathlib.Path, reason: str) -> None:

@@ -111,7 +111,7 @@ class CsvData:
             crops, functools.partial(labelled_clips.fail_if_none, self.name, self.bad)
         )
 
-    def _crop(self, index: int, place: float, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    def _crop(self, index: int, place: float, samples: int) -> tuple[np.ndarray, np.generic]:
         """Read a crop of a train clip: (PCM, usable). A failure is reported and gives zeros."""
         if index != _END:
             path = self._train[index].name

@@ -124,7 +124,9 @@ class TfdsData:
             )
 
             def draw(ordinal: tf.Tensor, record: tuple) -> tuple:
-                return self._draw(*record, samples, labelled_clips.draw_place(place_key, ordinal))
+                shard, row, example = record
+                place = labelled_clips.draw_place(place_key, ordinal)
+                return self._draw(shard, row, example, samples, place)
 
             crops = records.enumerate().map(
                 draw, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -167,7 +169,7 @@ class TfdsData:
         label: np.ndarray,
         place: float,
         samples: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.generic]:
         """Cut a crop from a clip: (PCM, usable). A failure is reported and gives zeros."""
         try:
             self._label_text(label)

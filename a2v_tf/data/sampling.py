@@ -7,6 +7,7 @@ consecutive positions, and so covers the corpus once.
 
 import dataclasses
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -90,7 +91,10 @@ class Share:
 EVERYTHING = Share()
 
 
-def positions_in(samples, needed: int):
+_Samples = TypeVar("_Samples", int, np.ndarray, tf.Tensor)
+
+
+def positions_in(samples: _Samples, needed: int) -> _Samples:
     """Count the frames at which a crop of `needed` samples can start; 0 in short recordings.
 
     Args:
@@ -248,7 +252,7 @@ def usable_only(crops: tf.data.Dataset, at_end: Callable[[int], None]) -> tf.dat
       Dataset of crops.
     """
 
-    def end(count: np.ndarray) -> np.ndarray:
+    def end(count: np.ndarray) -> np.generic:
         at_end(int(count))
         return np.int64(0)
 

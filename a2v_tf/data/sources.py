@@ -14,7 +14,7 @@ with one_line_errors(source):  # and while it runs
 import contextlib
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import tensorflow as tf
 
@@ -28,6 +28,12 @@ from a2v_tf.plugins import is_reference, load_object
 from a2v_tf.specs import PERIOD, SPECTROGRAM, BandLevels
 
 
+class ReportsBad(Protocol):
+    """Data of any kind that keeps count of what it skipped."""
+
+    bad: BadFiles
+
+
 class Source(Protocol):
     """Sound to draw crops from.
 
@@ -38,7 +44,9 @@ class Source(Protocol):
     """
 
     bad: BadFiles
-    front_end: FrontEnd | BandLevels
+
+    @property
+    def front_end(self) -> FrontEnd | BandLevels: ...
 
     def check(self, samples: int) -> None:
         """Raise `A2vError` in one line unless crops of `samples` samples can be drawn.
@@ -75,6 +83,27 @@ class Source(Protocol):
 
     def describe(self) -> str:
         """Say on one line how many files and hours there are, and how many are skipped."""
+
+
+@runtime_checkable
+class ManyCropsSource(Source, Protocol):
+    """A source that can draw several crops of a clip that it reads."""
+
+    @property
+    def gives_log_mel(self) -> bool:
+        """Whether its crops can be log-mel, computed once for all crops of a clip."""
+
+    def crops(
+        self,
+        samples: int,
+        *,
+        seed: int,
+        round_index: int | tf.Tensor,
+        share: Share = EVERYTHING,
+        crops_per_clip: int = 1,
+        as_log_mel: bool = False,
+    ) -> tf.data.Dataset:
+        """Draw crops as `Source.crops` does; see `TfdsSource.crops`."""
 
 
 def open_source(
@@ -134,7 +163,7 @@ def default_validation(data: str) -> str | None:
 
 
 @contextlib.contextmanager
-def one_line_errors(source: Source) -> Iterator[None]:
+def one_line_errors(source: ReportsBad) -> Iterator[None]:
     """Within the block, turn the tf.data error that hides an `A2vError` back into it."""
     try:
         yield

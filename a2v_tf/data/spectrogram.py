@@ -125,7 +125,7 @@ class SpectrogramSource:
             epoch_key = sampling.key(seed, round_index, index)
             return sampling.stratified_positions(plan.starts, epoch_key)
 
-        def read(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def read(position: np.ndarray) -> tuple[np.ndarray, np.generic]:
             index, first = plan.locate(int(position))
             return self._read(index, first, samples), np.int64(index)
 
@@ -172,7 +172,9 @@ class SpectrogramSource:
     def _read(self, index: int, first: int, frames: int) -> np.ndarray:
         """Read frames of a file, float32 `[frames, F]`."""
         bins = self.front_end.bins
-        data = self._files[index].data
+        file = self._files[index]
+        assert file  # `_plan` has none of the unusable files
+        data = file.data
         try:
             levels = np.fromfile(data, np.float32, frames * bins, offset=4 * first * bins)
             return levels.reshape(frames, bins)

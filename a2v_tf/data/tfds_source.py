@@ -5,6 +5,7 @@ import os
 import re
 import threading
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +28,7 @@ _SEEN_BEFORE_JUDGING = 100
 _COUNTED_AT_ONCE = 32  # clips: each call from the graph into Python waits for its lock
 
 # Records `skip` to `skip + take` of a file named `filename`.
-Shard = tfds.core.utils.shard_utils.FileInstruction
+Shard: TypeAlias = tfds.core.utils.shard_utils.FileInstruction
 
 
 class TfdsSource:
@@ -105,13 +106,10 @@ class TfdsSource:
             order_key, clip_key, buffer_key = tf.unstack(sampling.split(epoch_key, 3))
 
             def crops_of_clip(ordinal: tf.Tensor, clip: tuple) -> tuple:
+                shard, record, example = clip
+                key = sampling.fold_in(clip_key, ordinal)
                 return self._crops_of_clip(
-                    *clip,
-                    ordinal,
-                    samples,
-                    stratum,
-                    as_log_mel,
-                    sampling.fold_in(clip_key, ordinal),
+                    shard, record, example, ordinal, samples, stratum, as_log_mel, key
                 )
 
             blocks = (
@@ -131,9 +129,10 @@ class TfdsSource:
 
         def finish(drawn: tuple, is_end: tf.Tensor) -> sampling.Drawn:
             block, row = drawn
-            crop = *(x[row] for x in block), is_end
-            finished = self._finish_log_mel(*crop) if as_log_mel else self._finish(*crop, samples)
-            return *finished, is_end
+            crop, shard, record = (x[row] for x in block)
+            if as_log_mel:
+                return *self._finish_log_mel(crop, shard, record, is_end), is_end
+            return *self._finish(crop, shard, record, is_end, samples), is_end
 
         # The number of crops in an epoch is known only after reading it, so every worker reads all.
         crops = share.of(sampling.forever(epoch), lambda drawn: drawn[1])
@@ -250,7 +249,7 @@ class TfdsSource:
 
     def _visit(
         self, shard: int, record: int, ordinal: int, length: int, samples: int
-    ) -> np.ndarray:
+    ) -> np.generic:
         """Count the clips read so far, and log a clip that is too short."""
         if ordinal % _COUNTED_AT_ONCE == 0:
             with self._lock:
@@ -260,12 +259,12 @@ class TfdsSource:
             self._skip(shard, record, sampling.too_short(length / self._rate, needed))
         return np.True_
 
-    def _reject(self, shard: int, record: int, pcm: np.ndarray) -> np.ndarray:
+    def _reject(self, shard: int, record: int, pcm: np.ndarray) -> np.generic:
         """Log why a crop is unusable."""
         flaw = sampling.flaw(pcm)
         if flaw == sampling.SILENT:
             self.bad.note_once(self._name(shard, record), flaw)
-        else:
+        elif flaw:
             self._skip(shard, record, flaw)
         return np.False_
 

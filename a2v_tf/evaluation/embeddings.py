@@ -3,8 +3,8 @@
 import dataclasses
 import itertools
 import pathlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import keras
 import numpy as np
@@ -52,17 +52,18 @@ class ClipEmbedder:
 
 
 Embedder = WindowEmbedder | ClipEmbedder
+_Name = TypeVar("_Name", bound=Hashable)
 
 
 def embed_task(
     data: LabelledData,
-    embedders: Mapping[str, Embedder],
+    embedders: Mapping[_Name, Embedder],
     frames: int = 96,
     *,
     max_bad_fraction: float = MAX_BAD_FRACTION,
     splits: Collection[str] = SPLITS,
     cache: EmbeddingCache | None = None,
-) -> dict[str, Windows]:
+) -> dict[_Name, Windows]:
     """Embed windows of T = `frames` frames, T/2 apart, over every clip (ICLR section 4).
 
     The log-mel of each batch is computed once for all models, and only embeddings are kept in
@@ -70,7 +71,7 @@ def embed_task(
 
     Args:
       data: the clips.
-      embedders: models by name.
+      embedders: models by name, or by any other key.
       frames: N, frames of a window.
       max_bad_fraction: of clips that may be unreadable.
       splits: which clips to embed.
@@ -82,8 +83,8 @@ def embed_task(
     Raises:
       A2vError: too many clips are unreadable, or those left cannot train and test a head.
     """
-    done: dict[str, Windows] = {}
-    contents: dict[str, dict[str, Any]] = {}
+    done: dict[_Name, Windows] = {}
+    contents: dict[_Name, dict[str, Any]] = {}
     if cache:
         about_data = {
             "data": data.fingerprint(),
@@ -103,10 +104,12 @@ def embed_task(
     of_windows = {n: e for n, e in missing.items() if isinstance(e, WindowEmbedder)}
     if of_windows:
         done |= _embed(data, of_windows, frames, max_bad_fraction, splits)
-    for name in missing.keys() - of_windows.keys():
-        done[name] = _embed_clips(data, missing[name], frames, max_bad_fraction, splits)
-    for name in missing.keys() & contents.keys():
-        cache.save(data.name, contents[name], done[name])
+    for name, embedder in missing.items():
+        if isinstance(embedder, ClipEmbedder):
+            done[name] = _embed_clips(data, embedder, frames, max_bad_fraction, splits)
+    if cache:
+        for name in missing.keys() & contents.keys():
+            cache.save(data.name, contents[name], done[name])
     return {name: done[name] for name in embedders}
 
 
@@ -147,7 +150,7 @@ def untrained_encoder(config: Mapping[str, Any], seed: int | None = None) -> ker
         raise A2vError(f"config.json: no such key or encoder: {error}") from error
 
 
-def tflite_embedder(path: pathlib.Path) -> WindowEmbedder:
+def tflite_embedder(path: pathlib.Path | str) -> WindowEmbedder:
     """An exported window model with PCM or log-mel input, or `pretrained`.
 
     Raises:
@@ -166,14 +169,14 @@ def tflite_embedder(path: pathlib.Path) -> WindowEmbedder:
 
 def _embed(
     data: LabelledData,
-    embedders: Mapping[str, WindowEmbedder],
+    embedders: Mapping[_Name, WindowEmbedder],
     frames: int,
     max_bad_fraction: float,
     splits: Collection[str],
-) -> dict[str, Windows]:
+) -> dict[_Name, Windows]:
     clips: list[Clip] = []
     window_clip: list[int] = []
-    values: dict[str, list[np.ndarray]] = {name: [] for name in embedders}
+    values: dict[_Name, list[np.ndarray]] = {name: [] for name in embedders}
     with tqdm.tqdm(desc=data.name, unit="clip", disable=None, leave=False) as bar:
         stream = _windows(data, frames, max_bad_fraction, splits, clips)
         while batch := list(itertools.islice(stream, BATCH)):
@@ -210,7 +213,7 @@ def _joined(
     data: LabelledData,
     clips: Sequence[Clip],
     splits: Collection[str],
-    window_clip: Sequence[int],
+    window_clip: Sequence[int] | np.ndarray,
     parts: Sequence[np.ndarray],
 ) -> Windows:
     """The windows of clips, whose values come in parts."""

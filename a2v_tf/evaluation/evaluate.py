@@ -74,7 +74,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     # ---- Heads on frozen embeddings, parts of the encoder, the whole encoder
     rows = []
     if NONE in settings.depths:
-        model = keras_embedder(encoder) if encoder else tflite_embedder(settings.model)
+        model = tflite_embedder(settings.model) if settings.model else keras_embedder(encoder)
         models = {name: model, **_frozen_baselines(settings, config, seed)}
         rows += compare.frozen(models, datasets, common, _cache(settings))
     if encoder:
@@ -120,8 +120,8 @@ def _check_depths(settings: EvaluationSettings, encoder: keras.Model | None) -> 
 
 def _frozen_baselines(
     settings: EvaluationSettings, config: Mapping[str, Any], seed: int
-) -> dict[str, WindowEmbedder | list[WindowEmbedder]]:
-    found = {}
+) -> Mapping[str, WindowEmbedder | list[WindowEmbedder]]:
+    found: dict[str, WindowEmbedder | list[WindowEmbedder]] = {}
     if UNTRAINED in settings.baselines:
         seeds = range(seed, seed + settings.untrained_seeds)
         found[UNTRAINED] = [keras_embedder(untrained_encoder(config, s)) for s in seeds]

@@ -100,7 +100,9 @@ def _table(source: str, columns: Sequence[str], text: str) -> PaperTable:
 
 
 def _figure(cell: str) -> Figure:
-    value, margin, bracket = _CELL.fullmatch(cell).groups()
+    parts = _CELL.fullmatch(cell)
+    assert parts, cell
+    value, margin, bracket = parts.groups()
     return Figure(
         float(value),
         None if margin is None else float(margin),

@@ -1,6 +1,7 @@
 """Augmentation of log-mel slices: background sounds, levels, and shifts along frequency."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,7 +27,7 @@ class Augment(layers.Layer):
     Inputs and outputs are log-mel slices `[batch, S, N, F]`.
     """
 
-    def __init__(self, mix: float = 0.0, gain_db: float = 0.0, **kwargs):
+    def __init__(self, mix: float = 0.0, gain_db: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.mix = mix
         self.gain_db = gain_db
@@ -83,7 +84,7 @@ class Transpose(layers.Layer):
     Inputs and outputs are log-mel slices `[batch, S, N, F]`.
     """
 
-    def __init__(self, places: Sequence[int], **kwargs):
+    def __init__(self, places: Sequence[int], **kwargs: Any):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.places = list(places)
         self.seed_generator = keras.random.SeedGenerator()

@@ -1,5 +1,7 @@
 """Heads of the tasks: from embeddings `[batch, S, d]` to predictions (ICLR section 3)."""
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -126,7 +128,7 @@ class Decorrelate(layers.Layer):
     Inputs and outputs are embeddings `[batch, S, d]`.
     """
 
-    def __init__(self, weight: float, **kwargs):
+    def __init__(self, weight: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.weight = weight
 
@@ -158,7 +160,7 @@ class Variational(layers.Layer):
     sample in training and the mean otherwise.
     """
 
-    def __init__(self, kl_weight: float, **kwargs):
+    def __init__(self, kl_weight: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.kl_weight = kl_weight
         self.seed_generator = keras.random.SeedGenerator()

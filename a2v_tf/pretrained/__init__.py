@@ -1,13 +1,15 @@
-"""The encoder that comes with this package: the model name `pretrained`.
+"""The encoder that comes with this package: `pretrained`, wherever a model is asked for.
 
 ```python
-embedder = a2v_tf.load("pretrained")  # int8, streaming: an embedding every 80 ms
-encoder = a2v_tf.load_encoder("pretrained")  # Keras: log-mel [batch, 96, 64] -> [batch, 128]
+from a2v_tf.training.model_dir import load_encoder
+from a2v_tf.runtime.embedder import Embedder
+
+encoder = load_encoder("pretrained")  # Keras: log-mel [batch, 96, 64] -> embedding [batch, 128]
+embedder = Embedder("pretrained")  # int8, streaming: an embedding every 80 ms
 ```
 
-Where TFLite files run, `pretrained` is the int8 file (`a2v_embed`: of windows, or of a stream with
---stream). Where a model directory is expected, it is the Keras encoder. `card.md` describes its
-training and its quality. A directory of the same name is `./pretrained`.
+`card.md` says what it learned from, how, and how good it is. A directory of the same name is
+`./pretrained`.
 """
 
 import pathlib
@@ -25,11 +27,12 @@ _DIRECTORY = pathlib.Path(__file__).parent
 
 
 def resolve(model: pathlib.Path | str, file: str | None = None) -> pathlib.Path:
-    """The path of a model given by path or by name.
+    """The path that a model's name stands for.
 
     Args:
-      model: a path, which is returned, or `pretrained`.
-      file: file of the pretrained encoder: `STREAMING` or `WINDOW`; None for its directory.
+      model: a path, which is given back; or `pretrained`.
+      file: what of the pretrained encoder is wanted: `STREAMING` or `WINDOW`, its exported files;
+        None for the directory itself.
 
     Raises:
       A2vError: this installation does not have the pretrained encoder.
@@ -45,5 +48,5 @@ def resolve(model: pathlib.Path | str, file: str | None = None) -> pathlib.Path:
 
 
 def is_packaged(directory: pathlib.Path | str) -> bool:
-    """Whether a directory is that of the pretrained encoder, which is read-only."""
+    """Whether a directory is that of the pretrained encoder, where nothing may be written."""
     return pathlib.Path(directory).resolve() == _DIRECTORY.resolve()

@@ -97,8 +97,13 @@ def to_markdown(report: Report) -> str:
 
 def _render(template: str, report: Report, *, autoescape: bool) -> str:
     loader = jinja2.PackageLoader("a2v_tf.reporting", "")
-    layout = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
-    environment = jinja2.Environment(loader=loader, autoescape=autoescape, **layout)
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     environment.filters["plain"] = _plain
     return environment.get_template(template).render(report=report)
 

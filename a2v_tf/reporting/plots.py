@@ -61,7 +61,7 @@ def picture(figure: Figure, caption: str, alt: str = "") -> Picture:
 
 
 def _panels(
-    count: int, most: int, size: tuple[float, float], margin: tuple[float, float], **options
+    count: int, most: int, size: tuple[float, float], margin: tuple[float, float], **options: bool
 ) -> tuple[Figure, list[Axes]]:
     """A figure with `count` panels of a size in inches, at most `most` side by side."""
     rows = math.ceil(count / most)

@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import pandas as pd
@@ -33,7 +33,7 @@ def build(found: Inputs, *, data: str | None = None, map_labels: str | None = No
     keras.utils.set_random_seed(0)
     names = labels(found.models)
     logs = _logs(found)
-    sections = {
+    sections: dict[str, Sequence[Block]] = {
         "Runs": [tables.runs_table(found.models, logs)] if found.models else [],
         "Results": _results(Results(found.results)),
         "Training": _training(found, names, logs),

@@ -88,7 +88,7 @@ class Grid:
     def sources(self) -> list[str]:
         """The papers' tables that there are figures of."""
         tables = [line.table for line in self.lines if any(map(line.figure, self.columns))]
-        return list(dict.fromkeys(table.source for table in tables))
+        return list(dict.fromkeys(table.source for table in tables if table))
 
 
 class Results:

@@ -71,7 +71,7 @@ def _accuracy_cell(grid: Grid, results: Results, line: Line, task: str, mark: st
         bracket = _one_layer_change(results, line, task)
     else:
         bracket = line.normalised[task]["value"] if task in line.normalised else None
-    small = () if bracket is None else (f"({_percent(bracket)})",)
+    small: tuple[str, ...] = () if bracket is None else (f"({_percent(bracket)})",)
     if grid.fine_tunes and row.get("task_parameters") is not None:
         small += (f"{_short(row['task_parameters'])} weights",)
     # The brackets of Tables 3 and 4 are changes, these are not.
@@ -205,7 +205,7 @@ def _change_table(
         if both[pair]:
             rows.append(document.Row(pair[0].title, cells))
     notes = _abbreviations(columns)
-    if any(cell.paper for row in rows for cell in row.cells):
+    if source and any(cell.paper for row in rows for cell in row.cells):
         notes.insert(0, _sentence([f"in italics {source.source}"]))
     head = "Adam" if protocol.name == "sgd" else "logistic regression"
     lines = [line for new, _ in pairs for line in results.lines(new.encoder, protocol)]

@@ -157,20 +157,21 @@ def tflite_clips(
     if embedder.input == "log_mel" and embedder.input_shape[1] != FRONT_END.bins:
         raise A2vError(f"{name!r} takes spectrograms of {embedder.input_shape[1]} bands, no audio")
     if embedder.streaming:
-        check_stream_hop(hop_ms, embedder.hop, name)
+        check_stream_hop(hop_ms, embedder.stream_hop, name)
         return lambda pcm: _stream_clip(embedder, pcm)
 
     def embed(batch: np.ndarray) -> np.ndarray:
         return np.stack([embedder.embed_window(window) for window in batch])
 
-    return window_clips(embed, hop_ms, embedder.window)
+    return window_clips(embed, hop_ms, embedder.span)
 
 
 def _stream_clip(embedder: Embedder, pcm: np.ndarray) -> ClipEmbeddings:
     """Embed a clip as a stream that begins with it; one shorter than a hop is padded to one."""
+    hop = embedder.stream_hop
     embedder.reset()
-    embeddings = embedder.stream(np.pad(pcm, (0, max(0, embedder.hop - len(pcm)))))
-    return stream_embeddings(np.stack(embeddings), embedder.hop, embedder.span)
+    embeddings = embedder.stream(np.pad(pcm, (0, max(0, hop - len(pcm)))))
+    return stream_embeddings(np.stack(embeddings), hop, embedder.span)
 
 
 # What files and Keras encoders share --------------------------------------------------------------

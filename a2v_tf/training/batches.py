@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from a2v_tf.data import sampling
 from a2v_tf.data.sampling import EVERYTHING, Share
-from a2v_tf.data.sources import Source
+from a2v_tf.data.sources import ManyCropsSource, Source
 from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, log_mel
 from a2v_tf.specs import InputStats, Slicing
 from a2v_tf.tasks import multi_head
@@ -49,9 +49,10 @@ def log_mel_crops(
     is_pcm = isinstance(source.front_end, FrontEnd)
     samples = source.front_end.samples(frames)
     part = share.part(batch_size)
-    options = {"share": dataclasses.replace(share, block=part)}
+    options: dict[str, Any] = {"share": dataclasses.replace(share, block=part)}
     once_a_clip = False
     if crops_per_clip > 1:
+        assert isinstance(source, ManyCropsSource)  # checked by TrainSettings
         once_a_clip = source.gives_log_mel and not gain_db and not raw
         options |= {"crops_per_clip": crops_per_clip, "as_log_mel": once_a_clip}
     crops = source.crops(samples, seed=seed, round_index=round_index, **options)

@@ -49,7 +49,7 @@ class SaveRound(keras.callbacks.Callback):
         self._step_after = step_after
         self._best = best_validation_loss(model_dir / LOG)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         model = trained_part(self.model)
         encoder = model.get_layer("encoder")
         save_model(encoder, self._model_dir / LAST_ENCODER)

@@ -1,4 +1,4 @@
-"""Measure models against each other: one process each, taking turns in several rounds."""
+"""Measure models against each other: a process for each, in turns, round after round."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ from a2v_tf.frontend import FRONT_END
 STEPS = 100
 ROUNDS = 5
 _WARMUP = 20
-_BLOCK_SECONDS = 0.2  # shorter turns measure caches and clocks rather than the model
+_BLOCK_SECONDS = 0.2  # a shorter turn is more caches and clocks than model
 
 
 def measure(
@@ -35,38 +35,38 @@ def measure(
     window_hop: int | None = None,
     profile: bool = False,
 ) -> list[dict[str, Any]]:
-    """Measure models in turns, so that drift of the machine affects all of them equally.
+    """Measure models in turns, so that drift of the machine hits all alike.
 
-    In each round each model, in a process of its own, warms up and runs its steps while the others
-    wait; every other round has the reverse order.
+    In each round each model, in a process of its own, warms up and takes its steps while the others
+    wait; every other round goes backwards.
 
     Args:
-      cases: models to measure.
-      steps: least number of steps of each model in each round.
-      rounds: number of rounds.
-      block_seconds: least duration of those steps, in seconds.
+      cases: what to measure.
+      steps: at the least, of each model in each round.
+      rounds: how many.
+      block_seconds: that those steps last, at the least.
       window_hop: samples between two embeddings of a window model; None: windows do not overlap.
-      profile: whether to time the ops, too.
+      profile: also time the ops.
 
     Returns:
       For each case a dict that serialises to JSON:
 
       - the case, `form`, `streaming`, `hop_ms`, `file_bytes` and `steps`;
       - `memory_bytes`: growth of resident memory from before a runtime that has run another model
-        opens this one to the peak of its first steps; None if not on Linux;
+        opens this one, to the peak of its first steps; None if not on Linux;
       - `latency_us`, wall time of a step: `median`, `p90`, `mean`, `min`, `max`;
       - `cpu_us_per_step` and `cpu_us_per_second` of audio, from the CPU time of all threads:
         medians over the rounds; `cpu_us_per_second_rounds`, one by one;
-      - `real_time_factor`, from the wall time; and `ops` with `profile`.
+      - `real_time_factor`, from the wall time; and `ops`, if asked for.
 
-      Values that depend on the hop are None for spectrograms that are not made from audio.
+      What depends on the hop is None for spectrograms that are not of audio.
 
     Raises:
       A2vError: a model cannot be opened or its process dies.
     """
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(_Worker(case)) for case in cases]
-        blocks = [[] for _ in workers]
+        blocks: list[list[dict]] = [[] for _ in workers]
         order = {"warmup": _WARMUP, "steps": steps, "seconds": block_seconds}
         for i in range(rounds):
             turns = list(zip(workers, blocks, strict=True))
@@ -80,7 +80,7 @@ def measure(
 
 
 class _Worker:
-    """A process that runs one model; `facts` describe the model."""
+    """A process that runs one model; `facts` is what it says of the model."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -92,6 +92,9 @@ class _Worker:
             stderr=self._log,
             text=True,
         )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._orders, self._answers = self._process.stdin, self._process.stdout
 
     def __enter__(self) -> "_Worker":
         try:
@@ -103,28 +106,28 @@ class _Worker:
 
     def __exit__(self, *exception: object) -> None:
         with contextlib.suppress(OSError):
-            self._process.stdin.close()  # no more orders: the process ends
+            self._orders.close()  # no more orders: it ends
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._answers.close()
         self._log.close()
 
     def ask(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Send an order and wait for its answer."""
-        with contextlib.suppress(BrokenPipeError):  # it died: reading reports that
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
+        """Give an order and wait for its answer."""
+        with contextlib.suppress(BrokenPipeError):  # it died: reading says so
+            self._orders.write(json.dumps(order) + "\n")
+            self._orders.flush()
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             code = self._process.wait()
             self._log.seek(0)
-            last = (self._log.read().strip().splitlines() or ["no output"])[-1]
+            last = (self._log.read().strip().splitlines() or ["it said nothing"])[-1]
             raise A2vError(f"{self.case.name}: its process ended with code {code}: {last}")
         answer = json.loads(line)
         if "error" in answer:
@@ -153,19 +156,19 @@ def _summary(worker: _Worker, blocks: list[dict], window_hop: int | None) -> dic
             "max": float(latencies.max()),
         },
         "cpu_us_per_step": float(np.median(cpu)),
-        "cpu_us_per_second": None if hop is None else float(np.median(per_second)),
-        "cpu_us_per_second_rounds": None if hop is None else per_second.tolist(),
+        "cpu_us_per_second": None if per_second is None else float(np.median(per_second)),
+        "cpu_us_per_second_rounds": None if per_second is None else per_second.tolist(),
         "real_time_factor": real_time_factor(mean, hop),
     }
 
 
 def real_time_factor(latency_us: float, hop: int | None) -> float | None:
-    """Wall time of a step divided by the hop; below 1 the model keeps up with the audio."""
+    """Wall time of a step by the time between two; below 1 it keeps up."""
     return None if hop is None else latency_us * FRONT_END.sample_rate / hop / 1e6
 
 
 def machine() -> dict[str, Any]:
-    """Facts of this machine that timings depend on: CPU, cores, OS and versions."""
+    """What figures of this machine depend on: CPU, cores, OS and versions."""
     versions = {}
     for name in ("ai-edge-litert", "tensorflow", "tensorflow-cpu", "numpy"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -190,7 +193,7 @@ def machine_line(found: dict[str, Any]) -> str:
 
 
 def _cpu() -> str:
-    """Name of the CPU, with family and model, since cloud providers hide some names."""
+    """Name of the CPU; clouds hide some, so the family and model are given too."""
     with contextlib.suppress(OSError):
         lines = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
         fields = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}

@@ -15,7 +15,7 @@ from a2v_tf.data.builders.tut_urban_2018 import TutUrban2018
 
 # By the name of the package. If TFDS has a data set of the same name, this one is registered with
 # the prefix "a2v_".
-BUILDERS = {
+BUILDERS: dict[str, type[tfds.core.DatasetBuilder]] = {
     "audioset": Audioset,
     "bird_audio_detection": BirdAudioDetection,
     "librispeech_speakers": LibrispeechSpeakers,

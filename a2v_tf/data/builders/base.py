@@ -58,7 +58,9 @@ class ClipFile:
     samples: int | None = None
 
 
-class LabelledBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True):
+class LabelledBuilder(  # type: ignore[call-arg]  # mypy does not see TFDS' own keyword
+    tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True
+):
     """Base class of builders that read labelled clips from the files of a distribution.
 
     A subclass defines a version, the attributes below, `labels` and `find`. Clips that cannot be

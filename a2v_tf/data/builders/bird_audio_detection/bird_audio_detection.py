@@ -64,7 +64,7 @@ class BirdAudioDetection(base.LabelledBuilder):
         for path in files:
             if path.suffix != ".wav":
                 has_bird |= read_labels(path)
-        splits = {split: [] for split in base.SPLITS}
+        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for item, label in has_bird.items():
             clip = base.ClipFile(item, wavs.get(item), {"label": label})
             splits[base.split_of(item)].append(clip)

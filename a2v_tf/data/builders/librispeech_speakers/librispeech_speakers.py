@@ -60,7 +60,7 @@ class LibrispeechSpeakers(base.LabelledBuilder):
             self.info.features["label"].names = sorted(speakers, key=int)
             if len(speakers) != SPEAKERS:
                 logging.warning("%s: %d speakers, expected %d", self.name, len(speakers), SPEAKERS)
-        splits = {split: [] for split in base.SPLITS}
+        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for chapters in speakers.values():
             for split, clips in split_chapters(chapters).items():
                 splits[split] += clips
@@ -69,6 +69,7 @@ class LibrispeechSpeakers(base.LabelledBuilder):
 
 def split_chapters(chapters: Mapping[str, Sequence]) -> dict[str, list]:
     """Split a speaker's utterances by chapter; see `LibrispeechSpeakers`."""
+    train: Sequence
     *others, longest = (chapters[name] for name in _by_length(chapters))
     if len(others) >= 2:
         test, validation, *more = others

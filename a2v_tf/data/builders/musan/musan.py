@@ -50,11 +50,11 @@ class Musan(base.LabelledBuilder):
 
     def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
         """Cut recordings into pieces, and split by artist or recording."""
-        artists = {}
+        artists: dict[str, str] = {}
         for path in files:
             if path.name == "ANNOTATIONS" and path.parent.parent.name == "music":
                 artists |= read_artists(path)
-        splits = {split: [] for split in base.SPLITS}
+        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for path in files:
             kind = path.parent.parent.name
             if path.suffix == ".wav" and kind in KINDS:

@@ -57,7 +57,7 @@ class Nsynth(base.LabelledBuilder):
     def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
         """The official splits."""
         wavs = {path.stem: path for path in files if path.suffix == ".wav"}
-        splits = {split: [] for split in base.SPLITS}
+        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for path in files:
             if path.name == "examples.json" and path.parent.name in _FOLDERS:
                 splits[_FOLDERS[path.parent.name]] += [

@@ -54,7 +54,7 @@ class SpeechCommands(base.LabelledBuilder):
             for split, list_name in _LISTS.items()
             for name in base.only_file(files, list_name).read_text().split()
         }
-        splits = {split: [] for split in base.SPLITS}
+        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for path in files:
             word = path.parent.name
             if path.suffix == ".wav" and word in WORDS:

@@ -52,14 +52,17 @@ class SpokenLanguage(base.LabelledBuilder):
 
     def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
         """Use the official test split, and take the validation readers from train."""
-        names = [(path, _NAME.fullmatch(path.name)) for path in files]
-        names = [(path, name) for path, name in names if name and path.parent.name in _FOLDERS]
+        names = [
+            (path, name)
+            for path in files
+            if path.parent.name in _FOLDERS and (name := _NAME.fullmatch(path.name))
+        ]
         readers: dict[str, set[str]] = {}
         for path, name in names:
             if path.parent.name == "train":
                 readers.setdefault(name["group"], set()).add(name["recording"])
         held_out = {reader for group in readers.values() for reader in base.a_tenth(group)}
-        splits = {split: [] for split in base.SPLITS}
+        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for path, name in names:
             split = path.parent.name
             if split == "train" and name["recording"] in held_out:

@@ -59,7 +59,7 @@ class TutUrban2018(base.LabelledBuilder):
         for name, scene in fold["train"].items():
             of_scene.setdefault(scene, set()).add(locations[name])
         held_out = {place for places in of_scene.values() for place in base.a_tenth(places)}
-        splits = {split: [] for split in base.SPLITS}
+        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for part, scenes in fold.items():
             for name, scene in scenes.items():
                 is_held_out = part == "train" and locations[name] in held_out
