@@ -97,6 +97,8 @@ apk: $(INSTALLED) $(if $(filter pretrained,$(APK_MODEL_DIR)),,$(APK_MODEL_DIR)/e
 $(VENV)-tfio/.installed: setup.py
 	@$(PYTHON) -m venv $(VENV)-tfio
 	@$(VENV)-tfio/bin/python -m pip install --quiet --disable-pip-version-check -e '.[tfio,beam,dev]'
+	@# So that files run in TensorFlow 2.16's own interpreter, the fallback of a2v_tf.runtime.
+	@$(VENV)-tfio/bin/python -m pip uninstall --quiet --yes ai-edge-litert
 	@touch $@
 
 test-tfio: $(VENV)-tfio/.installed  ## test decoding, Beam and export under TensorFlow 2.16 with tensorflow-io

@@ -62,9 +62,9 @@ def run_app(main: Callable[[list[str]], None], *, arguments: bool = False) -> No
     stderr and exit code 1.
 
     Args:
-      main: is given the name of the program and its arguments.
-      arguments: whether the command takes arguments that are no flags; these may then stand
-        before, between and after the flags.
+      main: takes the name of the program and its arguments.
+      arguments: whether the command takes arguments that are not flags. These may stand before,
+        between and after the flags.
     """
     _help_is_of(main.__module__)
     flags.FLAGS.set_gnu_getopt(arguments)
@@ -135,7 +135,7 @@ def _examples() -> list[str]:
 
 
 def _help_is_of(module: str) -> None:
-    """Let --help show a module's docstring and flags; absl looks at the script that started."""
+    """Make --help show a module's docstring and flags, not those of the script that started it."""
     sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
     for flag in flags.FLAGS.flags_by_module_dict().get(module, []):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and the folder for what can be made again."""
+"""Files that are written completely or not at all, and the cache folder."""
 
 import contextlib
 import json
@@ -13,10 +13,10 @@ from a2v_tf.errors import A2vError
 
 @contextlib.contextmanager
 def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
-    """Give a path to write to, which takes the place of `path` when the block ends without error.
+    """Yield a path to write to, which replaces `path` when the block ends without error.
 
-    A kill leaves the old file or the new one, never half; an error leaves the old one. The path
-    has the suffix of `path`, by which Keras and NumPy choose a format.
+    After a kill there is the old file or the new one, never a part; after an error, the old one.
+    The path has the suffix of `path`, from which Keras and NumPy infer the format.
 
     Raises:
       OSError: the file cannot be written.
@@ -31,7 +31,7 @@ def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
 
 
 def write_json(path: pathlib.Path | str, content: Any) -> None:
-    """Write a JSON file whole or not at all.
+    """Write a JSON file completely or not at all.
 
     Raises:
       OSError: the file cannot be written.
@@ -61,6 +61,6 @@ def checked_output(flag: str, path: str, suffix: str = "") -> pathlib.Path:
 
 
 def cache_dir() -> pathlib.Path:
-    """Where what can be made again is kept between commands; XDG_CACHE_HOME moves it."""
+    """Folder for files that can be recomputed; in XDG_CACHE_HOME if that is set."""
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(root) / "a2v_tf"

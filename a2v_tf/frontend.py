@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # the functions below import it: `FrontEnd` is of use without it
+if TYPE_CHECKING:  # imported by the functions below, so that `FrontEnd` works without it
     import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
 class FrontEnd:
-    """What the front end computes. Two specs that compare equal give the same numbers."""
+    """Parameters of the front end. Two equal specs give the same numbers."""
 
     sample_rate: int = 16_000  # Hz
     window_length: int = 400  # samples, 25 ms, Hann
@@ -28,8 +28,8 @@ class FrontEnd:
     mel_low_hz: float = 60.0
     mel_high_hz: float = 7_800.0
     # Added to every mel magnitude before the logarithm: a full-scale sine reaches about 100, so
-    # 1e-2 leaves 80 dB. Ten times less gives noise below hearing more weight in every distance
-    # between slices, and costs 2 points of mean kNN accuracy (BUILD_NOTES.md, "Front end").
+    # 1e-2 leaves a range of 80 dB. With a tenth of it, inaudible noise weighs more in distances
+    # between slices, which costs 2 points of mean kNN accuracy (BUILD_NOTES.md, "Front end").
     log_offset: float = 1e-2
 
     @property
@@ -39,7 +39,7 @@ class FrontEnd:
 
     @property
     def overlap(self) -> int:
-        """Samples that two neighbouring frames share: what a stream carries from step to step."""
+        """Samples that two neighbouring frames share; a stream carries them from step to step."""
         return self.window_length - self.hop_length
 
     @property
@@ -48,7 +48,7 @@ class FrontEnd:
         return self.hop_length / self.sample_rate
 
     def frames(self, samples: int) -> int:
-        """Number of frames in `samples` samples; no padding, so 0 below one window."""
+        """Number of frames in `samples` samples: without padding, so 0 below one window."""
         return max(0, 1 + (samples - self.window_length) // self.hop_length)
 
     def samples(self, frames: int) -> int:
@@ -97,11 +97,11 @@ def log_mel(pcm: tf.Tensor, spec: FrontEnd = FRONT_END) -> tf.Tensor:
 
     samples = pcm.shape[-1]
     if samples is not None and samples < spec.window_length:
-        raise ValueError(f"{samples} samples make no frame: expected at least {spec.window_length}")
+        raise ValueError(f"{samples} samples give no frame: expected at least {spec.window_length}")
     window, mel = window_and_mel(spec)
     frames = tf.signal.frame(pcm, spec.window_length, spec.hop_length)
     spectrum = tf.signal.rfft(frames * window, [spec.fft_length])
-    # tf.abs of complex numbers guards against overflow, which takes as long as the FFT.
+    # tf.abs of complex numbers avoids overflow, which takes as long as the FFT.
     squares = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
     return tf.math.log(tf.matmul(tf.sqrt(squares), mel) + spec.log_offset)
 
@@ -114,7 +114,7 @@ def pcm_to_float(pcm: tf.Tensor) -> tf.Tensor:
 
 
 def float_to_pcm(pcm: tf.Tensor) -> tf.Tensor:
-    """Convert float32 in [-1, 1] to int16 PCM: exactly, where it was int16."""
+    """Convert float32 in [-1, 1] to int16 PCM; int16 values are restored exactly."""
     import tensorflow as tf
 
     return tf.cast(tf.minimum(tf.round(pcm * 32_768.0), 32_767.0), tf.int16)

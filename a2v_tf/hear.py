@@ -1,13 +1,12 @@
 """The common API of HEAR 2021, so that its tools can evaluate an encoder of this project.
 
-HEAR (Holistic Evaluation of Audio Representations, hearbenchmark.com/hear-api.html) asks a module
-for the three functions below: name `a2v_tf.hear` to `hear-validator` or `heareval`, with a model
+HEAR (Holistic Evaluation of Audio Representations, hearbenchmark.com/hear-api.html) calls the three
+functions below. Give `a2v_tf.hear` to `hear-validator` or `heareval` as the module, and a model
 directory or a window .tflite file as the model.
 
-- A timestamp embedding stands every 50 ms from 0 to the sound's end, the widest spacing that HEAR
-  advises. It describes the encoder's window (975 ms) centred there; before and after the sound
-  there is silence.
-- A scene embedding is the mean of the sound's timestamp embeddings.
+- There is a timestamp embedding every 50 ms from 0 to the end of the audio, the widest spacing that
+  HEAR recommends, of the encoder's window (975 ms) centred there. The audio is padded with zeros.
+- A scene embedding is the mean of the timestamp embeddings.
 """
 
 import pathlib
@@ -24,17 +23,17 @@ from a2v_tf.training.model_dir import load_encoder
 HOP_MS = 50
 _HOP_FRAMES = HOP_MS * FRONT_END.sample_rate // 1000 // FRONT_END.hop_length
 _HOP = _HOP_FRAMES * FRONT_END.hop_length  # samples
-_BATCH = 256  # windows that are embedded at once: memory does not grow with a sound's length
+_BATCH = 256  # windows embedded at once: memory does not grow with the length of the audio
 
 
 class HearModel(tf.Module):
-    """An encoder as HEAR wants it.
+    """An encoder with HEAR's interface.
 
     Attributes:
-      sample_rate: Hz, of the audio to pass in.
+      sample_rate: sample rate of the audio to pass in, in Hz.
       scene_embedding_size: d.
       timestamp_embedding_size: d.
-      window: samples that an embedding describes.
+      window: samples in a window.
       embed_windows: from PCM `[n_sounds, window + (n - 1) * hop]` to the embeddings of its windows,
         one every hop of 50 ms, float32 `[n_sounds * n, d]`.
     """
@@ -57,7 +56,7 @@ def load_model(model_file_path: str = "") -> HearModel:
         `export_tflite --mode=window`, or `pretrained`.
 
     Raises:
-      A2vError: no path was given, or there is no such model at it.
+      A2vError: no path was given, or it does not hold such a model.
     """
     if not str(model_file_path):
         raise A2vError(
@@ -77,10 +76,10 @@ def get_timestamp_embeddings(audio: tf.Tensor, model: HearModel) -> tuple[tf.Ten
 
     Returns:
       Embeddings, float32 `[n_sounds, n_timestamps, d]`, and the timestamps in milliseconds, float32
-      `[n_sounds, n_timestamps]`: as many as there are multiples of 50 ms from 0 to the sound's end.
+      `[n_sounds, n_timestamps]`: the multiples of 50 ms from 0 to the end of the audio.
 
     Raises:
-      A2vError: the audio has another shape, holds no sample or no floats; or the model is not ours.
+      A2vError: the audio has another shape, no samples or no floats, or the model another type.
     """
     audio = _checked(audio, model)
     sounds, samples = audio.shape
@@ -100,7 +99,7 @@ def get_timestamp_embeddings(audio: tf.Tensor, model: HearModel) -> tuple[tf.Ten
 
 
 def get_scene_embeddings(audio: tf.Tensor, model: HearModel) -> tf.Tensor:
-    """Embed whole sounds: each is the mean of its timestamp embeddings.
+    """Embed whole recordings: the mean of their timestamp embeddings.
 
     Args:
       audio: as for `get_timestamp_embeddings`.
@@ -133,7 +132,7 @@ def _tflite_model(path: pathlib.Path) -> HearModel:
         raise A2vError(f"{path} streams: expected a window model, export_tflite --mode=window")
     if embedder.input == "log_mel" and embedder.input_shape[1] != FRONT_END.mel_bins:
         raise A2vError(
-            f"{path} takes spectrograms of {embedder.input_shape[1]} bands, and no audio: expected "
+            f"{path} takes spectrograms of {embedder.input_shape[1]} bands, not audio: expected "
             f"a model of {FRONT_END.mel_bins} mel bins"
         )
 
@@ -148,7 +147,7 @@ def _tflite_model(path: pathlib.Path) -> HearModel:
 
 
 def _log_mel_windows(pcm: tf.Tensor, frames: int) -> tf.Tensor:
-    """The log-mel windows of `embed_windows`, `[n_sounds * n, frames, F]`: each frame once."""
+    """The log-mel windows of `embed_windows`, `[n_sounds * n, frames, F]`; no frame twice."""
     windows = tf.signal.frame(log_mel(pcm), frames, _HOP_FRAMES, axis=1)
     return tf.reshape(windows, [-1, frames, FRONT_END.mel_bins])
 

@@ -1,9 +1,9 @@
-"""Keep the chatter of C++ libraries off a command's error output, and nothing else.
+"""Keep the chatter of C++ libraries, and nothing else, out of a command's standard error.
 
-TensorFlow, LiteRT and libmpg123 write to file descriptor 2 themselves, in part before any setting
-of theirs is read. `quiet` leads that descriptor through this file run as a process, which drops
-the lines that `CHATTER` knows and passes on the rest. As it is a process of its own, it passes on
-what a crash prints, too. Python's `sys.stderr` keeps writing to where it wrote before.
+TensorFlow, LiteRT and libmpg123 write to file descriptor 2 themselves, in part before they read any
+setting. `quiet` redirects that descriptor to a process that runs this file: it drops the lines that
+match `CHATTER` and passes on all others. Being a process of its own, it also passes on what a crash
+prints. Python's `sys.stderr` bypasses it.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ CHATTER = re.compile(
     rb"""
     I\d{4}\ [\d:.]+\ .*                                    # Abseil's log: information
   | [\d-]{10}\ [\d:.]+:\ I\ .*                             # TensorFlow's own log: information
+  | To\ enable\ the\ following\ instructions:\ .*         # its second line
   | INFO:\ .*                                              # LiteRT's
   | WARNING:\ All\ log\ messages\ before\ absl::InitializeLog.*
   | W\d{4}\ .*\ Ignored\ (output_format|drop_control_dependency)\..*    # the converter

@@ -11,6 +11,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -28,7 +29,7 @@ SHIPPED = {
     *("card.md", "config.json", "SHA256SUMS", "__init__.py"),
 }
 NEED_TENSORFLOW = {
-    # "a2v_train": ["--data=demo", "--model_dir=mine"],
+    "a2v_train": ["--data=demo", "--model_dir=mine"],
     "a2v_evaluate": ["--model_dir=pretrained", "--downstream=demo", "--output=results.json"],
     "a2v_report": ["mine", "--output=report.html"],
     "a2v_summary": [],
@@ -73,15 +74,17 @@ def check_contents(wheel: pathlib.Path, sdist: pathlib.Path) -> None:
 
 def check_built_alike(wheel: pathlib.Path, temporary: pathlib.Path) -> None:
     """The wheel, which `build` makes from the sdist, is the one that the checkout gives."""
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would pack old files from it
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(temporary), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
     (direct,) = temporary.glob("*.whl")
-    assert hashes(direct) == hashes(wheel), "the sdist lacks something"
+    different = {name for name, _ in hashes(direct) ^ hashes(wheel)}
+    assert not different, f"the sdist gives others: {sorted(different)}"
 
 
-def hashes(wheel: pathlib.Path) -> dict[str, str]:
+def hashes(wheel: pathlib.Path) -> set[tuple[str, str]]:
     with zipfile.ZipFile(wheel) as file:
-        return {name: hashlib.sha256(file.read(name)).hexdigest() for name in file.namelist()}
+        return {(x, hashlib.sha256(file.read(x)).hexdigest()) for x in file.namelist()}
 
 
 # The light install -------------------------------------------------------------------------------

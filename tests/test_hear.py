@@ -161,7 +161,7 @@ def test_bad_models(paths, tmp_path):
         (str(tmp_path / "bad.tflite"), "bad.tflite' is not a TFLite model"),
         (str(streaming), "streaming.tflite streams: expected a window model"),
         (str(bands), "spectrograms of 29 bands and takes no audio"),
-        (str(bands / "bands.tflite"), "takes spectrograms of 29 bands, and no audio"),
+        (str(bands / "bands.tflite"), "takes spectrograms of 29 bands, not audio"),
     ):
         with pytest.raises(A2vError, match=message) as raised:
             hear.load_model(path)

@@ -19,6 +19,7 @@ DROPPED = [
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
     "I0000 00:00:1795813808.714874    6358 port.cc:153] oneDNN custom operations are on.",
     "2026-01-31 10:11:12.131415: I tensorflow/core/platform/cpu_feature_guard.cc:210] This",
+    "To enable the following instructions: AVX2 AVX512F FMA, in other operations, rebuild",
     "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
     "W0000 00:00:17.2  63 tf_tfl_flatbuffer_helpers.cc:364] Ignored output_format.",
     "[src/libmpg123/layer3.c:INT123_do_layer3():1774] error: part2_3_length (960) too large for",
@@ -108,7 +109,7 @@ def stderr_of(name, *options):
 
 def test_streaming_says_its_summary_only(sound):
     (line,) = stderr_of("a2v_stream", "--model=pretrained", f"--audio={sound}").splitlines()
-    assert line.startswith("heard 4.00 s: 50 embeddings")
+    assert line.startswith("4.00 s of audio: 50 embeddings")
     shown = stderr_of("a2v_stream", "--model=pretrained", f"--audio={sound}", "--verbosity=0")
     assert "INFO: Created TensorFlow Lite XNNPACK delegate" in shown
 

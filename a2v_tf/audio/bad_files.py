@@ -1,4 +1,4 @@
-"""What a source skips: one log line each, a count, and an error once too much is bad."""
+"""Skipped files of a source: a log line each, a count, and an error if there are too many."""
 
 import csv
 import pathlib
@@ -13,11 +13,11 @@ _REASONS_SHOWN = 3
 
 
 class BadFiles:
-    """The files (or clips of a data set) that could not be used, and why. Thread-safe.
+    """The files, or clips of a data set, that could not be used, with reasons. Thread-safe.
 
     Attributes:
-      failure: the error that stopped the source, once there is one. An exception raised inside
-        tf.data reaches Python as a long `tf.errors` exception; this is the one line behind it.
+      failure: the error that stopped the source, or None. tf.data turns an exception into a long
+        `tf.errors` exception; this keeps its one-line message.
     """
 
     def __init__(self, max_fraction: float, log_dir: pathlib.Path | None = None):
@@ -38,7 +38,7 @@ class BadFiles:
         return name in self._reasons
 
     def add(self, name: str, reason: str) -> None:
-        """Log that `name` is skipped because of `reason`; later calls for the same name do not."""
+        """Log that `name` is skipped because of `reason`, once per name."""
         with self._lock:
             if name in self._reasons:
                 return
@@ -48,7 +48,7 @@ class BadFiles:
                 _append_row(self._csv, name, reason)
 
     def note_once(self, name: str, remark: str) -> None:
-        """Log a remark about a file that is not bad, once per file."""
+        """Log a remark about a usable file, once per file."""
         with self._lock:
             if name in self._notes:
                 return
@@ -56,7 +56,7 @@ class BadFiles:
         logging.warning("%s: %s", name, remark)
 
     def write_down(self, name: str, remark: str) -> None:
-        """Put a remark about a file that is not bad into `bad_files.csv`; it does not count."""
+        """Add a remark about a usable file to `bad_files.csv`, without counting the file as bad."""
         with self._lock:
             logging.info("%s: %s", name, remark)
             if self._csv:
@@ -75,7 +75,7 @@ class BadFiles:
         )
 
     def fail(self, message: str) -> NoReturn:
-        """Raise an `A2vError`, and remember the first: what reads ahead may meet more."""
+        """Raise an `A2vError` and keep the first one: prefetching may run into more."""
         failure = A2vError(message)
         self.failure = self.failure or failure
         raise failure

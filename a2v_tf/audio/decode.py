@@ -1,9 +1,9 @@
 """Decode part of an audio file to 16 kHz mono, whatever its format, rate and channels.
 
-`probe` reads the header, `read` decodes just the samples asked for: libsndfile decodes and soxr
-resamples. A seek is exact to the sample; only Opus, whose decoder has a long memory, gives slightly
-other values after a seek than when it decodes from the start. M4A and AAC go through ffmpeg, whose
-seek may be one sample off.
+`probe` reads the header and `read` decodes only the requested samples, with libsndfile and soxr.
+Seeks are exact to the sample. Only Opus, whose decoder has a long memory, gives slightly different
+values after a seek than from the start. M4A and AAC are decoded by ffmpeg, whose seek may be one
+sample off.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ SOUNDFILE_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".opus"})
 FFMPEG_SUFFIXES = frozenset({".m4a", ".aac"})
 SUFFIXES = SOUNDFILE_SUFFIXES | FFMPEG_SUFFIXES
 
-# Output samples decoded on either side of a crop, so that the resampling filter has the same
-# input as when the whole file is resampled (100 suffice for soxr HQ).
+# Output samples decoded on either side of a crop, so that the resampling filter sees the same input
+# as when the whole file is resampled (100 are enough for soxr HQ).
 _MARGIN = 400
 
-# The first MP3 frames after a seek lack the bits that earlier frames hold for them: four frames.
+# The first four MP3 frames after a seek may lack bits that are stored in earlier frames.
 _MP3_PREROLL = 4 * 1152
 
-# libsndfile's "unknown length" is 2**63 - 1; nothing real has a year of samples at 192 kHz.
+# libsndfile's "unknown length" is 2**63 - 1; no real file has a year of samples at 192 kHz.
 _UNKNOWN_LENGTH = 2**43
 
 
@@ -40,13 +40,13 @@ class DecodeError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What the header of a file says.
+    """The header of a file.
 
     Attributes:
       rate: samples per second.
       length: samples per channel at `rate`.
-      suffix: of the file's name, lower case, ".wav".
-      subtype: how the samples are coded, in soundfile's words, "PCM_16".
+      suffix: suffix of the file's name in lower case, such as ".wav".
+      subtype: sample format by soundfile's name, such as "PCM_16".
     """
 
     rate: int
@@ -64,7 +64,7 @@ def probe(path: pathlib.Path | str) -> Header:
     """Read the header of `path`.
 
     Raises:
-      DecodeError: if the file is empty or is not audio.
+      DecodeError: the file is empty or is not audio.
     """
     path = pathlib.Path(path)
     try:
@@ -83,22 +83,22 @@ def probe(path: pathlib.Path | str) -> Header:
 def read(
     path: pathlib.Path | str, header: Header, start: int = 0, samples: int | None = None
 ) -> np.ndarray:
-    """Decode `samples` samples at 16 kHz that begin at sample `start`; seeks, never reads it all.
+    """Decode `samples` samples at 16 kHz from sample `start` on; seeks instead of reading it all.
 
-    Sample k of the result is the sound at (start + k) / 16000 s. For a file at 16 kHz nothing is
-    resampled: 16-bit PCM comes out as exactly int16 / 32768.
+    Sample k of the result is the audio at (start + k) / 16000 s. A file at 16 kHz is not resampled:
+    16-bit PCM gives exactly int16 / 32768.
 
     Args:
       path: the file.
       header: from `probe(path)`.
       start: first sample, at 16 kHz.
-      samples: how many, at 16 kHz; None for all up to the end.
+      samples: number of samples at 16 kHz; None for all to the end.
 
     Returns:
       float32 `[samples]`, the channels averaged.
 
     Raises:
-      DecodeError: if the file cannot be read up to there.
+      DecodeError: the file cannot be read up to there.
     """
     samples = header.samples - start if samples is None else samples
     span = native_span(header.rate, header.length, start, samples)
@@ -113,7 +113,7 @@ class NativeSpan:
       begin: first sample, at `rate`.
       end: one past the last, at `rate`.
       rate: the recording's own rate.
-      offset: where the crop starts after resampling, at 16 kHz.
+      offset: start of the crop after resampling, at 16 kHz.
       samples: samples in the crop, at 16 kHz.
     """
 
@@ -132,19 +132,19 @@ class NativeSpan:
 
 
 def native_span(rate: int, length: int, start: int, samples: int) -> NativeSpan:
-    """Find what to read of a recording of `length` samples at `rate` for a crop at 16 kHz."""
+    """The part of a recording of `length` samples at `rate` to read for a crop at 16 kHz."""
     if rate == FRONT_END.sample_rate:
         return NativeSpan(start, start + samples, rate, 0, samples)
     step_out, step_in = ratio(rate)
-    # Begin where an output sample coincides with an input sample: there the resampler's first
-    # output lies exactly at its first input, and no fraction of a sample is lost.
+    # Start where an output sample coincides with an input sample: the resampler's first output is
+    # then exactly at its first input, without a shift by a fraction of a sample.
     steps = max(0, start - _MARGIN) // step_out
     end = -(-(start + samples + _MARGIN) * step_in // step_out)
     return NativeSpan(steps * step_in, min(length, end), rate, start - steps * step_out, samples)
 
 
 def ratio(rate: int) -> tuple[int, int]:
-    """Output and input samples in the shortest time that both divide."""
+    """Numbers of output and input samples in the shortest time that holds whole numbers of both."""
     divisor = math.gcd(rate, FRONT_END.sample_rate)
     return FRONT_END.sample_rate // divisor, rate // divisor
 
@@ -195,7 +195,7 @@ def _ffmpeg(path: pathlib.Path, header: Header, start: int, length: int) -> np.n
 
 
 def _ffmpeg_name(path: pathlib.Path) -> str:
-    # "file:" keeps a name such as "-abc.m4a" or "a:b.m4a" from being read as something else.
+    # "file:" keeps names such as "-abc.m4a" or "a:b.m4a" from being taken as an option or URL.
     return f"file:{path}"
 
 
@@ -210,16 +210,16 @@ def _run(command: list[str], path: pathlib.Path) -> bytes:
 
 
 def _reason(error: Exception, path: pathlib.Path) -> str:
-    """The library's message on one line, without the path that the log line has already."""
+    """The library's message on one line, without the path, which the log line has already."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return " ".join(text.replace(str(path), "").split())
 
 
 def to_int16(pcm: np.ndarray) -> np.ndarray:
-    """Convert float32 `[samples]` in [-1, 1] to int16; 16-bit PCM comes back as it was.
+    """Convert float32 `[samples]` in [-1, 1] to int16; 16-bit PCM is restored exactly.
 
     Raises:
-      DecodeError: if it has samples that are not finite.
+      DecodeError: some samples are not finite.
     """
     if not np.isfinite(pcm).all():
         raise DecodeError("has NaN or infinite samples")

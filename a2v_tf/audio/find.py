@@ -9,14 +9,14 @@ from a2v_tf.errors import A2vError
 
 
 def find_audio(directory: pathlib.Path, flag: str = "--data") -> list[pathlib.Path]:
-    """List the audio files below `directory`, sorted, hidden files left out.
+    """List the audio files below `directory`, sorted, without hidden files.
 
     Args:
-      directory: to walk; links to folders are followed.
-      flag: which named it, for messages.
+      directory: folder to search; links to folders are followed.
+      flag: flag that named it, for messages.
 
     Raises:
-      A2vError: if there are none.
+      A2vError: there are none.
     """
     if not directory.is_dir():
         what = "is not a directory" if directory.exists() else "does not exist"
@@ -34,7 +34,7 @@ def find_audio(directory: pathlib.Path, flag: str = "--data") -> list[pathlib.Pa
 
 
 def _walk(directory: pathlib.Path) -> Iterator[tuple[str, str]]:
-    """Yield (folder, file name), following links to folders but never in a circle."""
+    """Yield (folder, file name); links to folders are followed, but no folder is visited twice."""
     seen = set()
     for parent, folders, names in os.walk(directory, followlinks=True):
         real = os.path.realpath(parent)

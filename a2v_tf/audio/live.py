@@ -1,7 +1,7 @@
-"""Where sound comes from while it is still coming: a long file, standard input, the microphone.
+"""Audio that is read as it arrives: a long file, standard input, the microphone.
 
-Each gives blocks of mono PCM at 16 kHz, float32 in [-1, 1], of any length, and holds no more than
-one of them in memory.
+Each source yields blocks of mono PCM at 16 kHz, float32 in [-1, 1], of any length, and holds at
+most one of them in memory.
 """
 
 import io
@@ -22,9 +22,9 @@ from a2v_tf.frontend import FRONT_END
 
 _RATE = FRONT_END.sample_rate
 _SAMPLE_BYTES = 2
-_READ_BYTES = _RATE * _SAMPLE_BYTES  # at most a second; a live pipe gives what there is
+_READ_BYTES = _RATE * _SAMPLE_BYTES  # at most one second; a live pipe gives what it has
 _RAW = "raw signed 16-bit little-endian samples, mono, at 16 kHz"
-# How files begin that somebody may pipe in as they are.
+# First bytes of audio files that may be piped in by mistake.
 _MAGIC = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
 _BLOCK_SECONDS = 0.02
 _WAITING_BLOCKS = 500  # 10 s of microphone, for a terminal that stalls
@@ -34,9 +34,9 @@ _WAITING_BLOCKS = 500  # 10 s of microphone, for a terminal that stalls
 
 
 def file_blocks(path: pathlib.Path | str) -> Iterator[np.ndarray]:
-    """Read an audio file second by second; joined, the blocks are what `read_audio` gives.
+    """Read an audio file second by second; the joined blocks equal the result of `read_audio`.
 
-    M4A and AAC, which go through ffmpeg, come in one piece.
+    M4A and AAC, which ffmpeg decodes, come in one block.
 
     Raises:
       A2vError: the file is missing, empty or corrupt, or holds NaN or infinity.
@@ -69,7 +69,7 @@ def _decoded(path: pathlib.Path, header: decode.Header) -> Iterator[np.ndarray]:
                 second = read // header.rate
                 raise A2vError(f"{path}: has NaN or infinite samples after {second} s")
             read += len(pcm)
-            # As `decode` takes the mean: one channel stays what it is.
+            # The same mean as in `decode`: a single channel stays unchanged.
             mono = pcm[:, 0] if pcm.shape[1] == 1 else pcm.mean(axis=1)
             block = _resampled(resampler, mono, last=read == header.length)
             yield block[: header.samples - given]  # the resampler may round the length up
@@ -98,7 +98,7 @@ def raw_blocks(stream: io.BufferedReader) -> Iterator[np.ndarray]:
       stream: buffered, such as `sys.stdin.buffer`.
 
     Raises:
-      A2vError: it is a terminal, is empty, begins like a sound file, or ends within a sample.
+      A2vError: it is a terminal, is empty, begins like an audio file, or ends within a sample.
     """
     if stream.isatty():
         raise A2vError(f"--audio=-: standard input is a terminal: expected {_RAW}")
@@ -131,7 +131,7 @@ def _check_raw(start: bytes) -> None:
 
 
 class Microphone:
-    """The default microphone, by PortAudio.
+    """The default microphone, read with PortAudio.
 
     ```python
     with Microphone() as microphone:
@@ -140,14 +140,14 @@ class Microphone:
     ```
 
     Attributes:
-      overruns: how often sound was lost since it opened.
+      overruns: number of times that audio was lost since it was opened.
     """
 
     def __init__(self) -> None:
-        """Open the microphone at 16 kHz, or at its own rate with a resampler behind it.
+        """Open the microphone at 16 kHz, or at its own rate with a resampler.
 
         Raises:
-          A2vError: there is no PortAudio, or no microphone.
+          A2vError: PortAudio or a microphone is missing.
         """
         self._sounddevice = _sounddevice()
         self.overruns = 0
@@ -175,7 +175,7 @@ class Microphone:
     def __iter__(self) -> Iterator[np.ndarray]:
         while True:
             try:
-                pcm = self._blocks.get(timeout=1)  # without one, Windows does not hear Ctrl-C
+                pcm = self._blocks.get(timeout=1)  # without one, Ctrl-C has no effect on Windows
             except queue.Empty:
                 if not self._stream.active:
                     raise A2vError("the microphone stopped: was it unplugged?") from None
@@ -190,7 +190,7 @@ class Microphone:
             return float(self._sounddevice.query_devices(kind="input")["default_samplerate"])
 
     def _keep(self, pcm: np.ndarray, frames: int, time: Any, status: Any) -> None:
-        """Called by PortAudio's thread for every block."""
+        """Keep a block; PortAudio's thread calls this."""
         lost = bool(status.input_overflow)
         try:
             self._blocks.put_nowait(pcm[:, 0].copy())
@@ -207,7 +207,7 @@ def _sounddevice() -> ModuleType:
         raise A2vError(
             f"the microphone needs the package sounddevice: pip install sounddevice, {other}"
         ) from error
-    except OSError as error:  # what it raises where the library is missing
+    except OSError as error:  # raised if the C library is missing
         raise A2vError(
             f"the microphone needs PortAudio: apt-get install libportaudio2, {other}"
         ) from error

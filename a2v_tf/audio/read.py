@@ -1,4 +1,4 @@
-"""Whole audio files as the project's PCM, and the sliding windows over it."""
+"""Read whole audio files as 16 kHz mono PCM, and cut sliding windows from it."""
 
 import pathlib
 
@@ -17,7 +17,7 @@ def read_audio(path: pathlib.Path | str) -> np.ndarray:
     Channels are averaged, other sample rates resampled with soxr's anti-aliasing filter.
 
     Args:
-      path: any file that `decode` reads.
+      path: file in any format of `decode`.
 
     Returns:
       float32 `[samples]`, nominally in [-1, 1].
@@ -40,7 +40,7 @@ def read_audio(path: pathlib.Path | str) -> np.ndarray:
 def windows(pcm: np.ndarray, hop_samples: int, length: int = SLICE_SAMPLES) -> np.ndarray:
     """Cut PCM into sliding windows.
 
-    Only whole windows count: up to `hop_samples - 1` samples at the end of the clip belong to none.
+    Only whole windows are cut: up to `hop_samples - 1` samples at the end of the clip are left out.
     A clip shorter than one window is padded with zeros at its end to exactly one.
 
     Args:

@@ -1,15 +1,16 @@
-"""Embed sound while it comes, as a phone would: the `a2v_stream` command.
+"""Embed audio as it arrives, as a phone would: the `a2v_stream` command.
 
+  a2v_stream --model=pretrained --audio=song.flac
   a2v_stream --model=mine.tflite                                 # the microphone, until Ctrl-C
   a2v_stream --model=mine.tflite --audio=day.flac --plot=day.png --examples=sounds/
   arecord -t raw -f S16_LE -r 16000 | a2v_stream --model=mine.tflite --audio=- --format=jsonl
 
-The model is a streaming file of export_tflite. Each line is one embedding: where its window ends,
-in seconds of sound heard; its Euclidean distance from the one 320 ms before; with --examples, the
-label that most of the ten nearest examples have, and the distance of the nearest of these; and a
-strip with a character for each dimension, from ' ' (far below the dimension's mean so far) to '@'
-(far above). --format=jsonl gives the numbers. A summary follows on the error output. Ctrl-C ends
-the stream.
+The model is a streaming file of export_tflite, or 'pretrained'. Each line is one embedding: the end
+of its window, in seconds of audio; its Euclidean distance from the embedding 320 ms earlier; with
+--examples, the most frequent label among the ten nearest examples, and the distance to the nearest
+example with that label; and a strip with a character for each dimension, from ' ' (far below the
+dimension's running mean) to '@' (far above). --format=jsonl prints the numbers. A summary follows
+on standard error. Ctrl-C ends the stream.
 """
 
 import collections
@@ -39,20 +40,20 @@ FLAGS = flags.FLAGS
 
 _SHADES = " .:-=+*#%@"
 _RATE = FRONT_END.sample_rate
-# Whatever the hop, changes are over 320 ms (or one hop, if that is longer), so that they compare.
+# Changes are over 320 ms, or one hop if that is longer, so that they compare between hops.
 _CHANGE_SAMPLES = 5_120
 
 
 @dataclasses.dataclass(frozen=True)
-class Heard:
+class StreamEmbedding:
     """One embedding of a stream.
 
     Attributes:
-      start_s: where its window starts, seconds of sound heard; 0 while the first is filling up.
-      end_s: where it ends.
-      change: Euclidean distance from the embedding 320 ms before; None where there is none yet.
+      start_s: start of its window, in seconds of audio; 0 while the first window fills up.
+      end_s: end of its window.
+      change: Euclidean distance from the embedding 320 ms earlier; None if there is none yet.
       embedding: float32 `[d]`.
-      nearest: of the labelled examples, if there are any.
+      nearest: result of comparing it with the labelled examples, if there are any.
     """
 
     start_s: float
@@ -62,21 +63,21 @@ class Heard:
     nearest: Nearest | None
 
 
-class Listener:
+class StreamEmbedder:
     """Embeds a stream, block by block.
 
     Attributes:
-      samples: heard so far.
-      steps: embeddings so far.
-      seconds: of computing so far.
+      samples: number of samples taken so far.
+      steps: number of embeddings so far.
+      seconds: computing time so far.
     """
 
     def __init__(self, embedder: Embedder, examples: Examples | None = None) -> None:
         """Start a new stream.
 
         Args:
-          embedder: a streaming model; is reset.
-          examples: to compare each embedding with.
+          embedder: a streaming model; it is reset.
+          examples: labelled embeddings to compare each embedding with.
         """
         embedder.reset()
         self._embedder, self._examples = embedder, examples
@@ -84,8 +85,8 @@ class Listener:
         self._before: collections.deque[np.ndarray] = collections.deque(maxlen=steps)
         self.samples, self.steps, self.seconds = 0, 0, 0.0
 
-    def hear(self, pcm: np.ndarray) -> Iterator[Heard]:
-        """Take the next samples, float32 `[any number]`; give what they complete."""
+    def push(self, pcm: np.ndarray) -> Iterator[StreamEmbedding]:
+        """Take the next samples, float32 `[any number]`; yield the embeddings they complete."""
         start = time.perf_counter()
         embeddings = self._embedder.stream(pcm)
         self.seconds += time.perf_counter() - start
@@ -94,7 +95,7 @@ class Listener:
             self.steps += 1
             end = self.steps * self._embedder.stream_hop
             full = len(self._before) == self._before.maxlen
-            yield Heard(
+            yield StreamEmbedding(
                 max(0, end - self._embedder.span) / _RATE,
                 end / _RATE,
                 _distance(self._before[0], embedding) if full else None,
@@ -109,8 +110,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model",
         None,
-        "Streaming .tflite file of export_tflite, any hop and state; or 'pretrained', an encoder "
-        "that comes with this package, every 80 ms.",
+        "Streaming .tflite file of export_tflite, any hop and state; or 'pretrained', the encoder "
+        "that comes with this package, with a hop of 80 ms.",
         required=True,
     )
     flags.DEFINE_string(
@@ -120,12 +121,19 @@ def define_flags() -> None:
         "Default: the microphone.",
     )
     flags.DEFINE_string(
-        "examples", None, "Directory of labelled sounds, DIR/LABEL/*.wav, to compare with."
+        "examples",
+        None,
+        "Directory of labelled audio, DIR/LABEL/*.wav, to compare each embedding with.",
     )
     flags.DEFINE_enum(
-        "format", "text", ["text", "jsonl"], "text: a line to look at; jsonl: a JSON object a line."
+        "format",
+        "text",
+        ["text", "jsonl"],
+        "text: lines for a terminal; jsonl: one JSON object per line.",
     )
-    flags.DEFINE_string("plot", None, "PNG to draw when the stream ends: embeddings and changes.")
+    flags.DEFINE_string(
+        "plot", None, "PNG file to write when the stream ends: embeddings and changes over time."
+    )
     flags.register_validator(
         "plot", lambda path: path is None or path.endswith(".png"), "expected a name in .png"
     )
@@ -136,31 +144,31 @@ def main(argv: list[str]) -> None:
     plot = _checked_plot(FLAGS.plot)
     embedder = open_stream(FLAGS.model)
     examples = embed_examples(FLAGS.examples, embedder) if FLAGS.examples else None
-    listener = Listener(embedder, examples)
+    stream = StreamEmbedder(embedder, examples)
     picture = StreamPicture() if plot else None
     show = json_line if FLAGS.format == "jsonl" else Lines(examples)
     with contextlib.ExitStack() as stack:
         microphone = stack.enter_context(Microphone()) if FLAGS.audio is None else None
         blocks = microphone or _blocks(FLAGS.audio)
         try:
-            _follow(blocks, microphone, listener, show, picture)
+            _follow(blocks, microphone, stream, show, picture)
         except KeyboardInterrupt:
-            if microphone is None:  # cut off; the microphone has no other end
+            if microphone is None:  # the microphone has no other end than Ctrl-C
                 raise
-        except BrokenPipeError:  # whoever read the lines has enough
+        except BrokenPipeError:  # the reader of the lines stopped
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         finally:
-            if listener.samples or microphone:
-                _summarise(listener, embedder, microphone)
-            if plot and picture is not None and listener.steps:
+            if stream.samples or microphone:
+                _summarise(stream, embedder, microphone)
+            if plot and picture is not None and stream.steps:
                 picture.save(plot)
 
 
 def open_stream(path: str) -> Embedder:
-    """Open a file that embeds a stream of sound.
+    """Open a file that embeds a stream of audio.
 
     Raises:
-      A2vError: no such file, or one that takes windows, or spectrograms of another front end.
+      A2vError: there is no such file, or it takes windows or spectrograms of another front end.
     """
     embedder = Embedder(path)
     if not embedder.streaming:
@@ -173,39 +181,39 @@ def open_stream(path: str) -> Embedder:
         embedder.input_shape[1] != FRONT_END.bins or front_end != vars(FRONT_END)
     ):
         raise A2vError(
-            f"--model={path!r} takes spectrograms that are not made here, {front_end}: expected "
+            f"--model={path!r} takes spectrograms of another front end, {front_end}: expected "
             "a file of export_tflite --input=pcm"
         )
     return embedder
 
 
-def json_line(heard: Heard) -> str:
-    """JSON with the fields of `Heard`; its numbers are the embedding's float32 without loss."""
-    fields = dataclasses.asdict(heard)
-    fields["embedding"] = [float(f"{value:.9g}") for value in heard.embedding.tolist()]
+def json_line(embedded: StreamEmbedding) -> str:
+    """JSON with the fields of `StreamEmbedding`; the numbers keep every bit of float32."""
+    fields = dataclasses.asdict(embedded)
+    fields["embedding"] = [float(f"{value:.9g}") for value in embedded.embedding.tolist()]
     return json.dumps(fields)
 
 
 class Lines:
-    """Lines for a terminal, as wide as that is."""
+    """Lines for a terminal, as wide as it is."""
 
     def __init__(self, examples: Examples | None) -> None:
         self._label_width = max(map(len, examples.labels)) if examples else 0
         self._count = 0
         self._mean: np.ndarray | float = 0.0
-        self._greatest = 1e-9  # distance from the mean so far
+        self._greatest = 1e-9  # greatest distance from the mean so far
 
-    def __call__(self, heard: Heard) -> str:
-        line = f"{heard.end_s:9.2f} s  change {heard.change or 0:5.2f}  "
-        if heard.nearest:
-            near = heard.nearest
+    def __call__(self, embedded: StreamEmbedding) -> str:
+        line = f"{embedded.end_s:9.2f} s  change {embedded.change or 0:5.2f}  "
+        if embedded.nearest:
+            near = embedded.nearest
             votes = f"{near.votes}/{near.of}"
             line += f"{near.label:<{self._label_width}} {votes:>5} at {near.distance:5.2f}  "
         columns = max(8, shutil.get_terminal_size().columns - len(line) - 2)
-        return f"{line}|{self._strip(heard.embedding, columns)}|"
+        return f"{line}|{self._strip(embedded.embedding, columns)}|"
 
     def _strip(self, embedding: np.ndarray, columns: int) -> str:
-        """A character a dimension; where the line is too short, one for the mean of several."""
+        """One character for each dimension, or for the mean of several if the line is too short."""
         self._count += 1
         self._mean += (embedding - self._mean) / self._count
         parts = np.array_split(embedding - self._mean, min(columns, len(embedding)))
@@ -216,7 +224,7 @@ class Lines:
 
 
 def _checked_plot(plot: str | None) -> pathlib.Path | None:
-    """Say that the picture cannot be written before the stream, not after it."""
+    """Check before the stream, not after it, that the picture can be written."""
     if plot is None:
         return None
     path = pathlib.Path(plot)
@@ -235,36 +243,36 @@ def _blocks(audio: str) -> Iterator[np.ndarray]:
 def _follow(
     blocks: Iterator[np.ndarray] | Microphone,
     microphone: Microphone | None,
-    listener: Listener,
-    show: Callable[[Heard], str],
+    stream: StreamEmbedder,
+    show: Callable[[StreamEmbedding], str],
     picture: StreamPicture | None,
 ) -> None:
-    """Print what is heard until the sound ends."""
-    told, told_at = 0, -1
+    """Print the embeddings until the audio ends."""
+    reported, reported_at = 0, -1
     for pcm in blocks:
-        for heard in listener.hear(pcm):
-            print(show(heard), flush=True)
+        for embedded in stream.push(pcm):
+            print(show(embedded), flush=True)
             if picture is not None:
-                label = heard.nearest.label if heard.nearest else None
-                picture.add(heard.end_s, heard.embedding, heard.change or 0.0, label)
-        second = listener.samples // _RATE
-        if microphone is not None and microphone.overruns > told and second > told_at:
-            told, told_at = microphone.overruns, second  # no more than one line a second
-            _tell(f"overrun {told}: sound was lost about {second} s in")
+                label = embedded.nearest.label if embedded.nearest else None
+                picture.add(embedded.end_s, embedded.embedding, embedded.change or 0.0, label)
+        second = stream.samples // _RATE
+        if microphone is not None and microphone.overruns > reported and second > reported_at:
+            reported, reported_at = microphone.overruns, second  # at most one line a second
+            _tell(f"overrun {reported}: audio was lost after about {second} s")
 
 
-def _summarise(listener: Listener, embedder: Embedder, microphone: Microphone | None) -> None:
-    heard, hop = listener.samples / _RATE, 1000 * embedder.stream_hop / _RATE
-    if not listener.steps:
-        _tell(f"heard {heard:.2f} s, less than a hop of {hop:g} ms: no embedding")
+def _summarise(stream: StreamEmbedder, embedder: Embedder, microphone: Microphone | None) -> None:
+    seconds, hop = stream.samples / _RATE, 1000 * embedder.stream_hop / _RATE
+    if not stream.steps:
+        _tell(f"{seconds:.2f} s of audio, less than a hop of {hop:g} ms: no embedding")
     else:
         _tell(
-            f"heard {heard:.2f} s: {listener.steps} embeddings of {embedder.embedding_dim} "
-            f"numbers, one every {hop:g} ms; computing them took {listener.seconds:.2f} s, "
-            f"{100 * listener.seconds / heard:.2g} % of that"
+            f"{seconds:.2f} s of audio: {stream.steps} embeddings of {embedder.embedding_dim} "
+            f"numbers, one every {hop:g} ms; computing them took {stream.seconds:.2f} s, "
+            f"{100 * stream.seconds / seconds:.2g} % of that"
         )
     if microphone is not None:
-        lost = "; the times count what was heard" if microphone.overruns else ""
+        lost = "; the times leave out what was lost" if microphone.overruns else ""
         _tell(f"overruns: {microphone.overruns}{lost}")
 
 

@@ -1,15 +1,13 @@
-"""The encoder that comes with this package: `pretrained`, wherever a model is asked for.
+"""The encoder that comes with this package: the model name `pretrained`.
 
 ```python
-from a2v_tf.training.model_dir import load_encoder
-from a2v_tf.runtime.embedder import Embedder
-
-encoder = load_encoder("pretrained")  # Keras: log-mel [batch, 96, 64] -> embedding [batch, 128]
-embedder = Embedder("pretrained")  # int8, streaming: an embedding every 80 ms
+embedder = a2v_tf.load("pretrained")  # int8, streaming: an embedding every 80 ms
+encoder = a2v_tf.load_encoder("pretrained")  # Keras: log-mel [batch, 96, 64] -> [batch, 128]
 ```
 
-`card.md` says what it learned from, how, and how good it is. A directory of the same name is
-`./pretrained`.
+Where TFLite files run, `pretrained` is the int8 file (`a2v_embed`: of windows, or of a stream with
+--stream). Where a model directory is expected, it is the Keras encoder. `card.md` describes its
+training and its quality. A directory of the same name is `./pretrained`.
 """
 
 import pathlib
@@ -27,12 +25,11 @@ _DIRECTORY = pathlib.Path(__file__).parent
 
 
 def resolve(model: pathlib.Path | str, file: str | None = None) -> pathlib.Path:
-    """The path that a model's name stands for.
+    """The path of a model given by path or by name.
 
     Args:
-      model: a path, which is given back; or `pretrained`.
-      file: what of the pretrained encoder is wanted: `STREAMING` or `WINDOW`, its exported files;
-        None for the directory itself.
+      model: a path, which is returned, or `pretrained`.
+      file: file of the pretrained encoder: `STREAMING` or `WINDOW`; None for its directory.
 
     Raises:
       A2vError: this installation does not have the pretrained encoder.
@@ -48,5 +45,5 @@ def resolve(model: pathlib.Path | str, file: str | None = None) -> pathlib.Path:
 
 
 def is_packaged(directory: pathlib.Path | str) -> bool:
-    """Whether a directory is that of the pretrained encoder, where nothing may be written."""
+    """Whether a directory is that of the pretrained encoder, which is read-only."""
     return pathlib.Path(directory).resolve() == _DIRECTORY.resolve()

@@ -99,7 +99,7 @@ def load(model: str | pathlib.Path = NAME, *, window: bool = False) -> Embedder:
 
 
 class Embedder:
-    """An exported file over PCM: window or streaming, either kind of state, either input.
+    """Runs an exported file on PCM: window or streaming, either kind of state, either input.
 
     ```python
     embedder = Embedder("model.tflite")
@@ -113,19 +113,19 @@ class Embedder:
       streaming: whether the file carries state from call to call.
       input: "pcm" or "log_mel", what `embed` takes.
       input_shape: shape of what `embed` takes, without the batch: `(samples,)` or `(frames, bins)`.
-      hop: samples between two embeddings of a stream; None for a window model, which leaves that
-        to its caller.
-      window: samples that one embedding of a window model describes; None for a streaming model.
-      span: samples that one embedding describes, in a stream too.
+      hop: samples between two embeddings of a stream; None for a window model, whose caller
+        chooses it.
+      window: receptive field of a window model in samples; None for a streaming model.
+      span: receptive field in samples, of streaming models too.
       embedding_dim: d.
-      facts: what the file's metadata says of it, see `metadata.read`; empty without any.
+      facts: the facts in the file's metadata, see `metadata.read`; empty without metadata.
     """
 
     def __init__(self, model: bytes | str | pathlib.Path, kernels: str = "xnnpack") -> None:
-        """Open the file, given by path or content; `pretrained` is a streaming one.
+        """Open a file, given by path or content; `pretrained` is the streaming one.
 
         Raises:
-          A2vError: it is no file of `export_tflite`.
+          A2vError: it is not a file of `export_tflite`.
         """
         model = model if isinstance(model, bytes) else resolve(model, STREAMING)
         self.interpreter = make_interpreter(model, kernels)
@@ -150,7 +150,7 @@ class Embedder:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything heard: what follows is as after opening the file."""
+        """Reset the state: the next embeddings are those of a newly opened file."""
         self._states = dict(self._start)
         self._waiting = np.zeros(self._carried, np.float32)
         if self._reset is not None:
@@ -195,14 +195,14 @@ class Embedder:
         return self.embed(pcm if self.input == "pcm" else self._log_mel(pcm))
 
     def stream(self, pcm: np.ndarray) -> list[np.ndarray]:
-        """Take the next samples of a stream and give the embeddings that they complete.
+        """Take the next samples of a stream and return the embeddings that they complete.
 
         Args:
-          pcm: float32 `[any number]` in [-1, 1]; what completes no hop waits for the next call.
+          pcm: float32 `[any number]` in [-1, 1]; samples short of a hop are kept for the next call.
 
         Returns:
-          An embedding for each completed hop, each float32 `[embedding_dim]`: it describes the
-          window that ends at the hop's last sample.
+          One embedding per completed hop, float32 `[embedding_dim]`, of the window that ends with
+          the hop's last sample.
 
         Raises:
           A2vError: the file holds a window model, or `pcm` is not one channel.
@@ -214,13 +214,13 @@ class Embedder:
         self._waiting = np.concatenate([self._waiting, pcm])
         embeddings = []
         while len(self._waiting) >= self._carried + hop:
-            heard = self._waiting[: self._carried + hop]
-            embeddings.append(self.embed(heard if self.input == "pcm" else self._log_mel(heard)))
+            taken = self._waiting[: self._carried + hop]
+            embeddings.append(self.embed(taken if self.input == "pcm" else self._log_mel(taken)))
             self._waiting = self._waiting[hop:]
         return embeddings
 
     def _lay_out_samples(self) -> None:
-        """Work out `hop`, `window` and the samples that this object carries from hop to hop."""
+        """Set `hop`, `window`, `span` and the samples that this object carries from hop to hop."""
         if self.input == "pcm":
             samples, self._carried = self.input_shape[0], 0  # the file itself carries them
         else:
@@ -228,8 +228,8 @@ class Embedder:
             self._carried = FRONT_END.overlap if self.streaming else 0
         self.hop = samples - self._carried if self.streaming else None
         self.window = None if self.streaming else samples
-        said = self.facts.get("window_ms", _USUAL_WINDOW_MS)
-        self.span = self.window or round(said * _SAMPLES_PER_MS)
+        window_ms = self.facts.get("window_ms", _USUAL_WINDOW_MS)
+        self.span = self.window or round(window_ms * _SAMPLES_PER_MS)
 
     def _log_mel(self, pcm: np.ndarray) -> np.ndarray:
         return log_mel(np.asarray(pcm, np.float32)).numpy()

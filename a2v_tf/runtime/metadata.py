@@ -1,14 +1,14 @@
-"""What a TFLite file says of itself, read without an interpreter.
+"""Read the metadata of a TFLite file, without an interpreter.
 
 `export_tflite` writes two entries into a file's metadata (`a2v_tf/export/metadata.py`):
 
   TFLITE_METADATA   the official table, ModelMetadata of metadata_schema.fbs 1.3.0: what Android's
                     MetadataExtractor reads and Netron shows. The description of its subgraph is
                     JSON, the facts.
-  a2v_tf.training   JSON: the config.json of the model directory, without the names of folders
+  a2v_tf.training   JSON: the config.json of the model directory, without folder names
 
-The official library, tflite-support, ended with Python 3.11; so what is needed of the schema stands
-here as layouts, and the flatbuffers package does the rest.
+The official library, tflite-support, has no release for Python 3.12 or later. So the needed part of
+the schema is written here as layouts, and the flatbuffers package does the rest.
 """
 
 import json
@@ -59,7 +59,7 @@ MODEL: Layout = {
     "min_parser_version": (7, TEXT),
 }
 
-# What is read of the TFLite schema itself: the named entries and the buffers that they point to.
+# The part of the TFLite schema that is read: the named entries and the buffers they point to.
 _ENTRY: Layout = {"name": (0, TEXT), "buffer": (1, UINT)}
 _BUFFERS_SLOT, _ENTRIES_SLOT, _DATA_SLOT = 4, 6, 0
 
@@ -70,7 +70,7 @@ def is_union(kind: Any) -> bool:
 
 
 def read(model: bytes | str | pathlib.Path) -> dict[str, Any]:
-    """Read what `export_tflite` wrote into a file about it.
+    """Read the metadata that `export_tflite` wrote.
 
     Args:
       model: path or content.
@@ -83,7 +83,7 @@ def read(model: bytes | str | pathlib.Path) -> dict[str, Any]:
       has none.
 
     Raises:
-      A2vError: no such file, no TFLite model, or one without such metadata.
+      A2vError: there is no such file, or it is not a TFLite model with such metadata.
     """
     name = "these bytes" if isinstance(model, bytes) else repr(str(model))
     try:
@@ -95,7 +95,7 @@ def read(model: bytes | str | pathlib.Path) -> dict[str, Any]:
     try:
         entries = _entries(content)
         if OFFICIAL not in entries:
-            raise A2vError(f"{name} has no metadata: expected a file of this export_tflite")
+            raise A2vError(f"{name} has no metadata: expected a file of export_tflite")
         official = read_table(_root(entries[OFFICIAL]), MODEL)
         (graph,) = official.pop("subgraph_metadata")
         return {
@@ -106,14 +106,14 @@ def read(model: bytes | str | pathlib.Path) -> dict[str, Any]:
             "training": json.loads(entries[TRAINING]) if TRAINING in entries else None,
         }
     except (struct.error, LookupError, TypeError, ValueError) as error:
-        raise A2vError(f"{name} has metadata, but not of this export_tflite") from error
+        raise A2vError(f"{name} has metadata, but not those of export_tflite") from error
 
 
 def facts(model: bytes | str | pathlib.Path) -> dict[str, Any]:
-    """The `facts` of `read`; empty for a file that has none.
+    """Read the `facts` of the metadata; empty for a file without metadata.
 
     Raises:
-      A2vError: no such file.
+      OSError: the file cannot be read.
     """
     content = model if isinstance(model, bytes) else pathlib.Path(model).read_bytes()
     try:
@@ -137,7 +137,7 @@ def _entries(content: bytes) -> dict[str, bytes]:
 
 
 def read_table(table: Table, layout: Layout) -> dict[str, Any]:
-    """Read the fields of a table that are there; a union is a dict from its member's name."""
+    """Read the fields that a table has; a union is a dict with its member's name as the key."""
     found = {}
     for name, (slot, kind) in layout.items():
         if at := _slot(table, slot):
@@ -170,17 +170,17 @@ def _root(content: bytes) -> Table:
 
 
 def _slot(table: Table, slot: int) -> int:
-    """Where in a table a field is; 0 if it is not there."""
+    """Offset of a field in a table; 0 if the table does not have it."""
     return int(table.Offset(4 + 2 * slot))
 
 
 def _tables(table: Table, at: int) -> list[Table]:
-    """The elements of a vector of tables, none where `at` is 0."""
+    """The elements of a vector of tables; none if `at` is 0."""
     return [_table_at(table, place) for place in _elements(table, at)] if at else []
 
 
 def _elements(table: Table, at: int) -> range:
-    """Where the elements of a vector are, each of four bytes."""
+    """Positions of the elements of a vector, each of four bytes."""
     start, count = int(table.Vector(at)), int(table.VectorLen(at))
     if start + 4 * count > len(table.Bytes):
         raise ValueError(f"a vector of {count} elements goes beyond the end")

@@ -1,4 +1,4 @@
-"""Labelled examples, and which of them an embedding of a stream is nearest to."""
+"""Labelled examples, and the nearest of them to an embedding of a stream."""
 
 import dataclasses
 import pathlib
@@ -13,19 +13,19 @@ from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder
 
 NEIGHBOURS = 10  # k, ICLR section 4 and patent paragraph 73
-_EVERY = 5_120  # samples: an example every 320 ms, whatever the hop, else one clip has every vote
+_EVERY = 5_120  # samples between examples of a clip: with all of them, one clip has every vote
 
 
 @dataclasses.dataclass(frozen=True)
 class Nearest:
-    """The label that most of the nearest examples have.
+    """The most frequent label among the nearest examples.
 
     Attributes:
-      label: its name; of equally many, the one with the nearest example.
-      votes: how many of the nearest have it.
-      of: how many there are.
-      distance: Euclidean, to the nearest example with this label.
-      example: the file of that example, as DIR/LABEL/... below DIR.
+      label: its name; in a tie, the one with the nearest example.
+      votes: number of nearest examples with this label.
+      of: number of nearest examples.
+      distance: Euclidean distance to the nearest example with this label.
+      example: file of that example, LABEL/..., relative to the examples directory.
     """
 
     label: str
@@ -41,8 +41,8 @@ class Examples:
 
     Attributes:
       embeddings: float32 `[n, d]`.
-      labels: of each.
-      files: that each is of.
+      labels: label of each, `[n]`.
+      files: file of each, `[n]`.
     """
 
     embeddings: np.ndarray
@@ -50,7 +50,7 @@ class Examples:
     files: list[str]
 
     def nearest(self, embedding: np.ndarray) -> Nearest:
-        """Let the k = 10 nearest vote (patent paragraph 73), all where there are fewer."""
+        """Vote among the k = 10 nearest examples (patent paragraph 73), or all if fewer."""
         distances = np.linalg.norm(self.embeddings - embedding, axis=1)
         order = np.argsort(distances, kind="stable")[:NEIGHBOURS]
         # The count keeps the order, nearest first, among labels with equally many votes.
@@ -61,22 +61,22 @@ class Examples:
 
 
 def embed_examples(directory: pathlib.Path | str, embedder: Embedder) -> Examples:
-    """Embed the audio of DIR/LABEL/..., with the same file that embeds the stream.
+    """Embed the audio in DIR/LABEL/... with the same file that embeds the stream.
 
     A clip gives the embeddings of its whole windows, 320 ms apart; one shorter than a window gives
-    the last embedding of the stream that it is.
+    its last embedding.
 
     Args:
-      directory: its sub-folders are the labels.
-      embedder: a streaming model; is reset.
+      directory: contains one sub-folder per label.
+      embedder: a streaming model; it is reset.
 
     Raises:
-      A2vError: no such directory, no sub-folders with audio, or a file that cannot be read.
+      A2vError: there is no such directory, no sub-folder has audio, or a file cannot be read.
     """
     directory = pathlib.Path(directory)
-    expected = "expected a folder with a sub-folder of audio for each label"
+    expected = "expected a folder with one sub-folder of audio for each label"
     if not directory.is_dir():
-        raise A2vError(f"--examples={directory}: is no directory: {expected}")
+        raise A2vError(f"--examples={directory}: is not a directory: {expected}")
     labelled = [
         path
         for path in find_audio(directory, "--examples")
@@ -96,12 +96,12 @@ def embed_examples(directory: pathlib.Path | str, embedder: Embedder) -> Example
 
 
 def _embed_clip(embedder: Embedder, pcm: np.ndarray) -> list[np.ndarray]:
-    """Embed a clip as a stream of silence that ends with it."""
+    """Embed a clip as a stream that is padded with silence at its start to whole hops."""
     hop = embedder.stream_hop
     steps = -(-len(pcm) // hop)
     embedder.reset()
     embeddings = embedder.stream(np.pad(pcm, (steps * hop - len(pcm), 0)))
-    heard = embedder.span - FRONT_END.overlap  # by the first of a whole window
-    first = min(-(-heard // hop), steps) - 1
+    # The first embedding whose window lies within the clip.
+    first = min(-(-(embedder.span - FRONT_END.overlap) // hop), steps) - 1
     every = max(1, _EVERY // hop)
     return embeddings[first:][::-every][::-1]

@@ -1,6 +1,6 @@
-"""A picture of a stream: its embeddings over time, how much they change, what they are near to.
+"""A picture of a stream: its embeddings over time, their changes and their nearest labels.
 
-matplotlib, which is no part of the light install, is imported when the picture is drawn.
+matplotlib, which the light install does not include, is imported only when a picture is drawn.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLUMNS = 4_096  # at most in memory, twice what a screen shows
-_MOST_LABELS = 10  # with a colour each; the rest are grey
+_COLUMNS = 4_096  # most columns in memory, twice what a screen shows
+_MOST_LABELS = 10  # that get a colour; the rest are grey
 
 
 @dataclasses.dataclass
@@ -31,7 +31,7 @@ class _Column:
 
 
 class StreamPicture:
-    """Collects embeddings in bounded memory: of a long stream, every second one, or fourth..."""
+    """Collects embeddings in bounded memory: every second, fourth, ... one of a long stream."""
 
     def __init__(self) -> None:
         self._columns: list[_Column] = []
@@ -42,13 +42,13 @@ class StreamPicture:
     def add(
         self, end_s: float, embedding: np.ndarray, change: float, label: str | None = None
     ) -> None:
-        """Take the next embedding.
+        """Add the next embedding.
 
         Args:
-          end_s: where its window ends, seconds.
-          embedding: `[d]`.
-          change: its distance from the embedding 320 ms before.
-          label: of the nearest examples.
+          end_s: end of its window, in seconds.
+          embedding: float32 `[d]`.
+          change: distance from the embedding 320 ms earlier.
+          label: label of the nearest examples.
         """
         self._change = max(self._change, change)
         self._seen += 1
@@ -65,10 +65,10 @@ class StreamPicture:
             ]
 
     def save(self, path: pathlib.Path) -> None:
-        """Draw a PNG.
+        """Write the picture as a PNG file.
 
         Raises:
-          A2vError: there is nothing to draw, or the file cannot be written.
+          A2vError: the stream had no embedding, or the file cannot be written.
         """
         if not self._columns:
             raise A2vError(f"no picture {path}: the stream has no embedding")

@@ -1,12 +1,12 @@
-"""Measure exported files, and models of other projects beside them: the `a2v_benchmark` command.
+"""Measure exported files and models of other projects: the `a2v_benchmark` command.
 
   a2v_benchmark --model=mine.tflite,window.tflite --output=benchmark.json
   a2v_benchmark --model=mine.tflite --peers=openwakeword,microwakeword --threads=1,2 --profile
   a2v_benchmark --model=mine.tflite --adb --benchmark_binary=/path/to/benchmark_model
 
-Models run in turns, each in a process of its own: latency is the wall time of a step, CPU time
-counts all threads, memory is how much the process grows when it opens and runs the file.
-With --adb they run on the phone that is connected, in TFLite's own benchmark tool.
+Models take turns, each in a process of its own. Latency is the wall time of a step, CPU time counts
+all threads, and memory is the growth of the process when it opens and runs the file. With --adb the
+files run on the connected phone, in TFLite's benchmark tool.
 """
 
 import pathlib
@@ -27,44 +27,50 @@ from a2v_tf.text import align
 
 FLAGS = flags.FLAGS
 
-_SHOWN_SHARE = 0.01  # of a step: ops below it are summed up
+_SHOWN_SHARE = 0.01  # of a step; ops below it are summed up
 
 
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
-    flags.DEFINE_list("model", [], "Files of export_tflite; also 'pretrained'.")
+    flags.DEFINE_list("model", [], "Files of export_tflite, or 'pretrained', comma-separated.")
     flags.DEFINE_list(
         "peers",
         [],
         "Models of other projects, from the extra [benchmark]: openwakeword (every 80 ms), "
         "openwakeword_320 (every 320 ms), microwakeword, microwakeword_model (without its front "
-        "end). They run in the same runtime as ours.",
+        "end). They run in the same runtime.",
     )
     flags.DEFINE_list("threads", ["1"], "Numbers of threads.")
     flags.DEFINE_list(
         "kernels",
         ["xnnpack"],
-        "xnnpack: the delegate that TFLite uses by itself; builtin: without it; reference: plain "
-        "loops.",
+        "xnnpack: TFLite's default delegate; builtin: without it; reference: reference kernels.",
     )
     flags.DEFINE_integer(
-        "steps", STEPS, "Steps of each model in each round, or more in 0.2 s.", lower_bound=1
+        "steps",
+        STEPS,
+        "Least number of steps of each model in each round, which lasts at least 0.2 s.",
+        lower_bound=1,
     )
-    flags.DEFINE_integer("rounds", ROUNDS, "Rounds that all models take turns in.", lower_bound=1)
+    flags.DEFINE_integer(
+        "rounds", ROUNDS, "Number of rounds in which all models take turns.", lower_bound=1
+    )
     flags.DEFINE_float(
         "window_hop_ms",
         None,
-        "How often a --mode=window file is to be run, for what is counted per second of audio. "
-        "Default: windows do not overlap.",
+        "Hop of --mode=window files, for the columns per second of audio. Default: windows do not "
+        "overlap.",
         lower_bound=0.0625,
     )
-    flags.DEFINE_bool("profile", False, "Also time the ops, each alone.")
+    flags.DEFINE_bool("profile", False, "Also time each op on its own.")
     flags.DEFINE_string("output", None, "JSON file to write the results to.")
-    flags.DEFINE_bool("adb", False, "Measure on the phone that adb sees, not here.")
+    flags.DEFINE_bool("adb", False, "Measure on the phone connected by adb.")
     flags.DEFINE_string(
         "benchmark_binary", None, "With --adb: TFLite's benchmark_model, built for the phone."
     )
-    flags.DEFINE_string("serial", None, "With --adb: which phone, as 'adb devices' lists them.")
+    flags.DEFINE_string(
+        "serial", None, "With --adb: serial number of the phone, as in 'adb devices'."
+    )
 
     @flags.validator("peers", f"expected some of {', '.join(PEERS)}")
     def _peers_are_known(values: list[str]) -> bool:
@@ -130,7 +136,7 @@ def main(argv: list[str]) -> None:
 
 
 def _check_output() -> None:
-    """Say that the output cannot be written before a minute of work, not after."""
+    """Check before the work, not after it, that the output can be written."""
     if FLAGS.output and not pathlib.Path(FLAGS.output).absolute().parent.is_dir():
         raise A2vError(f"--output={FLAGS.output!r}: its directory does not exist")
 
@@ -153,7 +159,7 @@ def _cases(
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """The results of `measure` or of a phone as lines for a terminal."""
+    """The results of `measure` or of a phone as a table for a terminal."""
     head = ["", "kernels", "threads", "hop", "median", "p90", "CPU/s of audio", "real time"]
     lines = [[*head, "memory", "file"]]
     for x in results:
@@ -173,7 +179,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def ops_table(ops: list[dict[str, Any]]) -> str:
-    """An op profile as lines for a terminal: by kind, the longest first, what matters."""
+    """An op profile as a table for a terminal: kinds of ops, the slowest first."""
     whole = sum(op["us"] or 0 for op in ops)
     kinds = defaultdict(list)
     for op in ops:
@@ -192,7 +198,7 @@ def ops_table(ops: list[dict[str, Any]]) -> str:
 
 def _settings(result: dict[str, Any]) -> str:
     settings = f"{result['kernels']}, threads={result['threads']}"
-    return f"{settings}; CPU time of each op run alone, (rest): what that leaves out"
+    return f"{settings}; CPU time of each op run on its own; (rest): what that leaves out"
 
 
 def _number(value: float | None, form: str, unit: float = 1) -> str:

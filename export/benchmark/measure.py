@@ -1,4 +1,4 @@
-"""Measure models against each other: a process for each, in turns, round after round."""
+"""Measure models against each other: one process each, taking turns in several rounds."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ from a2v_tf.frontend import FRONT_END
 STEPS = 100
 ROUNDS = 5
 _WARMUP = 20
-_BLOCK_SECONDS = 0.2  # a shorter turn is more caches and clocks than model
+_BLOCK_SECONDS = 0.2  # shorter turns measure caches and clocks rather than the model
 
 
 def measure(
@@ -35,31 +35,31 @@ def measure(
     window_hop: int | None = None,
     profile: bool = False,
 ) -> list[dict[str, Any]]:
-    """Measure models in turns, so that drift of the machine hits all alike.
+    """Measure models in turns, so that drift of the machine affects all of them equally.
 
-    In each round each model, in a process of its own, warms up and takes its steps while the others
-    wait; every other round goes backwards.
+    In each round each model, in a process of its own, warms up and runs its steps while the others
+    wait; every other round has the reverse order.
 
     Args:
-      cases: what to measure.
-      steps: at the least, of each model in each round.
-      rounds: how many.
-      block_seconds: that those steps last, at the least.
+      cases: models to measure.
+      steps: least number of steps of each model in each round.
+      rounds: number of rounds.
+      block_seconds: least duration of those steps, in seconds.
       window_hop: samples between two embeddings of a window model; None: windows do not overlap.
-      profile: also time the ops.
+      profile: whether to time the ops, too.
 
     Returns:
       For each case a dict that serialises to JSON:
 
       - the case, `form`, `streaming`, `hop_ms`, `file_bytes` and `steps`;
       - `memory_bytes`: growth of resident memory from before a runtime that has run another model
-        opens this one, to the peak of its first steps; None if not on Linux;
+        opens this one to the peak of its first steps; None if not on Linux;
       - `latency_us`, wall time of a step: `median`, `p90`, `mean`, `min`, `max`;
       - `cpu_us_per_step` and `cpu_us_per_second` of audio, from the CPU time of all threads:
         medians over the rounds; `cpu_us_per_second_rounds`, one by one;
-      - `real_time_factor`, from the wall time; and `ops`, if asked for.
+      - `real_time_factor`, from the wall time; and `ops` with `profile`.
 
-      What depends on the hop is None for spectrograms that are not of audio.
+      Values that depend on the hop are None for spectrograms that are not made from audio.
 
     Raises:
       A2vError: a model cannot be opened or its process dies.
@@ -80,7 +80,7 @@ def measure(
 
 
 class _Worker:
-    """A process that runs one model; `facts` is what it says of the model."""
+    """A process that runs one model; `facts` describe the model."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -106,7 +106,7 @@ class _Worker:
 
     def __exit__(self, *exception: object) -> None:
         with contextlib.suppress(OSError):
-            self._orders.close()  # no more orders: it ends
+            self._orders.close()  # no more orders: the process ends
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -116,8 +116,8 @@ class _Worker:
         self._log.close()
 
     def ask(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Give an order and wait for its answer."""
-        with contextlib.suppress(BrokenPipeError):  # it died: reading says so
+        """Send an order and wait for its answer."""
+        with contextlib.suppress(BrokenPipeError):  # it died: reading reports that
             self._orders.write(json.dumps(order) + "\n")
             self._orders.flush()
         return self._answer()
@@ -127,7 +127,7 @@ class _Worker:
         if not line:
             code = self._process.wait()
             self._log.seek(0)
-            last = (self._log.read().strip().splitlines() or ["it said nothing"])[-1]
+            last = (self._log.read().strip().splitlines() or ["no output"])[-1]
             raise A2vError(f"{self.case.name}: its process ended with code {code}: {last}")
         answer = json.loads(line)
         if "error" in answer:
@@ -163,12 +163,12 @@ def _summary(worker: _Worker, blocks: list[dict], window_hop: int | None) -> dic
 
 
 def real_time_factor(latency_us: float, hop: int | None) -> float | None:
-    """Wall time of a step by the time between two; below 1 it keeps up."""
+    """Wall time of a step divided by the hop; below 1 the model keeps up with the audio."""
     return None if hop is None else latency_us * FRONT_END.sample_rate / hop / 1e6
 
 
 def machine() -> dict[str, Any]:
-    """What figures of this machine depend on: CPU, cores, OS and versions."""
+    """Facts of this machine that timings depend on: CPU, cores, OS and versions."""
     versions = {}
     for name in ("ai-edge-litert", "tensorflow", "tensorflow-cpu", "numpy"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -193,7 +193,7 @@ def machine_line(found: dict[str, Any]) -> str:
 
 
 def _cpu() -> str:
-    """Name of the CPU; clouds hide some, so the family and model are given too."""
+    """Name of the CPU, with family and model, since cloud providers hide some names."""
     with contextlib.suppress(OSError):
         lines = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
         fields = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}

@@ -1,7 +1,7 @@
-"""What `a2v_benchmark` can step: exported files, and models of other projects from PyPI.
+"""The models of `a2v_benchmark`: exported files, and models of other projects from PyPI.
 
-Nothing here imports TensorFlow where LiteRT is installed, so that a process that runs one of these
-holds little else.
+With LiteRT installed nothing here imports TensorFlow, so that the memory of a process is the
+model's.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _STATE = "state_"
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is measured.
+    """A model to measure, and how.
 
     Attributes:
-      name: in the table.
+      name: name in the table.
       model: path of an exported file, or a name of `PEERS`.
       kernels: as in `make_interpreter`.
       threads: of each interpreter.
@@ -54,15 +54,15 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Stepper:
-    """A model that is ready to take one step after another.
+    """An open model that runs step by step.
 
     Attributes:
-      form: what it is, in words.
+      form: description for the table.
       streaming: whether a step continues the one before it.
-      samples: of audio in one step, at 16 kHz; None where the file does not say what a frame is.
+      samples: samples of audio at 16 kHz in one step; None if the file does not define its frames.
       parts: its TFLite files.
-      inputs: noise to step with, in turn.
-      step: takes one of `inputs`.
+      inputs: noise, used in turn.
+      step: runs the model on one of `inputs`.
     """
 
     form: str
@@ -78,10 +78,10 @@ class Stepper:
 
 
 def open_case(case: Case) -> Stepper:
-    """Open what a case names.
+    """Open the model of a case.
 
     Raises:
-      A2vError: no exported file, or a peer whose package is not installed.
+      A2vError: it is not an exported file, or the package of a peer is not installed.
     """
     if case.model in PEERS:
         return PEERS[case.model](case)
@@ -97,7 +97,7 @@ def _noise(shape: tuple[int, ...], scale: float, count: int = 16) -> list[np.nda
 
 
 def _exported(case: Case) -> Stepper:
-    """An exported file, through tensor indices: a signature runner takes longer than some steps."""
+    """Open an exported file, by tensor indices: a signature runner takes longer than some steps."""
     interpreter = make_interpreter(case.model, case.kernels, case.threads)
     signatures = interpreter.get_signature_list()
     name = os.path.basename(case.model)
@@ -115,10 +115,10 @@ def _exported(case: Case) -> Stepper:
     for state in (detail for n, detail in inputs.items() if n.startswith(_STATE)):
         zero = np.full(state["shape"], state["quantization"][1], state["dtype"])
         interpreter.set_tensor(state["index"], zero)
-    heard, embedding = inputs[taken[0]]["index"], outputs["embedding"]["index"]
+    first, embedding = inputs[taken[0]]["index"], outputs["embedding"]["index"]
 
     def step(values: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(heard, values)
+        interpreter.set_tensor(first, values)
         interpreter.invoke()
         for before, after in states:
             interpreter.set_tensor(before, interpreter.get_tensor(after))
@@ -137,7 +137,7 @@ def _exported(case: Case) -> Stepper:
 
 
 def _details(interpreter: Interpreter) -> tuple[dict, dict]:
-    """Inputs and outputs of `embed`; the runner must go before the interpreter itself is used."""
+    """Inputs and outputs of `embed`; the runner is released before the interpreter is used."""
     runner = interpreter.get_signature_runner("embed")
     return runner.get_input_details(), runner.get_output_details()
 
@@ -153,7 +153,7 @@ def _samples(shape: tuple[int, ...], streaming: bool) -> int | None:
     if len(shape) == 2:
         return shape[1]
     if shape[2] != FRONT_END.mel_bins:
-        return None  # band levels: the file does not tell their period
+        return None  # band levels: their period is not in the file
     overlap = 0 if streaming else 240  # the last frame of a window is 400 samples long
     return FRONT_END.hop_length * shape[1] + overlap
 
@@ -164,10 +164,10 @@ OPEN_WAKE_WORD = "pyopen_wakeword", "pyopen-wakeword"  # as a package, as a dist
 
 
 def packaged_model(package: str, distribution: str, name: str) -> str:
-    """The path of a model that a package from PyPI brings.
+    """The path of a model in a package from PyPI.
 
     Raises:
-      A2vError: it is not installed, or does not have it.
+      A2vError: the package is not installed, or does not contain the model.
     """
     try:
         path = pathlib.Path(str(importlib.resources.files(package) / "models" / name))
@@ -204,13 +204,13 @@ def _open_wake_word(case: Case, hop: int) -> Stepper:
     model.allocate_tensors()
     model_in = model.get_input_details()[0]["index"]
     model_out = model.get_output_details()[0]["index"]
-    heard = np.zeros((1, hop + 480), np.float32)
+    recent = np.zeros((1, hop + 480), np.float32)
     frames = np.zeros((1, 76, 32, 1), np.float32)
 
     def step(pcm: np.ndarray) -> np.ndarray:
-        heard[:, :480] = heard[:, -480:]
-        heard[:, 480:] = pcm
-        mel.set_tensor(mel_in, heard)
+        recent[:, :480] = recent[:, -480:]
+        recent[:, 480:] = pcm
+        mel.set_tensor(mel_in, recent)
         mel.invoke()
         new = mel.get_tensor(mel_out)[0, 0] / 10 + 2
         frames[0, : -len(new), :, 0] = frames[0, len(new) :, :, 0].copy()
@@ -230,9 +230,9 @@ def _open_wake_word(case: Case, hop: int) -> Stepper:
 
 
 def _micro_wake_word(case: Case, front_end: bool) -> Stepper:
-    """microWakeWord's keyword model "okay nabu": it gives a probability, and no embedding.
+    """microWakeWord's keyword model "okay nabu", which outputs a probability, not an embedding.
 
-    Either by itself, or from PCM through its package's front end, which is a C++ library.
+    It runs alone, or on PCM with its package's front end, a C++ library.
     """
     path = packaged_model("pymicro_wakeword", "pymicro-wakeword", "okay_nabu.tflite")
     model = make_interpreter(path, case.kernels, case.threads)

@@ -1,8 +1,8 @@
-"""How long each op of a file takes, by running it alone.
+"""Time each op of a file by running it on its own.
 
 LiteRT's Python package has no op profiler, so each op becomes a model of its own, with its
-constants and shapes, on the same kernels and threads. What that leaves out (variables, fusion and
-copies between ops, the call itself) is the difference to a whole step.
+constants and shapes, on the same kernels and threads. Variables, fusion, copies between ops and the
+call itself are left out; they are the difference to a whole step.
 """
 
 import copy
@@ -25,10 +25,10 @@ def profile(case: Case, stepper: Stepper) -> list[dict[str, Any]]:
     """Time every op of every file of a model, and a whole step.
 
     Returns:
-      In the order of execution, `file`, `op`, `output` (name), `shape` and `us`, CPU time of all
-      threads, None for an op that cannot run alone (those on variables). The last entry is the op
-      "(rest)": the whole step minus all the others; below zero where ops alone take longer than
-      together.
+      Entries in the order of execution: `file`, `op`, `output` (name), `shape` and `us`, the CPU
+      time of all threads, or None for an op that cannot run alone, such as those on variables.
+      The last entry is the op "(rest)": the whole step minus all others, which is negative if the
+      ops take longer alone than together.
     """
     call = _fastest(_interpreter(smallest_model(), case).invoke)
     ops = [entry for part in stepper.parts for entry in _profile_part(part, case, call)]
@@ -58,7 +58,7 @@ def _profile_part(part: Part, case: Case, call: float) -> list[dict[str, Any]]:
 
 
 def _shapes(content: bytes, part: Part) -> dict[int, tuple[int, ...]]:
-    """Shapes that tensors have while the file runs; those in the file may leave sizes open."""
+    """Shapes of the tensors while the file runs; shapes in the file may have unknown sizes."""
     interpreter = make_interpreter(content, "builtin")
     detail = interpreter.get_input_details()[0]
     if part.input_shape is not None:
@@ -76,11 +76,11 @@ def _time_alone(
         content = _one_op(graph, op, shapes)
         return None if content is None else _fastest(_interpreter(content, case).invoke)
     except (A2vError, RuntimeError, ValueError):
-        return None  # what it computes with is more than its shapes
+        return None  # it needs real input values
 
 
 def _one_op(graph: fb.Graph, op: fb.Op, shapes: dict[int, tuple[int, ...]]) -> bytes | None:
-    """A model of this op alone: what other ops compute for it becomes an input."""
+    """A model of this op alone: the results of other ops become inputs."""
     alone = fb.Graph.new(fb.empty_model(), "op")
     mapping = {-1: -1}
     inputs = [] if op.inputs is None else [int(i) for i in op.inputs]
@@ -106,7 +106,7 @@ def _one_op(graph: fb.Graph, op: fb.Op, shapes: dict[int, tuple[int, ...]]) -> b
 
 
 def smallest_model() -> bytes:
-    """One sum of two numbers: what a call takes that does next to nothing."""
+    """A model that adds two numbers, to time the call itself."""
     graph = fb.Graph.new(fb.empty_model(), "call")
     x, y = graph.computed("x", [1]), graph.computed("y", [1])
     graph.op("ADD", [x, x], [y], fb.make("AddOptionsT"))
@@ -127,7 +127,7 @@ def _interpreter(content: bytes, case: Case) -> Any:
 
 
 def _fastest(call: Callable[[], Any]) -> float:
-    """Microseconds of CPU time that a call takes, in the fastest of a few blocks."""
+    """CPU time of a call in microseconds, in the fastest of a few blocks."""
     took, calls = 0.0, 1
     while True:
         took = _seconds(call, calls)

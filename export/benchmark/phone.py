@@ -1,9 +1,9 @@
-"""Measure files on a phone: `adb` and TFLite's own tool `benchmark_model` do the work.
+"""Measure files on a phone, with `adb` and TFLite's tool `benchmark_model`.
 
-The tool runs one signature. Of ours it is asked for `embed`; releases of the tool that do not know
-that flag run the first subgraph, which is the same. Its inputs are random and it feeds no output
-back: an internal state moves on from run to run, an external one stays random. What an initialiser
-does once (CALL_ONCE) is part of the first inference. It measures wall time only.
+The tool runs one signature, `embed`; releases without the flag for it run the first subgraph, which
+is the same. Its inputs are random and it feeds no output back: an internal state changes from run
+to run, an external one stays random. Initialisers (CALL_ONCE) are part of the first inference. It
+measures wall time only.
 """
 
 import dataclasses
@@ -38,19 +38,19 @@ _MISSING_OP = (
 )
 
 
-# What the tool prints ----------------------------------------------------------------------------
+# Output of the tool ----------------------------------------------------------------------------
 
 
 def parse(output: str) -> dict[str, Any]:
-    """Read what `benchmark_model` printed.
+    """Parse the output of `benchmark_model`.
 
     Returns:
       `init_us`, `first_us`, `warmup_us` and `mean_us`; `runs`, `min_us`, `max_us`, `std_us`, and
       `median_us` where the tool prints it; `memory_bytes`, the growth of its footprint (None if it
-      did not say); `delegated`, what it says of the delegate (None without one).
+      is not printed); `delegated`, the line about the delegate (None without one).
 
     Raises:
-      A2vError: it failed: an op that it lacks, or its last complaint.
+      A2vError: the tool failed; the message names a missing op or its last error.
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     summary = next((line for line in lines if "Inference timings in us:" in line), None)
@@ -60,7 +60,7 @@ def parse(output: str) -> dict[str, Any]:
     counts = [line for line in lines if re.search(r"\bcount=\d+ ", line)]
     timings = {name: float(match[1]) for name, match in found.items() if match}
     if len(timings) < len(found) or not counts:
-        raise A2vError(f"benchmark_model printed something else than expected: {summary!r}")
+        raise A2vError(f"benchmark_model printed unexpected output: {summary!r}")
     # The last series is the measured one; the one before is the warm-up.
     series = dict(re.findall(r"(\w+)=([\d.e+-]+)", counts[-1]))
     memory = re.search(r"Memory footprint delta .*\boverall=([\d.]+)", output)
@@ -78,13 +78,13 @@ def parse(output: str) -> dict[str, Any]:
 
 
 def _complaint(lines: list[str]) -> str:
-    """The line that says most about why the tool stopped."""
+    """The line that best explains why the tool stopped."""
     for pattern in _MISSING_OP:
         for line in lines:
             if match := pattern.search(line):
                 return f"it lacks the op {match[1]}: expected a newer one, or one built with it"
     complaints = [line for line in lines if line.startswith(("ERROR", "Error", "error"))]
-    return (complaints or lines or ["it printed nothing"])[0 if complaints else -1]
+    return (complaints or lines or ["no output"])[0 if complaints else -1]
 
 
 # The phone ---------------------------------------------------------------------------------------
@@ -92,18 +92,18 @@ def _complaint(lines: list[str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Phone:
-    """A phone that adb reaches, and the tool to run on it.
+    """A connected phone, and the tool to run on it.
 
     Attributes:
-      serial: as `adb devices` lists it.
-      binary: the tool here.
+      serial: serial number, as in `adb devices`.
+      binary: path of the tool on this machine.
     """
 
     serial: str
     binary: str
 
     def facts(self) -> dict[str, str]:
-        """Model, chip, Android version and ABI, as far as the phone tells."""
+        """Model, chip, Android version and ABI, as far as they are known."""
         found = {name: self._shell(f"getprop {key}") for name, key in _FACTS.items()}
         texts = {name: run.stdout.strip() for name, run in found.items() if run.returncode == 0}
         return {"serial": self.serial, **{name: text for name, text in texts.items() if text}}
@@ -115,20 +115,20 @@ class Phone:
     def measure(
         self, models: list[str], *, threads: list[int], runs: int, window_hop: int | None = None
     ) -> list[dict[str, Any]]:
-        """Push the tool and files, and run each with and without XNNPACK.
+        """Push the tool and the files, and run each file with and without XNNPACK.
 
         Args:
           models: exported files.
-          threads: numbers of threads to run with.
-          runs: at the least; the tool also goes on for a second.
+          threads: numbers of threads.
+          runs: least number of runs; the tool runs for at least one second.
           window_hop: as in `measure.measure`.
 
         Returns:
-          For each run what `measure.measure` gives, without CPU time and with None where
-          `benchmark_model` does not say, and `on_phone`, all that `parse` found.
+          For each run the keys of `measure.measure`, with None for values that `benchmark_model`
+          does not print, and `on_phone`, the result of `parse`.
 
         Raises:
-          A2vError: an unusable file, a failed push, or the tool failed.
+          A2vError: a file is unusable, or a push or the tool failed.
         """
         cases = [
             (Case(pathlib.Path(model).stem, model, kernels, count), i)
@@ -192,10 +192,10 @@ class Phone:
 
 
 def find(binary: str, serial: str | None = None) -> Phone:
-    """The phone to measure on: the only one, or that of this serial.
+    """The phone to measure on: the only one, or the one with this serial number.
 
     Raises:
-      A2vError: no `adb`, no tool, or not exactly one phone that answers.
+      A2vError: there is no `adb` or no tool, or no single phone is ready.
     """
     if not pathlib.Path(binary).is_file():
         raise A2vError(f"--benchmark_binary={binary!r}: no such file")
@@ -203,9 +203,11 @@ def find(binary: str, serial: str | None = None) -> Phone:
     if serial is not None and serial not in phones:
         raise A2vError(f"--serial={serial}: adb sees {', '.join(phones) or 'no phone'}")
     if not phones:
-        raise A2vError("adb sees no phone: expected one, with USB debugging switched on")
+        raise A2vError("adb sees no phone: expected one, with USB debugging enabled")
     if serial is None and len(phones) > 1:
-        raise A2vError(f"adb sees {len(phones)} phones, {', '.join(phones)}: choose with --serial")
+        raise A2vError(
+            f"adb sees {len(phones)} phones, {', '.join(phones)}: choose one with --serial"
+        )
     serial = serial or next(iter(phones))
     state = phones[serial]
     if state == "unauthorized":
@@ -216,7 +218,7 @@ def find(binary: str, serial: str | None = None) -> Phone:
 
 
 def _phones() -> dict[str, str]:
-    """Serial -> state of all phones that adb lists."""
+    """Serial number -> state of all phones that adb lists."""
     run = _adb("devices")
     if run.returncode:
         said = (run.stderr + run.stdout).strip().splitlines()
@@ -241,7 +243,7 @@ def _adb(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _facts(case: Case, window_hop: int | None) -> dict[str, Any]:
-    """What the file says of itself, read here."""
+    """Facts of the file, read on this machine."""
     stepper = open_case(case)
     hop = stepper.samples if stepper.streaming or window_hop is None else window_hop
     return {

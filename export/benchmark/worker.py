@@ -1,6 +1,6 @@
-"""A process that runs one model for `a2v_benchmark`: its memory and CPU time are the model's own.
+"""A process that runs one model for `a2v_benchmark`: its memory and CPU time are the model's.
 
-It reads one JSON order a line on standard input and answers each with one JSON line.
+It reads one JSON order per line from standard input and answers each with one JSON line.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ _STATUS = pathlib.Path("/proc/self/status")
 
 
 def serve(case: Case, orders: Iterator[str], answers: TextIO) -> None:
-    """Open the model, tell what it is, and obey orders until there are none left.
+    """Open the model, answer with its facts, and carry out orders until the input ends.
 
-    Orders: `{"run": {"warmup": w, "steps": n, "seconds": s}}` and `{"profile": {}}`. What cannot
-    be done is answered with `{"error": one line}`.
+    Orders: `{"run": {"warmup": w, "steps": n, "seconds": s}}` and `{"profile": {}}`. A failure is
+    answered with `{"error": one line}`.
     """
 
     def answer(content: dict[str, Any]) -> None:
@@ -34,7 +34,7 @@ def serve(case: Case, orders: Iterator[str], answers: TextIO) -> None:
     try:
         stepper, facts = _open(case)
         answer(facts)
-        gc.disable()  # its pauses are none of the model's
+        gc.disable()  # its pauses are not the model's
         for line in orders:
             order = json.loads(line)
             if "run" in order:
@@ -46,10 +46,10 @@ def serve(case: Case, orders: Iterator[str], answers: TextIO) -> None:
 
 
 def run_block(stepper: Stepper, warmup: int, steps: int, seconds: float) -> dict[str, Any]:
-    """Step for at least `steps` steps and `seconds`, after `warmup` steps that do not count.
+    """Run at least `steps` steps and `seconds`, after `warmup` steps that are not measured.
 
     Returns:
-      `latency_us`, the wall time of each step, and `cpu_us`, of all threads over all steps.
+      `latency_us`, the wall time of each step, and `cpu_us`, the CPU time of all threads and steps.
     """
     inputs, count = stepper.inputs, len(stepper.inputs)
     for i in range(warmup):
@@ -69,7 +69,7 @@ def run_block(stepper: Stepper, warmup: int, steps: int, seconds: float) -> dict
 def _open(case: Case) -> tuple[Stepper, dict[str, Any]]:
     wake = make_interpreter(smallest_model(), case.kernels, case.threads)
     wake.allocate_tensors()
-    wake.invoke()  # the runtime's own first 10 MB are not the model's
+    wake.invoke()  # the first 10 MB are the runtime's, not the model's
     before = _forget_peak()
     stepper = open_case(case)
     for values in stepper.inputs[:_STEPS_FOR_MEMORY]:
@@ -86,7 +86,7 @@ def _open(case: Case) -> tuple[Stepper, dict[str, Any]]:
 
 
 def _forget_peak() -> int | None:
-    """Let the peak of resident memory start anew; returns the memory now, None if not on Linux."""
+    """Reset the peak of resident memory; returns the current memory, None if not on Linux."""
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
         return _memory("VmRSS")

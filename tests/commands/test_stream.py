@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from a2v_tf.audio import live
 from a2v_tf.audio.live import file_blocks, raw_blocks
 from a2v_tf.audio.read import read_audio
-from a2v_tf.commands.stream import Listener, json_line
+from a2v_tf.commands.stream import StreamEmbedder, json_line
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.build import export_file
@@ -93,8 +93,8 @@ def examples_dir(tmp_path_factory):
 
 
 def hear(model, blocks, examples=None):
-    listener = Listener(Embedder(model), examples)
-    return [heard for block in blocks for heard in listener.hear(block)]
+    listener = StreamEmbedder(Embedder(model), examples)
+    return [heard for block in blocks for heard in listener.push(block)]
 
 
 def vectors(heard):
@@ -145,7 +145,7 @@ def test_every_streaming_form_hears_the_same(models, sound, form):
 
 @pytest.mark.parametrize("form", ["internal", "external", "every_80_ms"])
 def test_minutes_of_sound_end_as_a_fresh_stream_does_in_flat_memory(models, form):
-    listener = Listener(Embedder(models[form]))
+    listener = StreamEmbedder(Embedder(models[form]))
     rng = np.random.default_rng(0)
     heard, position, started = None, 0, None
     tracemalloc.start()
@@ -153,7 +153,7 @@ def test_minutes_of_sound_end_as_a_fresh_stream_does_in_flat_memory(models, form
         while position < 5 * 60 * 16_000:
             pcm = endless(position, int(rng.integers(1, 40_000)))
             position += len(pcm)
-            for each in listener.hear(pcm):
+            for each in listener.push(pcm):
                 heard = each
             if started is None and position > 60 * 16_000:
                 started = tracemalloc.get_traced_memory()[0]
@@ -200,7 +200,7 @@ def test_ten_hours_of_sound_end_as_a_fresh_stream_does_in_flat_memory(models, fo
     assert stream.wait() == 0, summary
     assert said["lines"] == seconds * 16_000 // HOP
     assert resident[seconds - 1] - resident[warm_up] < 4_000, resident
-    assert f"heard {seconds:.2f} s: {said['lines']} embeddings" in summary
+    assert f"{seconds:.2f} s of audio: {said['lines']} embeddings" in summary
     last = json.loads(said["last"])
     assert last["end_s"] == said["lines"] * HOP / 16_000
     end = said["lines"] * HOP
@@ -342,8 +342,8 @@ def test_the_microphone_until_ctrl_c(monkeypatch, models, sound):
     got = [json.loads(line) for line in run.stdout.splitlines()]
     expected = vectors(hear(models["internal"], [pcm]))
     np.testing.assert_array_equal(np.float32([each["embedding"] for each in got]), expected)
-    assert "overrun 3: sound was lost about 0 s in" in run.stderr
-    assert "overruns: 3; the times count what was heard" in run.stderr
+    assert "overrun 3: audio was lost after about 0 s" in run.stderr
+    assert "overruns: 3; the times leave out what was lost" in run.stderr
 
 
 def test_a_microphone_of_another_rate_is_resampled(monkeypatch, models, tmp_path):
@@ -465,7 +465,7 @@ def test_command_prints_lines_to_look_at(models, sound, examples_dir, tmp_path, 
     assert {len(line) for line in lines} == {90}
     assert lines[0].startswith("     0.32 s  change  0.00  ")
     assert all("/10 at " in line for line in lines)
-    assert "heard 4.00 s: 12 embeddings of 128 numbers, one every 320 ms" in run.stderr
+    assert "4.00 s of audio: 12 embeddings of 128 numbers, one every 320 ms" in run.stderr
     assert (tmp_path / "x.png").stat().st_size > 10_000
 
 
@@ -485,7 +485,7 @@ def test_a_sound_shorter_than_a_hop_is_told(models, monkeypatch):
     monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=buffer))
     run = run_here("a2v_stream", ["a2v_stream", f"--model={models['internal']}", "--audio=-"])
     assert (run.returncode, run.stdout) == (0, "")
-    assert "heard 0.10 s, less than a hop of 320 ms: no embedding" in run.stderr
+    assert "0.10 s of audio, less than a hop of 320 ms: no embedding" in run.stderr
 
 
 def test_ctrl_c_in_a_file_ends_with_the_summary(models, monkeypatch):
@@ -500,7 +500,7 @@ def test_ctrl_c_in_a_file_ends_with_the_summary(models, monkeypatch):
     run = run_here("a2v_stream", ["a2v_stream", f"--model={models['internal']}", "--audio=-"])
     assert run.returncode == 130
     assert len(run.stdout.splitlines()) == 1
-    assert "heard 0.32 s: 1 embeddings" in run.stderr
+    assert "0.32 s of audio: 1 embeddings" in run.stderr
     assert run.stderr.endswith("interrupted\n")
 
 
@@ -537,12 +537,12 @@ def of_29_bands(content):
     ("flags", "message"),
     [
         (["--model={window}"], "takes single windows: expected a file of export_tflite --mode=str"),
-        (["--model={bands}"], "takes spectrograms that are not made here, {{'columns': [1, 2], "),
+        (["--model={bands}"], "takes spectrograms of another front end, {{'columns': [1, 2], "),
         (["--model={tmp}/none.tflite"], "cannot read '{tmp}/none.tflite': No such file"),
         (["--audio={tmp}/none.wav"], "{tmp}/none.wav: no such file"),
-        (["--examples={tmp}/none"], "--examples={tmp}/none: is no directory: expected a folder"),
+        (["--examples={tmp}/none"], "--examples={tmp}/none: is not a directory: expected a folder"),
         (["--examples={tmp}"], "--examples={tmp}: no audio files there or below"),
-        (["--examples={sounds}"], "has no sub-folders with audio: expected a folder with a sub"),
+        (["--examples={sounds}"], "has no sub-folders with audio: expected a folder with one "),
         (["--plot={tmp}/none/x.png"], "no directory '{tmp}/none'"),
         (["--plot=x.jpg"], "expected a name in .png"),
     ],
@@ -556,5 +556,5 @@ def test_command_refuses_bad_input_in_one_line(models, sound, tmp_path, flags, m
     run = run_command("a2v_stream", *usual, *given, fails=True)
     assert message.format(**names) in run.stderr
     assert run.stdout == ""
-    assert "heard" not in run.stderr
+    assert " s of audio" not in run.stderr
     assert "Traceback" not in run.stderr
