@@ -79,6 +79,7 @@ def test_no_fence_is_overlooked() -> None:
         assert len(fences) == 2 * len(blocks(page)), page
 
 
+@pytest.mark.usefixtures("quick_jax")
 @pytest.mark.parametrize(
     "page",
     [
