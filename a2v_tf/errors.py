@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import math
 import pathlib
 import re
 import sys
@@ -34,6 +35,10 @@ _EXTRAS = {
     "matplotlib": ("matplotlib", "pip install 'a2v_tf[plot]'"),
     "pyarrow": ("pyarrow", "pip install 'a2v_tf[parquet]'"),
 }
+
+
+# Flags for which an empty value has a meaning, none.
+_MAY_BE_EMPTY = ("author", "license", "name", "other_data")
 
 
 class A2vError(Exception):
@@ -72,7 +77,9 @@ def run_app(main: Callable[[list[str]], None], *, arguments: bool = False) -> No
     def parse(argv: list[str]) -> list[str]:
         with _errors_in_one_line():
             try:
-                return flags.FLAGS(argv)
+                rest = flags.FLAGS(argv)
+                _check_values()
+                return rest
             except flags.Error as error:
                 raise A2vError(_flag_message(error)) from error
             except SystemExit:  # after --help, for which absl's code is 1
@@ -115,9 +122,20 @@ def _program() -> str:
     return pathlib.Path(sys.argv[0]).name
 
 
+def _check_values() -> None:
+    """Raise `A2vError` for what no flag means: nothing, such as an unset shell variable, or NaN."""
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        if flag.present and flag.value == "" and name not in _MAY_BE_EMPTY:
+            raise A2vError(f"--{name}= is empty: expected a value")
+        if isinstance(flag.value, float) and not math.isfinite(flag.value):
+            raise A2vError(f"--{name}={flag.value}: expected a finite number")
+
+
 def _flag_message(error: flags.Error) -> str:
     """One line; for required flags an example of the command's docstring that gives them."""
-    text = str(error)
+    text = re.sub(r"invalid literal for int\(\).*", "expected a whole number", str(error))
+    text = re.sub(r"could not convert string to float.*", "expected a number", text)
     missing = re.findall(r"Flag (--\w+) must have a value other than None", text)
     if not missing:
         return "; ".join(re.sub(r"^flags? ", "", line) for line in text.splitlines())

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import traceback
 from typing import Any
 
 from a2v_tf.errors import A2vError
@@ -34,7 +35,20 @@ def load_object(reference: str, flag: str) -> Any:
             f"{flag}={reference}: cannot import {module_name}: {error}; expected an importable "
             "package.module:NAME (is it installed, or on PYTHONPATH?)"
         ) from error
+    except Exception as error:  # the module's own mistake, such as a syntax error
+        raise A2vError(
+            f"{flag}={reference}: importing {module_name} raised {_where(error)}"
+        ) from error
     try:
         return getattr(module, name)
     except AttributeError:
         raise A2vError(f"{flag}={reference}: {module_name} has no {name!r}") from None
+
+
+def _where(error: Exception) -> str:
+    """The exception and its line, in one line."""
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error}"  # ends with file and line
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message} ({last.filename}, line {last.lineno})"

@@ -71,8 +71,12 @@ def test_a_required_flag_is_shown_by_an_example():
     ("options", "line"),
     [
         (["--outptu=x"], "Unknown command line flag 'outptu'. Did you mean: output ?"),
-        (["--seed=x"], "--seed=x: invalid literal for int() with base 10: 'x'"),
+        (["--seed=x"], "--seed=x: expected a whole number"),
         (["--seed=-1"], "--seed=-1: -1 is not a non-negative integer"),
+        (["--output="], "--output= is empty: expected a value"),
+        (["--hop_ms=nan"], "--hop_ms=nan: expected a finite number"),
+        (["--hop_ms=-inf"], "--hop_ms=-inf: expected a finite number"),
+        (["--hop_ms=x"], "--hop_ms=x: expected a number"),
         (["--mode=both"], "--mode=both: value should be one of <streaming|window>"),
         (["stray"], "unexpected argument 'stray': every option is a --flag=value"),
         (

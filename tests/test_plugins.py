@@ -1,5 +1,7 @@
 """Objects named on the command line."""
 
+import sys
+
 import pytest
 
 from a2v_tf.errors import A2vError
@@ -38,6 +40,24 @@ def test_a_module_that_lacks_another_says_which(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(A2vError, match=r"cannot import my_task: .*'there_is_no_such_module'"):
         load_object("my_task:TASK", flag="--task")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("x = (\n", r"raised SyntaxError: .*\(my_broken\.py, line 1\)$"),
+        ("\n\nx = 1 / 0\n", r"raised ZeroDivisionError: .*my_broken\.py, line 3\)$"),
+        ("raise ValueError('two\\nlines')\n", r"raised ValueError: two lines \(.*, line 1\)$"),
+    ],
+)
+def test_a_broken_module_is_an_error_of_one_line(content, message, tmp_path, monkeypatch):
+    (tmp_path / "my_broken.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_broken", raising=False)
+    with pytest.raises(A2vError, match=message) as error:
+        load_object("my_broken:TASK", flag="--task")
+    assert str(error.value).startswith("--task=my_broken:TASK: importing my_broken raised ")
+    assert "\n" not in str(error.value)
 
 
 def test_a_reference_is_a_module_and_a_name():

@@ -43,7 +43,8 @@ def file_blocks(path: pathlib.Path | str) -> Iterator[np.ndarray]:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise A2vError(f"{path}: no such file")
+        what = "is a directory: expected an audio file" if path.is_dir() else "no such file"
+        raise A2vError(f"{path}: {what}")
     if path.suffix.lower() in decode.FFMPEG_SUFFIXES:
         yield read_audio(path)
         return

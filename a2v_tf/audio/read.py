@@ -27,7 +27,8 @@ def read_audio(path: pathlib.Path | str) -> np.ndarray:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise A2vError(f"{path}: no such file")
+        what = "is a directory: expected an audio file" if path.is_dir() else "no such file"
+        raise A2vError(f"{path}: {what}")
     try:
         pcm = decode.read(path, decode.probe(path))
     except decode.DecodeError as error:

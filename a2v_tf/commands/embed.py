@@ -101,6 +101,10 @@ def open_model(model: str, hop_ms: float | None, stream: bool = False) -> EmbedC
         if stream:
             raise A2vError("--stream goes with a model directory, not a .tflite file")
         return tflite_clips(model, hop_ms)
+    if not pathlib.Path(model, "config.json").is_file():
+        raise A2vError(
+            f"--model={model}: expected a .tflite file, pretrained or a directory made by a2v_train"
+        )
     from a2v_tf.training.keras_clips import keras_clips
 
     return keras_clips(model, hop_ms, stream)

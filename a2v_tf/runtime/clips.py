@@ -131,7 +131,10 @@ def embed_files(
         clips.append(embed_clip(pcm))
         names += [str(path)] * len(clips[-1].embeddings)
     if len(bad) > max_bad_fraction * len(files) or not clips:
-        raise A2vError(f"{len(bad)} of {len(files)} files cannot be used; the first: {bad[0]}")
+        limit = f"more than --max_bad_fraction={max_bad_fraction:g}; " if clips else ""
+        raise A2vError(
+            f"{len(bad)} of {len(files)} files cannot be used; {limit}the first: {bad[0]}"
+        )
     starts, ends, embeddings = (np.concatenate(parts) for parts in zip(*clips, strict=True))
     rate = FRONT_END.sample_rate
     return Table(np.array(names), starts / rate, ends / rate, embeddings)

@@ -235,6 +235,7 @@ def test_files_that_cannot_be_used(tmp_path):
     (tmp_path / "cut.flac").write_bytes(b"")
     for name, message in {
         "missing.wav": "no such file",
+        ".": "is a directory: expected an audio file",
         "text.wav": "text.wav: ",
         "nan.wav": "has NaN or infinite samples after 0 s",
         "cut.flac": "is empty",
