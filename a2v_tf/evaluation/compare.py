@@ -146,9 +146,10 @@ def make_row(
     accuracy = sum(score.accuracy for score in scores) / len(scores)
     n_test = scores[0].n_test
     low, high = wilson(accuracy, n_test)
-    logging.info(
-        "%s: %s %s %s %s: %.3f", data.name, model, protocol, depth, per_class or "", accuracy
-    )
+    what = [model, protocol if depth == NONE else f"fine-tuned from {depth}"]
+    if per_class:
+        what.append(f"{per_class} train clips a class")
+    logging.info("%s: %s: %.1f %%", data.name, ", ".join(what), 100 * accuracy)
     return {
         "task": data.name,
         "model": model,

@@ -217,7 +217,7 @@ def _joined(
     parts: Sequence[np.ndarray],
 ) -> Windows:
     """The windows of clips, whose values come in parts."""
-    logging.info("%s: %d clips, %d windows embedded", data.name, len(clips), len(window_clip))
+    logging.debug("%s: %d clips, %d windows embedded", data.name, len(clips), len(window_clip))
     _check(data, clips, splits)
     index = {name: i for i, name in enumerate(data.classes)}
     return Windows(
