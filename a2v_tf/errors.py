@@ -40,6 +40,8 @@ _EXTRAS = {
 # Flags for which an empty value has a meaning, none.
 _MAY_BE_EMPTY = ("author", "license", "name", "other_data")
 
+_MOST = 2**31 - 1  # what a whole number may be, so that products of two fit into 64 bits
+
 
 class A2vError(Exception):
     """Bad input: its message is one line with the offending value and what was expected."""
@@ -123,13 +125,15 @@ def _program() -> str:
 
 
 def _check_values() -> None:
-    """Raise `A2vError` for what no flag means: nothing, such as an unset shell variable, or NaN."""
+    """Raise `A2vError` for what no flag means: nothing (an unset shell variable), NaN, 10^20."""
     for name in flags.FLAGS:
         flag = flags.FLAGS[name]
         if flag.present and flag.value == "" and name not in _MAY_BE_EMPTY:
             raise A2vError(f"--{name}= is empty: expected a value")
         if isinstance(flag.value, float) and not math.isfinite(flag.value):
             raise A2vError(f"--{name}={flag.value}: expected a finite number")
+        if isinstance(flag.value, int) and flag.value > _MOST:
+            raise A2vError(f"--{name}={flag.value}: expected at most {_MOST}")
 
 
 def _flag_message(error: flags.Error) -> str:

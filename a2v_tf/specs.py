@@ -142,6 +142,12 @@ def find_encoder(name: str, flag: str = "--encoder") -> EncoderConfig:
     config = load_object(name, flag)
     if not isinstance(config, EncoderConfig):
         raise A2vError(f"{flag}={name}: expected an EncoderConfig, not {type(config).__name__}")
+    sizes = (*config.channels, config.embedding_dim)
+    if not config.channels or not all(isinstance(n, int) and n > 0 for n in sizes):
+        raise A2vError(
+            f"{flag}={name}: channels={config.channels} and embedding_dim={config.embedding_dim}: "
+            "expected positive whole numbers, channels of at least one layer"
+        )
     return config
 
 

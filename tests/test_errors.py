@@ -72,6 +72,7 @@ def test_a_required_flag_is_shown_by_an_example():
     [
         (["--outptu=x"], "Unknown command line flag 'outptu'. Did you mean: output ?"),
         (["--seed=x"], "--seed=x: expected a whole number"),
+        (["--seed=100000000000000000000"], "--seed=100000000000000000000: expected at most 2147"),
         (["--seed=-1"], "--seed=-1: -1 is not a non-negative integer"),
         (["--output="], "--output= is empty: expected a value"),
         (["--hop_ms=nan"], "--hop_ms=nan: expected a finite number"),

@@ -74,3 +74,13 @@ def test_encoders_by_name():
         find_encoder("tiny")
     with pytest.raises(A2vError, match="expected an EncoderConfig, not dict"):
         find_encoder("a2v_tf.specs:ENCODERS")
+
+
+@pytest.mark.parametrize(
+    ("channels", "embedding_dim"), [((), 4), ((8, -1), 4), ((8.5,), 4), ((8,), 0)]
+)
+def test_an_encoder_needs_sizes(channels, embedding_dim, monkeypatch):
+    config = EncoderConfig(channels=channels, embedding_dim=embedding_dim)
+    monkeypatch.setattr(sys.modules[__name__], "MINE", config)
+    with pytest.raises(A2vError, match=rf"^--encoder={__name__}:MINE: .*expected positive whole n"):
+        find_encoder(f"{__name__}:MINE")

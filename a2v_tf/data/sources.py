@@ -23,6 +23,7 @@ from a2v_tf.data import spectrogram
 from a2v_tf.data.folder import FolderSource
 from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.data.spectrogram import SpectrogramSource
+from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FrontEnd
 from a2v_tf.plugins import is_reference, load_object
 from a2v_tf.specs import PERIOD, SPECTROGRAM, BandLevels
@@ -83,6 +84,9 @@ class Source(Protocol):
 
     def describe(self) -> str:
         """Say on one line how many files and hours there are, and how many are skipped."""
+
+
+_SOURCE_NAMES = ("bad", "front_end", "check", "crops", "describe")
 
 
 @runtime_checkable
@@ -150,8 +154,22 @@ def open_source(
 
         return FolderSource(demo.ensure() / "train", bad, decoder)
     if is_reference(data):
-        return load_object(data, "--data")(bad)
+        return _plugin(data, bad)
     return FolderSource(data, bad, decoder)
+
+
+def _plugin(data: str, bad: BadFiles) -> Source:
+    found = load_object(data, "--data")
+    expected = "expected a class or function that makes a source from a BadFiles"
+    if not callable(found):
+        raise A2vError(f"--data={data}: {expected}, not {type(found).__name__}")
+    source = found(bad)
+    lacks = [name for name in _SOURCE_NAMES if not hasattr(source, name)]
+    if lacks:
+        raise A2vError(
+            f"--data={data}: {expected}; its {type(source).__name__} lacks {', '.join(lacks)}"
+        )
+    return source
 
 
 def default_validation(data: str) -> str | None:

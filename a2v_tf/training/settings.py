@@ -1,6 +1,7 @@
 """The settings of a training run: every flag of `a2v_train`, its default, help and checks."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -358,6 +359,6 @@ def applies(name: str, task: str, task_names: tuple[str, ...]) -> bool:
 
 def _is_weight(text: str) -> bool:
     try:
-        return float(text) >= 0
+        return 0 <= float(text) < math.inf
     except ValueError:
         return False
