@@ -15,6 +15,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import jinja2
 import pandas as pd
 from absl import flags
 from download import read_packages
@@ -31,6 +32,7 @@ from a2v_tf.training.settings import applies
 
 FLAGS = flags.FLAGS
 
+TEMPLATE = pathlib.Path(__file__).with_name("card.md.jinja")
 LIMIT = 1_500_000  # bytes, of the folder
 HEADS = {"linear": "Linear probe", "knn_clips": "Ten nearest neighbours"}
 MODELS = {
@@ -169,7 +171,6 @@ def card(
       watts: of each.
       note: on the data.
     """
-    unlabelled = hours["unlabelled"]
     settings = [
         (name, _plain(value)) for name, value in config.items() if _is_setting(name, config)
     ]
@@ -181,83 +182,28 @@ def card(
         )
         for name, score in choice["scores"].items()
     ]
-    note = f"\n\n{note}" if note else ""
-    energy = train_hours * cores * watts / 1000
-    made_with = config.get("made_with", {})
-    versions_line = ", ".join(f"{name} {version}" for name, version in made_with.items() if version)
-    return f"""# The pretrained encoder
-
-Maps 975 ms of sound to {_dimensions(config)} numbers: the encoder `{config["encoder"]}`, trained on
-unlabelled recordings of speech, music and other sounds with the task `{config["task"]}`. Every
-command takes it as the model `pretrained`. This card was written by `recipes/debian_audio/card.py`;
-`make pretrained` repeats everything.
-
-| file | contents |
-|---|---|
-| `streaming.tflite` | int8; PCM at 16 kHz in, an embedding every 80 ms out; internal state |
-| `window.tflite` | int8; a window of 15,600 samples in, its embedding out |
-| `encoder.keras`, `config.json` | float Keras model of log-mel frames, for fine-tuning and export |
-| `quantized_core.tflite` | the quantised model that every int8 export is made from |
-| `golden.npz` | embeddings of a synthetic sound, checked by the tests |
-| `SHA256SUMS` | checksums: `sha256sum -c SHA256SUMS` |
-
-## Use
-
-Intended: classifying sounds on a device from few labelled examples (a linear classifier or nearest
-neighbours on the embeddings), finding similar sounds, fine-tuning, teaching and research. Not
-intended: identifying people, decisions about people, safety-critical alarms.
-
-## Evaluation
-
-Test clips of five development tasks classified correctly, in %, with 95 % confidence intervals. The
-encoder is frozen; a head is fitted to the embeddings of the tasks' training clips. No choice was
-made on test clips. Intervals are Wilson's for a task, and combined over tasks for the mean. They
-cover the sampling of test clips, not the choice of tasks.
-
-{_evaluation(rows)}
-{_bullets(TASKS)}
-
-The tasks are small, some are synthetic, and they come from the same packages as the training audio,
-though from other recordings. They rank encoders; they do not predict accuracy on other sounds.
-
-The encoder was chosen among these, on the validation clips of the same tasks (mean of both heads,
-in %):
-
-{markdown_table(("encoder", "training examples", "validation"), scores)}
-
-## Data
-
-{sum(unlabelled.values()):.1f} hours of recordings from packages of Debian, in clips of 10 s,
-without labels. No file of a validation or test clip, nor another take of it, is among them. The
-licences below are those of the recordings, of which no part is in this folder. All packages are in
-Debian's main archive, which accepts only licences that permit commercial use. The weights are
-licensed like this project, Apache-2.0. Whether weights are a derivative work of their training data
-is not settled everywhere; the table lets you judge for yourself.{note}
-
-{markdown_table(("package", "version", "licence", "hours"), _data(hours, licences, versions))}
-
-Hours of the tasks' clips; only their training clips may also be in the table above:
-{_task_hours(hours)}.
-
-## Training
-
-{markdown_table(("setting", "value"), settings)}
-
-Time: {train_hours:.1f} hours. Made with: {versions_line}.
-
-Estimated energy: {energy:.2f} kWh ({train_hours:.1f} hours, number of cores: {cores}, {watts:g} W
-each). The other encoders of the table above, the search for settings and the evaluation are not
-included.
-
-## Biases and limits
-
-- Little audio: AudioSet, which the papers train on, has about 5,800 hours.
-- Speech is prompts, game dialogue and single words, read by few speakers, mostly in European
-  languages. Children's voices, whispers, crowds and distant microphones are rare.
-- Many sounds were designed for games and much of the music is sequenced, so recordings are cleaner
-  and closer than usual. Streets, homes and machines, as a phone records them, are rare.
-- Frequencies above 7.8 kHz are discarded. The receptive field of a stream is at most two seconds.
-"""
+    made_with = config.get("made_with", {}).items()
+    template = jinja2.Template(
+        TEMPLATE.read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True
+    )
+    return template.render(
+        config=config,
+        embedding_dim=find_encoder(config["encoder"]).embedding_dim,
+        evaluation=_evaluation(rows),
+        tasks=TASKS,
+        scores=markdown_table(("encoder", "training examples", "validation"), scores),
+        unlabelled=hours["unlabelled"],
+        data=markdown_table(
+            ("package", "version", "licence", "hours"), _data(hours, licences, versions)
+        ),
+        task_hours=_task_hours(hours),
+        settings=markdown_table(("setting", "value"), settings),
+        train_hours=train_hours,
+        made_with=", ".join(f"{name} {version}" for name, version in made_with if version),
+        cores=cores,
+        watts=watts,
+        note=note,
+    )
 
 
 def _is_setting(name: str, config: Mapping[str, Any]) -> bool:
@@ -269,10 +215,6 @@ def _is_setting(name: str, config: Mapping[str, Any]) -> bool:
 
 def _examples(config: Mapping[str, Any]) -> int:
     return config["steps"] * config["batch_size"]
-
-
-def _dimensions(config: Mapping[str, Any]) -> int:
-    return find_encoder(config["encoder"]).embedding_dim
 
 
 def _plain(value: Any) -> str:
@@ -317,10 +259,6 @@ def _data(
 def _task_hours(hours: Mapping[str, Mapping[str, float]]) -> str:
     parts = [(name, sum(hours[name].values())) for name in TASKS if name in hours]
     return ", ".join(f"{name} {total:.1f} h" for name, total in parts)
-
-
-def _bullets(facts: Mapping[str, str]) -> str:
-    return "\n".join(f"- {name}: {text}" for name, text in facts.items())
 
 
 def run() -> None:

@@ -63,26 +63,26 @@ class LabelledBuilder(  # type: ignore[call-arg]  # mypy does not see TFDS' own 
 ):
     """Base class of builders that read labelled clips from the files of a distribution.
 
-    A subclass defines a version, the attributes below, `labels` and `find`. Clips that cannot be
-    decoded are skipped; `not_used_SPLIT.csv` beside the data lists them with the reason.
+    A subclass defines the attributes below, `labels` and `find`; TFDS reads the citation from
+    `CITATIONS.bib` in its package. Clips that cannot be decoded are skipped; `not_used_SPLIT.csv`
+    beside the data lists them with the reason.
 
     Attributes:
       URLS: archives to download unless manual_dir is given; empty if a download is not possible.
       HOMEPAGE: web page of the data set.
-      CITATION: BibTeX.
     """
 
+    VERSION = tfds.core.Version("1.0.0")
     URLS: tuple[str, ...] = ()
     HOMEPAGE: str
-    CITATION: str
 
     @abc.abstractmethod
     def labels(self) -> dict[str, tfds.features.ClassLabel]:
         """The label features."""
 
     @abc.abstractmethod
-    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[ClipFile]]:
-        """List the clips of each split, given all files of the distribution.
+    def find(self, files: Sequence[pathlib.Path]) -> Iterator[tuple[str, ClipFile]]:
+        """Yield each clip with its split, given all files of the distribution.
 
         Raises:
           FileNotFoundError: a required file is missing.
@@ -91,13 +91,11 @@ class LabelledBuilder(  # type: ignore[call-arg]  # mypy does not see TFDS' own 
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {"audio": AUDIO, **self.labels(), "id": tfds.features.Text()}
-        return tfds.core.DatasetInfo(
-            builder=self,
+        return self.dataset_info_from_configs(
             description=self.__doc__,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("audio", next(iter(self.labels()))),
             homepage=self.HOMEPAGE,
-            citation=self.CITATION,
             metadata=tfds.core.MetadataDict(sample_rate=FRONT_END.sample_rate),
         )
 
@@ -131,7 +129,9 @@ class LabelledBuilder(  # type: ignore[call-arg]  # mypy does not see TFDS' own 
 
     def _find_in(self, folders: Iterable[os.PathLike]) -> dict[str, list[ClipFile]]:
         folders = list(folders)
-        splits = self.find(list_files(folders))
+        splits: dict[str, list[ClipFile]] = collections.defaultdict(list)
+        for split, clip in self.find(list_files(folders)):
+            splits[split].append(clip)
         if not any(clip.path for clips in splits.values() for clip in clips):
             where = ", ".join(map(str, folders))
             what = " ".join(self.MANUAL_DOWNLOAD_INSTRUCTIONS.split())

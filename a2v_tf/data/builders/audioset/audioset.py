@@ -41,16 +41,6 @@ _SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")
 # Downloaders do not cut exactly. A file longer than the segment by more than this is cut again.
 _SLACK_SECONDS = 0.5
 
-_CITATION = """
-@inproceedings{gemmeke2017audioset,
-  title = {Audio Set: An ontology and human-labeled dataset for audio events},
-  author = {Gemmeke, Jort F. and Ellis, Daniel P. W. and Freedman, Dylan and Jansen, Aren and
-            Lawrence, Wade and Moore, R. Channing and Plakal, Manoj and Ritter, Marvin},
-  booktitle = {Proc. IEEE ICASSP 2017},
-  year = {2017}
-}
-"""
-
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
@@ -91,7 +81,6 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     From https://research.google.com/audioset/download.html put class_labels_indices.csv and one or
     more of balanced_train_segments.csv, unbalanced_train_segments.csv and eval_segments.csv into
@@ -103,8 +92,7 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
     """
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
+        return self.dataset_info_from_configs(
             description=self.__doc__,
             features=tfds.features.FeaturesDict(
                 {
@@ -119,7 +107,6 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
             ),
             supervised_keys=("audio", "labels"),
             homepage="https://research.google.com/audioset/",
-            citation=_CITATION,
             metadata=tfds.core.MetadataDict(sample_rate=FRONT_END.sample_rate),
         )
 

@@ -2,7 +2,7 @@
 
 import csv
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow_datasets as tfds
 
@@ -25,8 +25,6 @@ class BirdAudioDetection(base.LabelledBuilder):
     """
 
     name = "bird_audio_detection"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     some of ff1010bird_wav.zip, warblrb10k_public_wav.zip and BirdVox-DCASE-20k.zip, or their WAV
     files, with ff1010bird_metadata_2018.csv, warblrb10k_public_metadata_2018.csv and
@@ -42,33 +40,20 @@ class BirdAudioDetection(base.LabelledBuilder):
         "https://ndownloader.figshare.com/files/10853300",
     )
     HOMEPAGE = "https://dcase.community/challenge2018/task-bird-audio-detection"
-    CITATION = """
-    @article{stowell2018automatic,
-      title = {Automatic acoustic detection of birds through deep learning: the first Bird Audio
-               Detection challenge},
-      author = {Stowell, Dan and Wood, Mike and Pamu{\\l}a, Hanna and Stylianou, Yannis and
-                Glotin, Herv{\\'e}},
-      journal = {arXiv:1807.05812},
-      year = {2018}
-    }
-    """
 
     def labels(self) -> dict[str, tfds.features.ClassLabel]:
         """Bird or none."""
         return {"label": tfds.features.ClassLabel(names=CLASSES)}
 
-    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
+    def find(self, files: Sequence[pathlib.Path]) -> Iterator[tuple[str, base.ClipFile]]:
         """Split by hash of the item."""
         wavs = {path.stem: path for path in files if path.suffix == ".wav"}
         has_bird: dict[str, int] = {}
         for path in files:
             if path.suffix != ".wav":
                 has_bird |= read_labels(path)
-        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for item, label in has_bird.items():
-            clip = base.ClipFile(item, wavs.get(item), {"label": label})
-            splits[base.split_of(item)].append(clip)
-        return splits
+            yield base.split_of(item), base.ClipFile(item, wavs.get(item), {"label": label})
 
 
 def read_labels(path: pathlib.Path) -> dict[str, int]:

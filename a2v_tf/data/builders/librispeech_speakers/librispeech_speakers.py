@@ -3,7 +3,7 @@
 import collections
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow_datasets as tfds
 from absl import logging
@@ -28,27 +28,17 @@ class LibrispeechSpeakers(base.LabelledBuilder):
     """
 
     name = "librispeech_speakers"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     train-clean-100.tar.gz, or its content: train-clean-100/SPEAKER/CHAPTER/*.flac.
     """
     URLS = ("http://www.openslr.org/resources/12/train-clean-100.tar.gz",)
     HOMEPAGE = "https://www.openslr.org/12"
-    CITATION = """
-    @inproceedings{panayotov2015librispeech,
-      title = {Librispeech: an {ASR} corpus based on public domain audio books},
-      author = {Panayotov, Vassil and Chen, Guoguo and Povey, Daniel and Khudanpur, Sanjeev},
-      booktitle = {Proc. IEEE ICASSP},
-      year = {2015}
-    }
-    """
 
     def labels(self) -> dict[str, tfds.features.ClassLabel]:
         """The speaker's number; the class names are set when the files have been listed."""
         return {"label": tfds.features.ClassLabel()}
 
-    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
+    def find(self, files: Sequence[pathlib.Path]) -> Iterator[tuple[str, base.ClipFile]]:
         """Split each speaker's chapters."""
         speakers: dict[str, dict[str, list]] = collections.defaultdict(dict)
         for path in files:
@@ -60,11 +50,9 @@ class LibrispeechSpeakers(base.LabelledBuilder):
             self.info.features["label"].names = sorted(speakers, key=int)
             if len(speakers) != SPEAKERS:
                 logging.warning("%s: %d speakers, expected %d", self.name, len(speakers), SPEAKERS)
-        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for chapters in speakers.values():
             for split, clips in split_chapters(chapters).items():
-                splits[split] += clips
-        return splits
+                yield from ((split, clip) for clip in clips)
 
 
 def split_chapters(chapters: Mapping[str, Sequence]) -> dict[str, list]:

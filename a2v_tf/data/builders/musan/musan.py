@@ -27,39 +27,28 @@ class Musan(base.LabelledBuilder):
     """
 
     name = "musan"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     musan.tar.gz, or its content: music, noise and speech, each with folders of WAV files and an
     ANNOTATIONS file.
     """
     URLS = ("https://www.openslr.org/resources/17/musan.tar.gz",)
     HOMEPAGE = "https://www.openslr.org/17"
-    CITATION = """
-    @article{snyder2015musan,
-      title = {{MUSAN}: A Music, Speech, and Noise Corpus},
-      author = {Snyder, David and Chen, Guoguo and Povey, Daniel},
-      journal = {arXiv:1510.08484},
-      year = {2015}
-    }
-    """
 
     def labels(self) -> dict[str, tfds.features.ClassLabel]:
         """One of three kinds of sound."""
         return {"label": tfds.features.ClassLabel(names=KINDS)}
 
-    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
+    def find(self, files: Sequence[pathlib.Path]) -> Iterator[tuple[str, base.ClipFile]]:
         """Cut recordings into pieces, and split by artist or recording."""
         artists: dict[str, str] = {}
         for path in files:
             if path.name == "ANNOTATIONS" and path.parent.parent.name == "music":
                 artists |= read_artists(path)
-        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for path in files:
             kind = path.parent.parent.name
             if path.suffix == ".wav" and kind in KINDS:
-                splits[base.split_of(artists.get(path.stem, path.stem))] += _pieces(path, kind)
-        return splits
+                split = base.split_of(artists.get(path.stem, path.stem))
+                yield from ((split, piece) for piece in _pieces(path, kind))
 
 
 def read_artists(path: pathlib.Path) -> dict[str, str]:

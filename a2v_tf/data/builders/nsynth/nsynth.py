@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow_datasets as tfds
 
@@ -25,8 +25,6 @@ class Nsynth(base.LabelledBuilder):
     """
 
     name = "a2v_nsynth"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     nsynth-train.jsonwav.tar.gz, nsynth-valid.jsonwav.tar.gz and nsynth-test.jsonwav.tar.gz, or
     their content: nsynth-train, nsynth-valid and nsynth-test, each with examples.json and
@@ -37,15 +35,6 @@ class Nsynth(base.LabelledBuilder):
         for folder in _FOLDERS
     )
     HOMEPAGE = "https://magenta.tensorflow.org/datasets/nsynth"
-    CITATION = """
-    @inproceedings{engel2017neural,
-      title = {Neural Audio Synthesis of Musical Notes with {WaveNet} Autoencoders},
-      author = {Engel, Jesse and Resnick, Cinjon and Roberts, Adam and Dieleman, Sander and
-                Norouzi, Mohammad and Eck, Douglas and Simonyan, Karen},
-      booktitle = {Proc. ICML},
-      year = {2017}
-    }
-    """
 
     def labels(self) -> dict[str, tfds.features.ClassLabel]:
         """One of 128 pitches, one of 11 families."""
@@ -54,17 +43,14 @@ class Nsynth(base.LabelledBuilder):
             "family": tfds.features.ClassLabel(names=FAMILIES),
         }
 
-    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
+    def find(self, files: Sequence[pathlib.Path]) -> Iterator[tuple[str, base.ClipFile]]:
         """The official splits."""
         wavs = {path.stem: path for path in files if path.suffix == ".wav"}
-        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for path in files:
             if path.name == "examples.json" and path.parent.name in _FOLDERS:
-                splits[_FOLDERS[path.parent.name]] += [
-                    base.ClipFile(note, wavs.get(note), labels)
-                    for note, labels in sorted(read_labels(path).items())
-                ]
-        return splits
+                for note, labels in sorted(read_labels(path).items()):
+                    clip = base.ClipFile(note, wavs.get(note), labels)
+                    yield _FOLDERS[path.parent.name], clip
 
 
 def read_labels(path: pathlib.Path) -> dict[str, dict[str, str | int]]:

@@ -1,7 +1,7 @@
 """Speech Commands v0.02 (Warden, arXiv 1804.03209, 2018), all 35 words."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow_datasets as tfds
 
@@ -26,38 +26,26 @@ class SpeechCommands(base.LabelledBuilder):
     """
 
     name = "a2v_speech_commands"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     speech_commands_v0.02.tar.gz, or its content: validation_list.txt, testing_list.txt and
     WORD/SPEAKER_nohash_N.wav.
     """
     URLS = ("http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz",)
     HOMEPAGE = "https://arxiv.org/abs/1804.03209"
-    CITATION = """
-    @article{warden2018speech,
-      title = {Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition},
-      author = {Warden, Pete},
-      journal = {arXiv:1804.03209},
-      year = {2018}
-    }
-    """
 
     def labels(self) -> dict[str, tfds.features.ClassLabel]:
         """One of 35 words."""
         return {"label": tfds.features.ClassLabel(names=WORDS)}
 
-    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
+    def find(self, files: Sequence[pathlib.Path]) -> Iterator[tuple[str, base.ClipFile]]:
         """Split by the official lists."""
         listed = {
             name: split
             for split, list_name in _LISTS.items()
             for name in base.only_file(files, list_name).read_text().split()
         }
-        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for path in files:
             word = path.parent.name
             if path.suffix == ".wav" and word in WORDS:
                 split = listed.get(f"{word}/{path.name}", "train")
-                splits[split].append(base.ClipFile(f"{word}/{path.stem}", path, {"label": word}))
-        return splits
+                yield split, base.ClipFile(f"{word}/{path.stem}", path, {"label": word})

@@ -2,7 +2,7 @@
 
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow_datasets as tfds
 
@@ -29,28 +29,18 @@ class SpokenLanguage(base.LabelledBuilder):
     """
 
     name = "spoken_language"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     the archive of https://www.kaggle.com/datasets/toponowicz/spoken-language-identification (which
     needs an account), or its content: folders train and test with files
     LANGUAGE_SEX_HASH.fragmentN.flac.
     """
     HOMEPAGE = "https://www.kaggle.com/datasets/toponowicz/spoken-language-identification"
-    CITATION = """
-    @misc{oponowicz2018spoken,
-      title = {Spoken Language Identification},
-      author = {Oponowicz, Tomasz},
-      howpublished = {Kaggle},
-      year = {2018}
-    }
-    """
 
     def labels(self) -> dict[str, tfds.features.ClassLabel]:
         """One of three languages."""
         return {"label": tfds.features.ClassLabel(names=LANGUAGES)}
 
-    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
+    def find(self, files: Sequence[pathlib.Path]) -> Iterator[tuple[str, base.ClipFile]]:
         """Use the official test split, and take the validation readers from train."""
         names = [
             (path, name)
@@ -62,13 +52,10 @@ class SpokenLanguage(base.LabelledBuilder):
             if path.parent.name == "train":
                 readers.setdefault(name["group"], set()).add(name["recording"])
         held_out = {reader for group in readers.values() for reader in base.a_tenth(group)}
-        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for path, name in names:
             split = path.parent.name
             if split == "train" and name["recording"] in held_out:
                 if name["change"]:
                     continue
                 split = "validation"
-            clip = base.ClipFile(path.stem, path, {"label": name["language"]})
-            splits[split].append(clip)
-        return splits
+            yield split, base.ClipFile(path.stem, path, {"label": name["language"]})

@@ -2,7 +2,7 @@
 
 import csv
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow_datasets as tfds
 
@@ -26,8 +26,6 @@ class TutUrban2018(base.LabelledBuilder):
     """
 
     name = "tut_urban_2018"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  as TFDS wants it
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     the archives TUT-urban-acoustic-scenes-2018-development.audio.1.zip to audio.13.zip and
     .meta.zip of https://zenodo.org/record/1228142, or their content: audio/*.wav, meta.csv,
@@ -35,20 +33,12 @@ class TutUrban2018(base.LabelledBuilder):
     """
     URLS = (*(f"{_ZENODO}.audio.{i}.zip" for i in range(1, 14)), f"{_ZENODO}.meta.zip")
     HOMEPAGE = "https://zenodo.org/record/1228142"
-    CITATION = """
-    @inproceedings{mesaros2018multi,
-      title = {A multi-device dataset for urban acoustic scene classification},
-      author = {Mesaros, Annamaria and Heittola, Toni and Virtanen, Tuomas},
-      booktitle = {Proc. DCASE 2018 Workshop},
-      year = {2018}
-    }
-    """
 
     def labels(self) -> dict[str, tfds.features.ClassLabel]:
         """One of ten scenes."""
         return {"label": tfds.features.ClassLabel(names=SCENES)}
 
-    def find(self, files: Sequence[pathlib.Path]) -> dict[str, list[base.ClipFile]]:
+    def find(self, files: Sequence[pathlib.Path]) -> Iterator[tuple[str, base.ClipFile]]:
         """Split by the official fold, and train by location."""
         locations = read_locations(base.only_file(files, "meta.csv"))
         wavs = {path.name: path for path in files if path.suffix == ".wav"}
@@ -59,14 +49,12 @@ class TutUrban2018(base.LabelledBuilder):
         for name, scene in fold["train"].items():
             of_scene.setdefault(scene, set()).add(locations[name])
         held_out = {place for places in of_scene.values() for place in base.a_tenth(places)}
-        splits: dict[str, list[base.ClipFile]] = {split: [] for split in base.SPLITS}
         for part, scenes in fold.items():
             for name, scene in scenes.items():
                 is_held_out = part == "train" and locations[name] in held_out
                 split = "validation" if is_held_out else part
                 clip = base.ClipFile(name.removesuffix(".wav"), wavs.get(name), {"label": scene})
-                splits[split].append(clip)
-        return splits
+                yield split, clip
 
 
 def read_locations(path: pathlib.Path) -> dict[str, str]:
