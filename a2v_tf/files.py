@@ -30,31 +30,65 @@ def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def output_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
+    """As `whole_file`, for a file that the user asked for.
+
+    Raises:
+      A2vError: the file cannot be written.
+    """
+    try:
+        with whole_file(path) as partial:
+            yield partial
+    except OSError as error:
+        raise A2vError(f"cannot write {str(path)!r}: {error.strerror}") from error
+
+
 def write_json(path: pathlib.Path | str, content: Any) -> None:
     """Write a JSON file completely or not at all.
 
     Raises:
-      OSError: the file cannot be written.
+      A2vError: the file cannot be written.
     """
     text = json.dumps(content, indent=2)
-    with whole_file(path) as partial:
+    with output_file(path) as partial:
         partial.write_text(text + "\n")
 
 
-def checked_output(flag: str, path: str, suffix: str = "") -> pathlib.Path:
+def made_directory(flag: str, path: pathlib.Path | str) -> pathlib.Path:
+    """Create a directory to write to, unless it exists.
+
+    Args:
+      flag: the flag that gives `path`, without dashes.
+      path: of the directory.
+
+    Raises:
+      A2vError: it cannot be written.
+    """
+    directory = pathlib.Path(path)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise A2vError(f"cannot write --{flag}={str(path)!r}: {error.strerror}") from error
+    if not os.access(directory, os.W_OK):
+        raise A2vError(f"cannot write --{flag}={str(path)!r}: permission denied")
+    return directory
+
+
+def checked_output(flag: str, path: str, *suffixes: str) -> pathlib.Path:
     """Check before the work that its result can be written.
 
     Args:
       flag: the flag that gives `path`, without dashes.
       path: of the file to write.
-      suffix: that the file's name must end in.
+      *suffixes: those that the file's name may end in; none for any.
 
     Raises:
       A2vError: another suffix, or a directory that does not exist.
     """
     output = pathlib.Path(path)
-    if not output.name.endswith(suffix):
-        raise A2vError(f"--{flag}={path!r}: expected a name ending in {suffix}")
+    if suffixes and not output.name.endswith(suffixes):
+        raise A2vError(f"--{flag}={path!r}: expected a name ending in {' or '.join(suffixes)}")
     if not output.absolute().parent.is_dir():
         raise A2vError(f"--{flag}={path!r}: no directory {str(output.parent)!r}")
     return output

@@ -34,8 +34,8 @@ from a2v_tf.data.builders import shards
 from a2v_tf.data.builders.audioset import Audioset
 from a2v_tf.data.sources import open_source
 from a2v_tf.errors import A2vError, run_app
-from a2v_tf.export.benchmark.command import write
 from a2v_tf.export.benchmark.measure import machine, machine_line
+from a2v_tf.files import write_json
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.text import align
 
@@ -193,7 +193,7 @@ def main(argv: list[str]) -> None:
     print(machine_line(content["machine"]))
     print(table(rows, FLAGS.price))
     if FLAGS.output:
-        write(content, FLAGS.output)
+        write_json(FLAGS.output, content)
 
 
 def run() -> None:

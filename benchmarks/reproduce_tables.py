@@ -39,6 +39,7 @@ from absl import flags
 from a2v_tf.data import demo
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.paper import DATASETS
+from a2v_tf.files import made_directory
 from a2v_tf.training.checkpoints import latest_checkpoint
 from a2v_tf.training.model_dir import CONFIG, MODEL
 
@@ -368,13 +369,8 @@ class Grid:
         self.models: list[pathlib.Path] = []
         self.results: list[pathlib.Path] = []
         if not dry_run:
-            try:
-                for name in ("models", "results", "logs"):
-                    (directory / name).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise A2vError(
-                    f"cannot write --output_dir={str(directory)!r}: {error.strerror}"
-                ) from error
+            for name in ("models", "results", "logs"):
+                made_directory("output_dir", directory / name)
 
     def train(self, run: Run) -> bool:
         """Train or resume training; returns whether there is a trained model."""

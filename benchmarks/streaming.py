@@ -33,10 +33,10 @@ from absl import flags
 
 from a2v_tf.commands.flag_types import define_some_of
 from a2v_tf.errors import run_app
-from a2v_tf.export.benchmark.command import write
 from a2v_tf.export.benchmark.measure import STEPS, machine, machine_line, measure
 from a2v_tf.export.benchmark.models import Case
 from a2v_tf.export.build import export_file
+from a2v_tf.files import write_json
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.runtime.embedder import KERNELS
@@ -275,7 +275,7 @@ def main(argv: list[str]) -> None:
     }
     print(markdown(content))
     if FLAGS.output:
-        write(content, FLAGS.output)
+        write_json(FLAGS.output, content)
 
 
 def run() -> None:

@@ -47,8 +47,8 @@ from a2v_tf.commands.flag_types import define_counts, define_some_of
 from a2v_tf.data.sources import Source, open_source
 from a2v_tf.data.tfds_source import TfdsSource
 from a2v_tf.errors import A2vError, run_app
-from a2v_tf.export.benchmark.command import write
 from a2v_tf.export.benchmark.measure import machine, machine_line
+from a2v_tf.files import write_json
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
 from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import precision
@@ -535,7 +535,7 @@ def main(argv: list[str]) -> None:
     }
     print(markdown(content))
     if FLAGS.output:
-        write(content, FLAGS.output)
+        write_json(FLAGS.output, content)
 
 
 def run() -> None:

@@ -16,7 +16,7 @@ from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, STATES
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.export.rewrite import frames_of
-from a2v_tf.files import whole_file
+from a2v_tf.files import output_file
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 from a2v_tf.pretrained import resolve
 from a2v_tf.specs import SOURCE_OPTIONS, BandLevels, EncoderConfig, InputStats, find_encoder
@@ -137,11 +137,8 @@ def export_file(
         ),
         **_check_content(content, window, facts, hop, _levels(config, front_end)),
     }
-    try:
-        with whole_file(output) as partial:
-            partial.write_bytes(content)
-    except OSError as error:
-        raise A2vError(f"cannot write {str(output)!r}: {error.strerror}") from error
+    with output_file(output) as partial:
+        partial.write_bytes(content)
     return summary
 
 

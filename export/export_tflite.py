@@ -9,16 +9,15 @@ The file's ops, types and scales are checked before it is written, and its embed
 with those of the offline encoder.
 """
 
-import pathlib
 import textwrap
 from typing import Any
 
 from absl import flags
 
-from a2v_tf.errors import A2vError, run_app
+from a2v_tf.errors import run_app
 from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, STATES
 from a2v_tf.export.quantize import ACTIVATIONS, RANGES, Quantization
-from a2v_tf.files import write_json
+from a2v_tf.files import checked_output, write_json
 
 FLAGS = flags.FLAGS
 
@@ -125,6 +124,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     del argv
+    summary_file = FLAGS.summary and checked_output("summary", FLAGS.summary)
     from a2v_tf.export.build import export_file
 
     summary = export_file(
@@ -143,20 +143,8 @@ def main(argv: list[str]) -> None:
         described={name: str(FLAGS[name].value) for name in _DESCRIBED if FLAGS[name].value},
     )
     print(describe(summary))
-    if FLAGS.summary:
-        write_summary(summary, pathlib.Path(FLAGS.summary))
-
-
-def write_summary(summary: dict[str, Any], path: pathlib.Path) -> None:
-    """Write the summary of `export_file` as JSON.
-
-    Raises:
-      A2vError: the file cannot be written.
-    """
-    try:
-        write_json(path, summary)
-    except OSError as error:
-        raise A2vError(f"cannot write --summary={str(path)!r}: {error.strerror}") from error
+    if summary_file:
+        write_json(summary_file, summary)
 
 
 def describe(summary: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from a2v_tf.errors import A2vError
 from a2v_tf.files import cache_dir, whole_file, write_json
 
 
@@ -47,3 +48,8 @@ def test_json_is_written_atomically(tmp_path):
         write_json(path, {"a": object()})
     assert path.read_text() == '{\n  "a": [\n    1,\n    null\n  ]\n}\n'
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_file_that_cannot_be_written_is_an_error_of_one_line(tmp_path):
+    with pytest.raises(A2vError, match=r"cannot write '.*none/s\.json': No such file"):
+        write_json(tmp_path / "none" / "s.json", {})

@@ -15,9 +15,10 @@ import numpy as np
 from absl import flags
 
 from a2v_tf.audio.find import find_audio
-from a2v_tf.errors import A2vError, run_app
+from a2v_tf.errors import A2vError, require, run_app
+from a2v_tf.files import checked_output
 from a2v_tf.pretrained import NAME, STREAMING, WINDOW, resolve
-from a2v_tf.runtime.clips import EmbedClip, check_output, embed_files, tflite_clips
+from a2v_tf.runtime.clips import SUFFIXES, EmbedClip, embed_files, tflite_clips
 
 FLAGS = flags.FLAGS
 
@@ -61,8 +62,9 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     del argv
-    output = pathlib.Path(FLAGS.output)
-    check_output(output)
+    output = checked_output("output", FLAGS.output, *SUFFIXES)
+    if output.suffix == ".parquet":
+        require("pyarrow", f"--output={FLAGS.output!r}")
     files = audio_files(FLAGS.audio)
     embed_clip = open_model(FLAGS.model, FLAGS.hop_ms, FLAGS.stream)
     table = embed_files(files, embed_clip, FLAGS.max_bad_fraction)

@@ -19,7 +19,7 @@ import pathlib
 from absl import flags, logging
 
 from a2v_tf.errors import A2vError, run_app
-from a2v_tf.files import checked_output
+from a2v_tf.files import checked_output, output_file
 
 FLAGS = flags.FLAGS
 
@@ -56,10 +56,8 @@ def main(argv: list[str]) -> None:
 
 
 def _write(path: pathlib.Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise A2vError(f"cannot write {str(path)!r}: {error.strerror}") from error
+    with output_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
     print(f"Wrote {path}")
 
 

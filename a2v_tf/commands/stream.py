@@ -19,7 +19,6 @@ import dataclasses
 import io
 import json
 import os
-import pathlib
 import shutil
 import sys
 import time
@@ -31,6 +30,7 @@ from absl import flags
 
 from a2v_tf.audio.live import Microphone, file_blocks, raw_blocks
 from a2v_tf.errors import A2vError, require, run_app
+from a2v_tf.files import checked_output
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.runtime.nearest import Examples, Nearest, embed_examples
@@ -134,14 +134,13 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "plot", None, "PNG file to write when the stream ends: embeddings and changes over time."
     )
-    flags.register_validator(
-        "plot", lambda path: path is None or path.endswith(".png"), "expected a name in .png"
-    )
 
 
 def main(argv: list[str]) -> None:
     del argv
-    plot = _checked_plot(FLAGS.plot)
+    plot = FLAGS.plot and checked_output("plot", FLAGS.plot, ".png")
+    if plot:
+        require("matplotlib", f"--plot={FLAGS.plot!r}")
     embedder = open_stream(FLAGS.model)
     examples = embed_examples(FLAGS.examples, embedder) if FLAGS.examples else None
     stream = StreamEmbedder(embedder, examples)
@@ -221,17 +220,6 @@ class Lines:
         self._greatest = max(self._greatest, float(np.abs(values).max()))
         shades = np.rint((values / self._greatest + 1) / 2 * (len(_SHADES) - 1)).astype(int)
         return "".join(_SHADES[shade] for shade in shades)
-
-
-def _checked_plot(plot: str | None) -> pathlib.Path | None:
-    """Check before the stream, not after it, that the picture can be written."""
-    if plot is None:
-        return None
-    path = pathlib.Path(plot)
-    if not path.absolute().parent.is_dir():
-        raise A2vError(f"--plot={plot!r}: no directory {str(path.parent)!r}")
-    require("matplotlib", f"--plot={plot!r}")
-    return path
 
 
 def _blocks(audio: str) -> Iterator[np.ndarray]:

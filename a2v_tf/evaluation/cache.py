@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import re
 import zipfile
@@ -15,7 +14,7 @@ from absl import logging
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.windows import Windows
-from a2v_tf.files import whole_file
+from a2v_tf.files import made_directory, whole_file
 
 VERSION = 1  # raise it whenever windows or their embeddings change
 
@@ -33,15 +32,7 @@ class EmbeddingCache:
         Raises:
           A2vError: it cannot be written.
         """
-        self._directory = pathlib.Path(directory)
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise A2vError(
-                f"cannot write --cache_dir={str(directory)!r}: {error.strerror}"
-            ) from error
-        if not os.access(self._directory, os.W_OK):
-            raise A2vError(f"cannot write --cache_dir={str(directory)!r}: permission denied")
+        self._directory = made_directory("cache_dir", directory)
 
     def load(self, task: str, contents: dict[str, Any]) -> Windows | None:
         """The windows that `save` stored for the same contents, or None."""

@@ -11,8 +11,8 @@ import tqdm
 from absl import logging
 
 from a2v_tf.audio.read import read_audio, windows
-from a2v_tf.errors import A2vError, require
-from a2v_tf.files import whole_file
+from a2v_tf.errors import A2vError
+from a2v_tf.files import output_file
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder
 
@@ -64,11 +64,8 @@ class Table:
           A2vError: the file cannot be written.
         """
         write = {".npz": self._write_npz, ".csv": self._write_csv, ".parquet": self._write_parquet}
-        try:
-            with whole_file(output) as partial:
-                write[output.suffix](partial)
-        except OSError as error:
-            raise A2vError(f"cannot write {str(output)!r}: {error.strerror}") from error
+        with output_file(output) as partial:
+            write[output.suffix](partial)
 
     def _write_npz(self, path: pathlib.Path) -> None:
         np.savez_compressed(path, **vars(self))
@@ -91,20 +88,6 @@ class Table:
 
     def _dimensions(self) -> list[str]:
         return [f"e{i}" for i in range(self.embeddings.shape[1])]
-
-
-def check_output(output: pathlib.Path, flag: str = "--output") -> None:
-    """Say before the work that a table cannot be written.
-
-    Raises:
-      A2vError: another suffix, no such directory, or a package is missing.
-    """
-    if output.suffix not in SUFFIXES:
-        raise A2vError(f"{flag}={str(output)!r}: expected a .npz, .csv or .parquet file")
-    if not output.absolute().parent.is_dir():
-        raise A2vError(f"{flag}={str(output)!r}: no directory {str(output.parent)!r}")
-    if output.suffix == ".parquet":
-        require("pyarrow", f"{flag}={str(output)!r}")
 
 
 def embed_files(

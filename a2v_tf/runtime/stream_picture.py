@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from a2v_tf.errors import A2vError
-from a2v_tf.files import whole_file
+from a2v_tf.files import output_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,11 +73,8 @@ class StreamPicture:
         if not self._columns:
             raise A2vError(f"no picture {path}: the stream has no embedding")
         figure = self._draw()
-        try:
-            with whole_file(path) as partial:
-                figure.savefig(partial, dpi=120, metadata={"Software": None})
-        except OSError as error:
-            raise A2vError(f"cannot write {str(path)!r}: {error.strerror}") from error
+        with output_file(path) as partial:
+            figure.savefig(partial, dpi=120, metadata={"Software": None})
 
     def _draw(self) -> Figure:
         from matplotlib.figure import Figure

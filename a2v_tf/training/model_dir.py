@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
 import shutil
@@ -13,7 +12,7 @@ import keras
 
 from a2v_tf import __version__
 from a2v_tf.errors import A2vError
-from a2v_tf.files import write_json
+from a2v_tf.files import made_directory, write_json
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models import augment, heads  # noqa: F401 (register layers that models are saved with)
 from a2v_tf.models.encoder import build_stream_encoder
@@ -37,13 +36,7 @@ def make_model_dir(name: str) -> pathlib.Path:
     model_dir = pathlib.Path(name)
     if name == NAME or is_packaged(model_dir):
         raise A2vError(f"--model_dir={name} comes with a2v_tf: expected another directory")
-    try:
-        model_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise A2vError(f"cannot write --model_dir={name!r}: {error.strerror}") from error
-    if not os.access(model_dir, os.W_OK):
-        raise A2vError(f"cannot write --model_dir={name!r}: permission denied")
-    return model_dir
+    return made_directory("model_dir", name)
 
 
 def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 from absl import flags
 
-from a2v_tf.errors import A2vError, run_app
+from a2v_tf.errors import run_app
 from a2v_tf.export.benchmark import phone as benchmark_phone
 from a2v_tf.export.benchmark.measure import ROUNDS, STEPS, machine, machine_line, measure
 from a2v_tf.export.benchmark.models import PEERS, Case
-from a2v_tf.files import write_json
+from a2v_tf.files import checked_output, write_json
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.pretrained import STREAMING, resolve
 from a2v_tf.runtime.embedder import KERNELS
@@ -106,7 +106,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     del argv
-    _check_output()
+    output = FLAGS.output and checked_output("output", FLAGS.output)
     hop = FLAGS.window_hop_ms
     window_hop = None if hop is None else round(hop * FRONT_END.sample_rate / 1000)
     threads = [int(number) for number in FLAGS.threads]
@@ -131,14 +131,8 @@ def main(argv: list[str]) -> None:
     for result in results:
         if "ops" in result:
             print(f"\n{result['name']}: {_settings(result)}\n{ops_table(result['ops'])}")
-    if FLAGS.output:
-        write({"machine": where, "results": results}, FLAGS.output)
-
-
-def _check_output() -> None:
-    """Check before the work, not after it, that the output can be written."""
-    if FLAGS.output and not pathlib.Path(FLAGS.output).absolute().parent.is_dir():
-        raise A2vError(f"--output={FLAGS.output!r}: its directory does not exist")
+    if output:
+        write_json(output, {"machine": where, "results": results})
 
 
 def _files(models: list[str]) -> list[str]:
@@ -203,18 +197,6 @@ def _settings(result: dict[str, Any]) -> str:
 
 def _number(value: float | None, form: str, unit: float = 1) -> str:
     return "-" if value is None else form.format(value / unit)
-
-
-def write(content: dict[str, Any], path: str | pathlib.Path) -> None:
-    """Write results as JSON.
-
-    Raises:
-      A2vError: the file cannot be written.
-    """
-    try:
-        write_json(path, content)
-    except OSError as error:
-        raise A2vError(f"cannot write --output={str(path)!r}: {error.strerror}") from error
 
 
 def run() -> None:

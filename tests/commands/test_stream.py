@@ -545,7 +545,7 @@ def of_29_bands(content):
         (["--examples={tmp}"], "--examples={tmp}: no audio files there or below"),
         (["--examples={sounds}"], "has no sub-folders with audio: expected a folder with one "),
         (["--plot={tmp}/none/x.png"], "no directory '{tmp}/none'"),
-        (["--plot=x.jpg"], "expected a name in .png"),
+        (["--plot=x.jpg"], "expected a name ending in .png"),
     ],
 )
 def test_command_refuses_bad_input_in_one_line(models, sound, tmp_path, flags, message):

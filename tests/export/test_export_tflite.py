@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from a2v_tf.errors import A2vError
-from a2v_tf.export import build, convert, export_tflite
+from a2v_tf.export import build, convert
 from a2v_tf.runtime import metadata
 from a2v_tf.runtime.embedder import Embedder
 from tests.conftest import run_command
@@ -63,11 +63,6 @@ def test_summary_is_json(
         "bit_exact": True,
         "tolerance": 0.0,
     }
-
-
-def test_summary_that_cannot_be_written_is_an_error_of_one_line(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(A2vError, match=r"cannot write --summary='.*none/s\.json': No such file"):
-        export_tflite.write_summary({}, tmp_path / "none" / "s.json")
 
 
 def test_calibration_slices_are_reproducible(model_dir: pathlib.Path) -> None:

@@ -223,7 +223,7 @@ def test_command(tmp_path, tiny):
         (["--model=TINY", "--kernels=gpu"], "expected some of xnnpack, builtin, reference"),
         (["--model=TINY", "--threads=1,none"], "expected whole numbers from 1"),
         (["--model=TINY", "--threads=0"], "expected whole numbers from 1"),
-        (["--model=TINY", "--output=/no/such/x.json"], "its directory does not exist"),
+        (["--model=TINY", "--output=/no/such/x.json"], "no directory '/no/such'"),
         (["--model=TINY", "--adb"], "--adb and --benchmark_binary need each other"),
         (["--model=TINY", "--serial=x"], "--adb and --benchmark_binary need each other"),
         (["--model=TINY", "--adb", "--benchmark_binary=b", "--peers=openwakeword"], "no --peers"),
