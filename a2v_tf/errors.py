@@ -1,6 +1,7 @@
 """The one exception type for bad input, and how the commands start and print it."""
 
 import contextlib
+import errno
 import importlib.util
 import math
 import pathlib
@@ -114,6 +115,11 @@ def _errors_in_one_line() -> Iterator[None]:
             module = "tensorflow"  # brings the others, too
         name, command = _EXTRAS[module]
         print(f"error: {_program()} needs {name}: {command}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"error: {error}", file=sys.stderr)  # names the file
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -225,6 +225,8 @@ class Lines:
 def _blocks(audio: str) -> Iterator[np.ndarray]:
     if audio != "-":
         return file_blocks(audio)
+    if sys.stdin is None:  # closed, as by <&-
+        raise A2vError("--audio=-: standard input is closed")
     return raw_blocks(cast(io.BufferedReader, sys.stdin.buffer))  # typed as any binary file
 
 

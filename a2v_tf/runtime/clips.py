@@ -171,7 +171,7 @@ def window_clips(
     Raises:
       A2vError: the hop is less than a sample.
     """
-    hop = round((hop_ms or DEFAULT_HOP_MS) * FRONT_END.sample_rate / 1000)
+    hop = round((DEFAULT_HOP_MS if hop_ms is None else hop_ms) * FRONT_END.sample_rate / 1000)
     if hop < 1:
         raise A2vError(f"--hop_ms={hop_ms}: expected at least one sample, 0.0625 ms")
 

@@ -71,6 +71,11 @@ def make_interpreter(
             experimental_op_resolver_type=resolvers[KERNELS[kernels]],
             experimental_preserve_all_tensors=keep_tensors,
         )
+    except IsADirectoryError as error:
+        raise A2vError(
+            f"{str(model)!r} is a directory: expected a .tflite file, which export_tflite writes "
+            "of a model directory, and whose Keras encoder load_encoder gives"
+        ) from error
     except OSError as error:
         raise A2vError(f"cannot read {str(model)!r}: {error.strerror}") from error
     except (ValueError, RuntimeError) as error:
@@ -90,11 +95,6 @@ def load(model: str | pathlib.Path = NAME, *, window: bool = False) -> Embedder:
     Raises:
       A2vError: there is no such file, or it is not one of `export_tflite`.
     """
-    if str(model) != NAME and pathlib.Path(model).is_dir():
-        raise A2vError(
-            f"{str(model)!r} is a model directory: load_encoder gives its Keras encoder, "
-            "export_tflite writes a .tflite file of it"
-        )
     return Embedder(resolve(model, WINDOW if window else STREAMING))
 
 
@@ -192,6 +192,7 @@ class Embedder:
         """Embed one window of PCM, float32 `[window]`, with a window model of either input."""
         if self.streaming:
             raise A2vError("a streaming model has no window: use `stream`")
+        pcm = _checked(pcm)
         return self.embed(pcm if self.input == "pcm" else self._log_mel(pcm))
 
     def stream(self, pcm: np.ndarray) -> list[np.ndarray]:
@@ -205,10 +206,10 @@ class Embedder:
           the hop's last sample.
 
         Raises:
-          A2vError: the file holds a window model, or `pcm` is not one channel.
+          A2vError: the file holds a window model, or `pcm` is not one channel of finite floats.
         """
         hop = self.stream_hop
-        pcm = np.asarray(pcm, np.float32)
+        pcm = _checked(pcm)
         if pcm.ndim != 1:
             raise A2vError(f"pcm has the shape {pcm.shape}: expected one channel, (samples,)")
         self._waiting = np.concatenate([self._waiting, pcm])
@@ -233,6 +234,16 @@ class Embedder:
 
     def _log_mel(self, pcm: np.ndarray) -> np.ndarray:
         return log_mel(np.asarray(pcm, np.float32)).numpy()
+
+
+def _checked(pcm: np.ndarray) -> np.ndarray:
+    """PCM as float32; integers are taken for samples that nobody has scaled to [-1, 1]."""
+    pcm = np.asarray(pcm)
+    if pcm.dtype.kind != "f":
+        raise A2vError(f"pcm is {pcm.dtype}: expected floats in [-1, 1]; int16 samples / 32768")
+    if not np.isfinite(pcm).all():
+        raise A2vError("pcm has NaN or infinite samples")
+    return pcm.astype(np.float32, copy=False)
 
 
 def _zeros(detail: dict) -> np.ndarray:

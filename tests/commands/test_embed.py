@@ -189,6 +189,7 @@ def test_bad_models_and_audio(exported, model_dir, tmp_path):
         (exported["streaming", True], 100, False, "has a hop of 320 ms"),
         (exported["window", True], None, True, "--stream"),
         (str(model_dir), 0.01, False, "--hop_ms=0.01"),
+        (str(model_dir), 0.0, False, "--hop_ms=0.0: expected at least one sample"),
     ):
         with pytest.raises(A2vError, match=message):
             open_model(model, hop_ms, stream)(np.zeros(16_000, np.float32))

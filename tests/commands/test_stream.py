@@ -489,6 +489,24 @@ def test_a_sound_shorter_than_a_hop_is_told(models, monkeypatch):
     assert "0.10 s of audio, less than a hop of 320 ms: no embedding" in run.stderr
 
 
+def test_closed_standard_input_and_a_full_disk(models, sound, monkeypatch):
+    model = f"--model={models['internal']}"
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [command("a2v_stream"), model, f"--audio={sound}"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert run.returncode == 1
+    assert run.stderr.endswith("error: [Errno 28] No space left on device\n")
+    assert "Traceback" not in run.stderr
+    monkeypatch.setattr(sys, "stdin", None)
+    run = run_here("a2v_stream", ["a2v_stream", model, "--audio=-"])
+    assert run.returncode == 1
+    assert run.stderr == "error: --audio=-: standard input is closed\n"
+
+
 def test_ctrl_c_in_a_file_ends_with_the_summary(models, monkeypatch):
     class Interrupted(Trickle):
         def read1(self, size):

@@ -72,6 +72,16 @@ def test_opens_a_file_by_path(form: Callable, tmp_path: pathlib.Path) -> None:
         np.testing.assert_array_equal(Embedder(name).embed(frames), expected)
 
 
+def test_refuses_what_is_no_sound(form: Callable) -> None:
+    stream = Embedder(form("float", "streaming", "pcm")).stream
+    window = Embedder(form("float", "window", "pcm"))
+    for embed in (stream, window.embed_window):
+        with pytest.raises(A2vError, match=r"^pcm is int16: expected floats in \[-1, 1\]"):
+            embed(np.zeros(window.input_shape, np.int16))
+        with pytest.raises(A2vError, match=r"^pcm has NaN or infinite samples$"):
+            embed(np.full(window.input_shape, np.nan, np.float32))
+
+
 def test_refuses_another_shape(form: Callable) -> None:
     streaming = Embedder(form("float", "streaming", "pcm"))
     with pytest.raises(A2vError, match=r"pcm has the shape \(100,\): the file takes \(5120,\)"):
