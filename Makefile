@@ -11,9 +11,10 @@ TRAIN_FLAGS ?=
 # Test processes. The tests of a file share fixtures that are slow to make, so they stay together.
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
-# The slowest folders first, so that no process ends with one of them. (Files that are also part of a
-# listed folder lose their place in pytest's order.)
-LONGEST := tests/commands tests/tasks
+# The slowest first, so that no process ends with one of them. (Files that are also part of a listed
+# folder lose their place in pytest's order.)
+LONGEST := tests/tasks tests/commands tests/data tests/evaluation tests/export tests/training \
+  tests/test_hear.py
 FOLDERS := $(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py))
 TESTS := $(LONGEST) $(filter-out $(LONGEST),$(FOLDERS) $(wildcard tests/test_*.py))
 
@@ -63,7 +64,7 @@ demo: $(INSTALLED)  ## train, export, embed, evaluate and report, in about 5 min
 	@echo "Done. Open $(OUT)/report.html; for your own recordings: make demo DATA=/path/to/recordings OUT=my_out"
 
 test: $(INSTALLED)  ## run the fast tests (8 to 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m "not slow" --durations=15 $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
 	@if { command -v javac && command -v mvn && command -v aapt2; } > /dev/null; then $(JVM_TESTS); \
 	  else echo "JVM tests of android_demo skipped: no JDK, Maven or aapt2"; fi
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from a2v_tf import hear
+from a2v_tf import hear, pretrained
 from a2v_tf.errors import A2vError
 from a2v_tf.export.build import export_file
 from a2v_tf.frontend import FRONT_END, log_mel
@@ -146,14 +146,13 @@ def test_any_length(samples, count, models):
     assert np.isfinite(embeddings).all()
 
 
-def test_bad_models(paths, tmp_path):
+def test_bad_models(tmp_path):
     (tmp_path / "bad.tflite").write_bytes(b"TFL3 but not really")
     bands = tmp_path / "bands"
     bands.mkdir()
     write_model(bands, 29, THIRD_OCTAVES)
     export_file(bands, bands / "bands.tflite", mode="window", input="log_mel")
-    streaming = tmp_path / "streaming.tflite"
-    export_file(paths["keras"], streaming)
+    streaming = pretrained.resolve("pretrained", pretrained.STREAMING)
     for path, message in (
         ("", "model_file_path is empty: expected a model directory"),
         ("/no/such/model", "'/no/such/model': expected a directory made by a2v_train"),

@@ -38,6 +38,7 @@ def test_all_kinds_of_rows_and_again_from_the_cache(model_dir, tmp_path):
         "--replicas=2",
         "--untrained_seeds=2",
         "--examples_per_class=0,2",
+        here=True,
     )
     assert "-- linear --" in run.stdout
     assert "-- sgd, 2 examples per class --" in run.stdout

@@ -46,13 +46,9 @@ def test_command_exports_checks_and_prints_a_summary(
     np.testing.assert_array_equal(streamed, Embedder(window).embed_window(with_silence(pcm)))
 
 
-def test_summary_is_json(
-    model_dir: pathlib.Path, tmp_path: pathlib.Path, calibration: np.ndarray
-) -> None:
+def test_summary_is_json(model_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
     output = tmp_path / "model.tflite"
-    summary = build.export_file(
-        model_dir, output, quantize=True, state="external", input="log_mel", calibration=calibration
-    )
+    summary = build.export_file(model_dir, output, quantize=True, state="external", input="log_mel")
     assert json.loads(json.dumps(summary)) == summary
     assert summary["file_bytes"] == output.stat().st_size
     assert summary["hop_ms"] == 320
