@@ -63,7 +63,12 @@ def require(module: str, user: str) -> None:
         raise A2vError(f"{user} needs {name}: {command}")
 
 
-def run_app(main: Callable[[list[str]], None], *, arguments: bool = False) -> NoReturn:
+def run_app(
+    main: Callable[[list[str]], None],
+    define_flags: Callable[[], None] | None = None,
+    *,
+    arguments: bool = False,
+) -> NoReturn:
     """Run `main` as an absl app.
 
     Bad input, flags that cannot be parsed and packages that are not installed become one line on
@@ -71,9 +76,13 @@ def run_app(main: Callable[[list[str]], None], *, arguments: bool = False) -> No
 
     Args:
       main: takes the name of the program and its arguments.
+      define_flags: defines the flags, here and not on import, so that commands can be imported
+        together.
       arguments: whether the command takes arguments that are not flags. These may stand before,
         between and after the flags.
     """
+    if define_flags:
+        define_flags()
     _help_is_of(main.__module__)
     flags.FLAGS.set_gnu_getopt(arguments)
 

@@ -43,8 +43,7 @@ def define_flags() -> None:
     flags.DEFINE_string("check", None, "Folder for what the JVM test compares; default: none.")
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     embedder = Embedder(FLAGS.model)
     if not embedder.streaming or embedder.input != "pcm":
         raise A2vError(f"--model={FLAGS.model!r}: the app needs a streaming file that takes PCM")
@@ -125,10 +124,5 @@ def summary(path: pathlib.Path) -> dict:
     return said
 
 
-def run() -> None:
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

@@ -177,9 +177,8 @@ def table(rows: list[dict[str, Any]], price: float) -> str:
     return align(lines)
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Make the clips, build, print."""
-    del argv
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -196,11 +195,5 @@ def main(argv: list[str]) -> None:
         write_json(FLAGS.output, content)
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

@@ -180,9 +180,8 @@ def _spread(values: np.ndarray, form: str) -> str:
     return f"{median} [{low} - {high}]"
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Measure and print."""
-    del argv
     print(machine_line(machine()))
     print(f"{FLAGS.kernels} kernels, 1 thread, {FLAGS.rounds} rounds\n")
     print("CPU time per second of audio, us")
@@ -191,11 +190,5 @@ def main(argv: list[str]) -> None:
     print(facts_table(FLAGS.kernels))
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

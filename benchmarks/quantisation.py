@@ -65,8 +65,7 @@ class Louder:
                 yield Clip(clip.name, clip.label, clip.split), louder
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     model_dir = pathlib.Path(FLAGS.model_dir)
     with tempfile.TemporaryDirectory() as folder:
         files = _export(model_dir, pathlib.Path(folder))
@@ -140,10 +139,5 @@ def _cell(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{100 * value:.1f} %"
 
 
-def run() -> None:
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

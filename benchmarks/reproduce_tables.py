@@ -499,9 +499,8 @@ def _columns(task: str, encoder: str, downstream: str) -> str:
     return f"{task:<14} {encoder:<6} {downstream:<22}"
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Train and evaluate, then report."""
-    del argv
     scale, specs = chosen(SCALES[FLAGS.scale])
     grid = Grid(pathlib.Path(FLAGS.output_dir), specs, FLAGS.dry_run)
     for encoder, study in scale.studies.items():
@@ -522,11 +521,5 @@ def main(argv: list[str]) -> None:
         )
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

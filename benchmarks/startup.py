@@ -46,9 +46,8 @@ def define_flags() -> None:
     flags.DEFINE_integer("runs", 5, "Runs of each, besides a first one.", lower_bound=1)
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Measure and print the table."""
-    del argv
     rows = {f"{name} --help": measure([name, "--help"], FLAGS.runs) for name in FLAGS.commands}
     with tempfile.TemporaryDirectory() as folder:
         sound = pathlib.Path(folder) / "sound.wav"
@@ -106,11 +105,5 @@ def installed_sizes() -> dict[str, int]:
     return sizes
 
 
-def run() -> None:
-    """Entry point of the script."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

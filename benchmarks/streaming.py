@@ -246,9 +246,8 @@ def define_flags() -> None:
     flags.DEFINE_string("output", None, "JSON file to write.")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Export, measure, print."""
-    del argv
     hops = sorted(map(int, FLAGS.hops), reverse=True)
     with tempfile.TemporaryDirectory() as name:
         work, cases, encoders = pathlib.Path(name), [], list(FLAGS.encoders)
@@ -278,11 +277,5 @@ def main(argv: list[str]) -> None:
         write_json(FLAGS.output, content)
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

@@ -509,9 +509,8 @@ def _data() -> Iterator[dict[str, str]]:
         yield {"TFDS_DATA_DIR": name}
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Measure, print."""
-    del argv
     if FLAGS.part:
         pathlib.Path(FLAGS.part_output).write_text(json.dumps(PARTS[FLAGS.part]()))
         return
@@ -538,11 +537,5 @@ def main(argv: list[str]) -> None:
         write_json(FLAGS.output, content)
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

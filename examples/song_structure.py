@@ -44,8 +44,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("parts", 5, "Number of different parts.", lower_bound=2)
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     pcm = a2v_tf.read_audio(FLAGS.audio)
     if len(pcm) < 10 * RATE:
         raise a2v_tf.A2vError(
@@ -152,11 +151,5 @@ def _draw_embeddings(axes: Axes, embeddings: np.ndarray, hop_s: float, seconds: 
     axes.tick_params(labelbottom=False)
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

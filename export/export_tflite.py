@@ -122,8 +122,7 @@ def define_flags() -> None:
         return values["activations"] == "int8" or not FLAGS["ranges"].present
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     summary_file = FLAGS.summary and checked_output("summary", FLAGS.summary)
     from a2v_tf.export.build import export_file
 
@@ -204,8 +203,7 @@ def _exactness_line(exactness: dict[str, Any] | None) -> str:
 
 
 def run() -> None:
-    define_flags()
-    run_app(main)
+    run_app(main, define_flags)
 
 
 if __name__ == "__main__":

@@ -60,8 +60,7 @@ def define_flags() -> None:
     )
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     output = checked_output("output", FLAGS.output, *SUFFIXES)
     if output.suffix == ".parquet":
         require("pyarrow", f"--output={FLAGS.output!r}")
@@ -114,8 +113,7 @@ def open_model(model: str, hop_ms: float | None, stream: bool = False) -> EmbedC
 
 def run() -> None:
     """Entry point of `a2v_embed`."""
-    define_flags()
-    run_app(main)
+    run_app(main, define_flags)
 
 
 if __name__ == "__main__":

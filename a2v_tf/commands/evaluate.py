@@ -145,9 +145,8 @@ def define_flags() -> None:
     flags.register_validator("finetune", bool, "expected some of none,fc,conv5,conv4,...,all")
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Evaluate, print the tables, and write the JSON."""
-    del argv
     logging.set_verbosity(logging.INFO)
     output = FLAGS.output and checked_output("output", FLAGS.output)
     from a2v_tf.evaluation.evaluate import evaluate, versions
@@ -204,8 +203,7 @@ def _flag_values() -> dict[str, object]:
 
 def run() -> None:
     """Entry point of `a2v_evaluate`."""
-    define_flags()
-    run_app(main)
+    run_app(main, define_flags)
 
 
 if __name__ == "__main__":

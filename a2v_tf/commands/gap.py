@@ -21,9 +21,8 @@ def define_flags() -> None:
     flags.DEFINE_float("second", None, "Start of the other slice, in seconds.", required=True)
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Estimate and print."""
-    del argv
     from a2v_tf.audio.read import read_audio
     from a2v_tf.evaluation.gap import estimate, greatest
     from a2v_tf.frontend import FRONT_END
@@ -47,8 +46,7 @@ def main(argv: list[str]) -> None:
 
 def run() -> None:
     """Entry point of `a2v_gap`."""
-    define_flags()
-    run_app(main)
+    run_app(main, define_flags)
 
 
 if __name__ == "__main__":

@@ -49,9 +49,8 @@ def define_flags() -> None:
     )
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Predict, write the files, print the errors."""
-    del argv
     audio = pathlib.Path(FLAGS.audio)
     output = pathlib.Path(FLAGS.output or f"{audio.stem}_{FLAGS.at:g}s")
     if not output.name or not output.absolute().parent.is_dir():
@@ -80,8 +79,7 @@ def main(argv: list[str]) -> None:
 
 def run() -> None:
     """Entry point of `a2v_reconstruct`."""
-    define_flags()
-    run_app(main)
+    run_app(main, define_flags)
 
 
 if __name__ == "__main__":

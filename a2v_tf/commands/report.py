@@ -63,8 +63,7 @@ def _write(path: pathlib.Path, text: str) -> None:
 
 def run() -> None:
     """Entry point of `a2v_report`."""
-    define_flags()
-    run_app(main, arguments=True)
+    run_app(main, define_flags, arguments=True)
 
 
 if __name__ == "__main__":

@@ -136,8 +136,7 @@ def define_flags() -> None:
     )
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     plot = FLAGS.plot and checked_output("plot", FLAGS.plot, ".png")
     if plot:
         require("matplotlib", f"--plot={FLAGS.plot!r}")
@@ -276,8 +275,7 @@ def _distance(before: np.ndarray, after: np.ndarray) -> float:
 
 def run() -> None:
     """Entry point of `a2v_stream`."""
-    define_flags()
-    run_app(main)
+    run_app(main, define_flags)
 
 
 if __name__ == "__main__":

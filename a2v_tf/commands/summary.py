@@ -28,9 +28,8 @@ def define_flags() -> None:
     )
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Print the table."""
-    del argv
     config = find_encoder(FLAGS.encoder)
     from a2v_tf.models.layer_table import table_text
 
@@ -43,8 +42,7 @@ def main(argv: list[str]) -> None:
 
 def run() -> None:
     """Entry point of `a2v_summary`."""
-    define_flags()
-    run_app(main)
+    run_app(main, define_flags)
 
 
 if __name__ == "__main__":

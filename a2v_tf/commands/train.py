@@ -25,8 +25,7 @@ def define_flags() -> None:
     define_flags_of(TrainSettings, __name__)
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     settings = from_flags(TrainSettings)
     from a2v_tf.training.loop import train
 
@@ -50,8 +49,7 @@ def make_probe(settings: TrainSettings) -> "ProbeRounds":
 
 def run() -> None:
     """Entry point of `a2v_train`."""
-    define_flags()
-    run_app(main)
+    run_app(main, define_flags)
 
 
 if __name__ == "__main__":

@@ -104,8 +104,7 @@ def define_flags() -> None:
         return not values["adb"] or not given
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     output = FLAGS.output and checked_output("output", FLAGS.output)
     hop = FLAGS.window_hop_ms
     window_hop = None if hop is None else round(hop * FRONT_END.sample_rate / 1000)
@@ -201,8 +200,7 @@ def _number(value: float | None, form: str, unit: float = 1) -> str:
 
 def run() -> None:
     """Entry point of `a2v_benchmark`."""
-    define_flags()
-    run_app(main)
+    run_app(main, define_flags)
 
 
 if __name__ == "__main__":

@@ -71,8 +71,7 @@ def define_flags() -> None:
     flags.DEFINE_float("watts", 15.0, "Power of such a core, for the energy.", 0.0)
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     work, packed = pathlib.Path(FLAGS.work), pathlib.Path(FLAGS.packed)
     choice = _read(work / "choice.json")
     log = pathlib.Path(FLAGS.log or pathlib.Path(choice["directory"]) / LOG)
@@ -261,11 +260,5 @@ def _task_hours(hours: Mapping[str, Mapping[str, float]]) -> str:
     return ", ".join(f"{name} {total:.1f} h" for name, total in parts)
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

@@ -37,8 +37,7 @@ def define_flags() -> None:
     flags.DEFINE_string("cache_dir", None, "Directory that keeps embeddings for later runs.")
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     logging.set_verbosity(logging.INFO)
     names = [pathlib.Path(path).name for path in FLAGS.models]
     if len(set(names)) < len(names):
@@ -74,11 +73,5 @@ def scores(rows: list[Row]) -> dict[str, float]:
     return dict(sorted(means.items(), key=lambda item: -item[1]))
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

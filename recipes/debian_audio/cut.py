@@ -110,8 +110,7 @@ def define_flags() -> None:
     flags.DEFINE_bool("large", False, "About twice as much unlabelled audio.")
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     work = pathlib.Path(FLAGS.work)
     packages = read_packages(work / "packages.csv")
     wanted = [f"{package.name} {package.sha256}" for package in packages]
@@ -464,11 +463,5 @@ def _code_digest() -> str:
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in files)).hexdigest()
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

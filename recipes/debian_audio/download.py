@@ -80,8 +80,7 @@ def define_flags() -> None:
     flags.DEFINE_string("packages", str(LOCK), "CSV file with the packages and their versions.")
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     work = pathlib.Path(FLAGS.work).absolute()
     wanted = read_packages(pathlib.Path(FLAGS.packages))
     (work / "debs").mkdir(parents=True, exist_ok=True)
@@ -304,11 +303,5 @@ def _write(stream: Iterator[bytes], target: pathlib.Path, path: str) -> None:
         shutil.copyfileobj(stream, file)
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

@@ -46,8 +46,7 @@ def define_flags() -> None:
     flags.DEFINE_string("cache_dir", None, "Directory that keeps embeddings for later runs.")
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     logging.set_verbosity(logging.INFO)
     directory = resolve(FLAGS.model_dir)
     config = read_config(directory)
@@ -76,11 +75,5 @@ def main(argv: list[str]) -> None:
     print(f"Wrote {FLAGS.output}")
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

@@ -49,8 +49,7 @@ def define_flags() -> None:
     flags.mark_flags_as_mutual_exclusive(["model_dir", "choice"], required=True)
 
 
-def main(argv: list[str]) -> None:
-    del argv
+def main(_: list[str]) -> None:
     model_dir = pathlib.Path(FLAGS.model_dir or _chosen(pathlib.Path(FLAGS.choice)))
     output, calibration = pathlib.Path(FLAGS.output), pathlib.Path(FLAGS.work) / "corpus/unlabelled"
     output.mkdir(parents=True, exist_ok=True)
@@ -131,11 +130,5 @@ def _compress(source: pathlib.Path, target: pathlib.Path) -> None:
         raise A2vError(f"cannot read {source}: {error}") from error
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from a2v_tf.errors import run_app
 from tests.conftest import forgotten_flags, load_script
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "benchmarks/audioset.py"
@@ -31,7 +32,7 @@ def run(audioset, monkeypatch, tmp_path):
     def start(*options):
         monkeypatch.setattr(sys, "argv", ["audioset", f"--data={sounds}", *options])
         with forgotten_flags(), pytest.raises(SystemExit) as exit:
-            audioset.run()
+            run_app(audioset.main, audioset.define_flags)
         return exit.value.code or 0
 
     return start

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from a2v_tf.data import demo
+from a2v_tf.errors import run_app
 from a2v_tf.evaluation.paper import DATASETS
 from tests.conftest import forgotten_flags, load_script
 from tests.reporting.results_files import row
@@ -30,7 +31,7 @@ def run(grid, monkeypatch, tmp_path):
         arguments = ["reproduce_tables", f"--scale={scale}", f"--output_dir={tmp_path}/out"]
         monkeypatch.setattr(sys, "argv", [*arguments, *options])
         with forgotten_flags(), pytest.raises(SystemExit) as exit:
-            grid.run()
+            run_app(grid.main, grid.define_flags)
         return exit.value.code or 0
 
     return start

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from a2v_tf.errors import run_app
 from a2v_tf.export.benchmark.measure import measure
 from a2v_tf.export.benchmark.models import PEERS, Case
 from tests.conftest import forgotten_flags, load_script
@@ -28,7 +29,7 @@ def run(streaming, monkeypatch):
     def start(*options):
         monkeypatch.setattr(sys, "argv", ["streaming", *map(str, options)])
         with forgotten_flags(), pytest.raises(SystemExit) as exit:
-            streaming.run()
+            run_app(streaming.main, streaming.define_flags)
         return exit.value.code or 0
 
     return start

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import flags
 
+from a2v_tf.errors import run_app
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.models.layer_table import layer_table
 from a2v_tf.specs import ENCODERS, EncoderConfig, InputStats, Slicing
@@ -49,7 +50,7 @@ def run(training, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["training", *options])
         try:
             with pytest.raises(SystemExit) as exit:
-                training.run()
+                run_app(training.main, training.define_flags)
         finally:
             flags.FLAGS.remove_flag_values(set(flags.FLAGS) - known)
             flags.FLAGS.unparse_flags()
@@ -144,7 +145,7 @@ def test_for_real(training, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["training", *options])
     try:
         with pytest.raises(SystemExit) as exit:
-            training.run()
+            run_app(training.main, training.define_flags)
     finally:
         flags.FLAGS.remove_flag_values(set(flags.FLAGS) - known)
         flags.FLAGS.unparse_flags()

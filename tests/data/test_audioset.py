@@ -22,7 +22,7 @@ from a2v_tf.data.builders import base, shards
 from a2v_tf.data.builders.audioset import audioset
 from a2v_tf.data.labelled import open_labelled
 from a2v_tf.data.sources import open_source
-from a2v_tf.errors import A2vError
+from a2v_tf.errors import A2vError, run_app
 from tests.conftest import forgotten_flags
 
 CLASSES = [(index, f"/m/{index:05d}", f"Class {index}, or so") for index in range(527)]
@@ -258,7 +258,7 @@ def _command_here(*flags: str, monkeypatch, capsys) -> tuple[int, str]:
     """Run the command in this process; return its exit code and output."""
     monkeypatch.setattr(sys, "argv", ["builders", *flags])
     with forgotten_flags(), pytest.raises(SystemExit) as exit:
-        command.run()
+        run_app(command.main, command.define_flags)
     return exit.value.code or 0, "".join(capsys.readouterr())
 
 

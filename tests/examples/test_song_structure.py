@@ -9,6 +9,7 @@ import soundfile
 from PIL import Image
 
 import a2v_tf
+from a2v_tf.errors import run_app
 from tests.conftest import forgotten_flags, load_script
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples/song_structure.py"
@@ -29,7 +30,7 @@ def run(example, monkeypatch):
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *options])
         with forgotten_flags():
             try:
-                example.run()
+                run_app(example.main, example.define_flags)
             except SystemExit as stop:
                 return stop.code or 0
         return 0

@@ -82,11 +82,5 @@ def _used(builder: tfds.core.DatasetBuilder) -> str:
     return align(lines)
 
 
-def run() -> None:
-    """Entry point."""
-    define_flags()
-    run_app(main)
-
-
 if __name__ == "__main__":
-    run()
+    run_app(main, define_flags)
