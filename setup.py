@@ -56,6 +56,7 @@ setup(
     package_data={
         "a2v_tf": ["py.typed"],  # the type hints are for users, too
         "": ["CITATIONS.bib"],  # of the data sets
+        "a2v_tf.evaluation": ["papers.txt"],
         "a2v_tf.reporting": ["*.jinja"],
         "a2v_tf.pretrained": ["*.keras", "*.json", "*.tflite", "*.npz", "*.md", "SHA256SUMS"],
     },

@@ -14,29 +14,22 @@ from absl import app, flags, logging
 
 from a2v_tf.quiet import quiet
 
-# Packages that the light install does not bring: what users call them, and the extras that do.
-_TENSORFLOW = ("TensorFlow", "pip install 'a2v_tf[cpu]' (or [gpu], [tf])")
+# Packages that the light install does not bring: what users call them, and the extra that does.
 _EXTRAS = {
-    "tensorflow": _TENSORFLOW,
-    "keras": _TENSORFLOW,
-    **{
-        module: (name, "pip install 'a2v_tf[train]'")
-        for module, name in {
-            "etils": "etils",
-            "jinja2": "Jinja2",
-            "pandas": "pandas",
-            "sklearn": "scikit-learn",
-            "tensorflow_datasets": "tensorflow-datasets",
-            "threadpoolctl": "threadpoolctl",
-        }.items()
-    },
-    "apache_beam": ("Apache Beam", "pip install 'a2v_tf[beam]'"),
-    "jax": ("JAX", "pip install 'a2v_tf[jax]'"),
-    "librosa": ("librosa", "pip install 'a2v_tf[inversion]'"),
-    "matplotlib": ("matplotlib", "pip install 'a2v_tf[plot]'"),
-    "pyarrow": ("pyarrow", "pip install 'a2v_tf[parquet]'"),
+    "apache_beam": ("Apache Beam", "beam"),
+    "etils": ("etils", "train"),
+    "jax": ("JAX", "jax"),
+    "jinja2": ("Jinja2", "train"),
+    "keras": ("TensorFlow", "cpu"),
+    "librosa": ("librosa", "inversion"),
+    "matplotlib": ("matplotlib", "plot"),
+    "pandas": ("pandas", "train"),
+    "pyarrow": ("pyarrow", "parquet"),
+    "sklearn": ("scikit-learn", "train"),
+    "tensorflow": ("TensorFlow", "cpu"),
+    "tensorflow_datasets": ("tensorflow-datasets", "train"),
+    "threadpoolctl": ("threadpoolctl", "train"),
 }
-
 
 # Flags for which an empty value has a meaning, none.
 _MAY_BE_EMPTY = ("author", "license", "name", "other_data")
@@ -59,8 +52,7 @@ def require(module: str, user: str) -> None:
       A2vError: it is missing; the message says which extra brings it.
     """
     if importlib.util.find_spec(module) is None:
-        name, command = _EXTRAS[module]
-        raise A2vError(f"{user} needs {name}: {command}")
+        raise A2vError(f"{user} needs {_how_to_install(module)}")
 
 
 def run_app(
@@ -122,8 +114,7 @@ def _errors_in_one_line() -> Iterator[None]:
             raise
         if importlib.util.find_spec("tensorflow") is None:
             module = "tensorflow"  # brings the others, too
-        name, command = _EXTRAS[module]
-        print(f"error: {_program()} needs {name}: {command}", file=sys.stderr)
+        print(f"error: {_program()} needs {_how_to_install(module)}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -133,6 +124,12 @@ def _errors_in_one_line() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _how_to_install(module: str) -> str:
+    name, extra = _EXTRAS[module]
+    others = " (or [gpu], [tf])" if extra == "cpu" else ""
+    return f"{name}: pip install 'a2v_tf[{extra}]'{others}"
 
 
 def _program() -> str:

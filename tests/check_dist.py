@@ -67,6 +67,7 @@ def check_contents(wheel: pathlib.Path, sdist: pathlib.Path) -> None:
     modules |= {f"a2v_tf/{path.relative_to(ROOT)}" for path in (ROOT / "export").rglob("*.py")}
     assert modules <= names, modules - names
     assert "a2v_tf/py.typed" in names, "no py.typed: type checkers would ignore the type hints"
+    assert "a2v_tf/evaluation/papers.txt" in names
     assert sum(name.endswith("/CITATIONS.bib") for name in names) == 8, "not all data sets' own"
     needed = {"setup.py", "pyproject.toml", "README.md", "LICENSE", "export/export_tflite.py"}
     assert needed <= sources, needed - sources
