@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import math
 import pathlib
 import re
 import shutil
@@ -40,8 +41,8 @@ class Checkpoint:
             raise A2vError(f"cannot resume from {self.path}: {first_line}") from error
 
 
-def latest_checkpoint(model_dir: pathlib.Path) -> Checkpoint | None:
-    """The newest checkpoint in a model directory, if any.
+def latest_checkpoint(model_dir: pathlib.Path, before: float = math.inf) -> Checkpoint | None:
+    """The newest checkpoint in a model directory of fewer than `before` steps, if any.
 
     Raises:
       A2vError: its checkpoints were written by version 0.1, which this one cannot resume.
@@ -49,7 +50,8 @@ def latest_checkpoint(model_dir: pathlib.Path) -> Checkpoint | None:
     old = sorted((model_dir / DIRECTORY).glob("round_*.weights.h5"))
     if old:
         raise A2vError(f"cannot resume {old[-1]}, of version 0.1: use another --model_dir")
-    return max(_all_checkpoints(model_dir), key=lambda c: c.step, default=None)
+    found = (checkpoint for checkpoint in _all_checkpoints(model_dir) if checkpoint.step < before)
+    return max(found, key=lambda c: c.step, default=None)
 
 
 def checkpoint_at(model_dir: pathlib.Path, step: int) -> Checkpoint | None:
@@ -113,27 +115,27 @@ def keep_best(model_dir: pathlib.Path) -> None:
                 shutil.copy(model_dir / name, partial)
 
 
-def undo_round(model_dir: pathlib.Path, checkpoint: Checkpoint, rounds: int) -> Checkpoint | None:
-    """Undo a shorter last round, so that a longer run repeats it as one of the full length.
+def undo_round(model_dir: pathlib.Path, step: int, rounds: int) -> None:
+    """Undo a shorter last round, if any, so that a longer run repeats it at its full length.
 
     A longer run is then the run that it would have been from the start, bit for bit.
 
     Args:
       model_dir: of the run.
-      checkpoint: at the end of the shorter round.
-      rounds: full rounds before it.
-
-    Returns:
-      The checkpoint before that round, if any.
+      step: at the end of the last full round.
+      rounds: full rounds.
     """
+    later = [checkpoint for checkpoint in _all_checkpoints(model_dir) if checkpoint.step > step]
+    if not later:
+        return
     kept = model_dir / DIRECTORY / _BEST
     for name in (ENCODER, MODEL):
         if (kept / name).is_file():
             with whole_file(model_dir / name) as partial:
                 shutil.copy(kept / name, partial)
     trim_log(model_dir / LOG, rounds)
-    checkpoint.path.unlink()
-    return latest_checkpoint(model_dir)
+    for checkpoint in later:
+        checkpoint.path.unlink()
 
 
 def _path(model_dir: pathlib.Path, step: int) -> pathlib.Path:

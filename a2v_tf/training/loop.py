@@ -119,8 +119,10 @@ def _train(
             if trainer is not model:
                 trainer.compile(model.optimizer, **compile_options)
         if is_over:
-            print(f"{model_dir} is already trained for {settings.steps} steps.")
+            print(f"{model_dir} is already trained for {step} steps.")
             return model
+        if strategy.is_chief:
+            undo_round(model_dir, step, first_round)
         if checkpoint:
             if strategy.is_chief:
                 trim_log(model_dir / LOG, first_round)
@@ -200,8 +202,7 @@ def _first_step(model_dir: pathlib.Path, settings: TrainSettings) -> int:
     if checkpoint:
         settings.check_resumes(read_config(model_dir))
         if checkpoint.step < settings.steps and checkpoint.step % settings.eval_every:
-            full_rounds = checkpoint.step // settings.eval_every
-            checkpoint = undo_round(model_dir, checkpoint, full_rounds)
+            checkpoint = latest_checkpoint(model_dir, before=checkpoint.step)
     return checkpoint.step if checkpoint else 0
 
 

@@ -6,6 +6,7 @@ import pathlib
 import platform
 import shutil
 import subprocess
+import zipfile
 from typing import Any
 
 import keras
@@ -60,9 +61,12 @@ def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:
             "pretrained"
         )
     try:
-        return json.loads(path.read_text())
+        config = json.loads(path.read_text())
     except ValueError as error:
         raise A2vError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise A2vError(f"{path} holds no settings: expected a file that a2v_train wrote")
+    return config
 
 
 def copy_model_dir(model_dir: pathlib.Path | str, directory: pathlib.Path) -> None:
@@ -169,6 +173,8 @@ def _load(model_dir: pathlib.Path, name: str, for_audio: bool) -> keras.Model:
     if not path.is_file():
         check_has(model_dir, name)
         raise A2vError(f"no {name} in {str(model_dir)!r}: has a2v_train finished its first round?")
+    if not zipfile.is_zipfile(path):  # Keras would not find the file
+        raise A2vError(f"cannot load {path}: it is damaged")
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises many kinds for a damaged archive

@@ -233,6 +233,16 @@ def test_steps_are_exact(recordings, straight_run, tmp_path):
     assert shorter[2] != longer[2]
     run = run_command("a2v_train", *flags, "--steps=5", here=True)
     assert "already trained for 5 steps" in run.stdout
+    run = run_command("a2v_train", *flags, "--steps=3", here=True)
+    assert "already trained for 5 steps" in run.stdout
+    recordings.rename(recordings.with_name("away"))
+    try:
+        run = run_command("a2v_train", *flags, "--steps=6", fails=True)
+    finally:
+        recordings.with_name("away").rename(recordings)
+    assert "does not exist" in run.stderr
+    assert {path.name for path in (tmp_path / "checkpoints").glob("*.h5")} == names
+    assert log_rows(tmp_path) == shorter  # nothing is undone before training starts
     run = run_command("a2v_train", *flags, "--steps=6", here=True)
     assert "Resuming" in run.stdout
     assert "after step 4" in run.stdout
