@@ -26,6 +26,7 @@ and encoder on one backend on 2 cores; each stage takes --rounds times --seconds
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -311,13 +312,12 @@ def measure_training() -> dict[str, Any]:
     source = open_source(FLAGS.data)
     peaks = {numbers: peak(numbers) for numbers in FLAGS.precisions}
     results = []
-    for encoder in FLAGS.encoders:
-        for task in FLAGS.tasks:
-            for frontend in FLAGS.frontends:
-                for numbers in FLAGS.precisions:
-                    print(f"{encoder} {task} {frontend} {numbers}", file=sys.stderr)
-                    results.append(time_training(source, task, encoder, frontend, numbers))
-                    keras.backend.clear_session()
+    for encoder, task, frontend, numbers in itertools.product(
+        FLAGS.encoders, FLAGS.tasks, FLAGS.frontends, FLAGS.precisions
+    ):
+        print(f"{encoder} {task} {frontend} {numbers}", file=sys.stderr)
+        results.append(time_training(source, task, encoder, frontend, numbers))
+        keras.backend.clear_session()
     return {
         "backend": keras.backend.backend(),
         "accelerators": [str(x) for x in _accelerators()],

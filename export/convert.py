@@ -4,18 +4,17 @@ The encoder is converted once. `streaming.py` derives all other forms from the r
 the same weights and scales.
 """
 
-import contextlib
 import functools
 import hashlib
 import json
-import logging
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
@@ -133,7 +132,7 @@ def _convert(
     archive.track(owner)
     signature = [tf.TensorSpec(shape, tf.float32, name="x")]
     archive.add_endpoint("embed", lambda x: {"y": function(x)}, input_signature=signature)
-    with tempfile.TemporaryDirectory() as saved_model, _quiet():
+    with tempfile.TemporaryDirectory() as saved_model:
         archive.write_out(saved_model, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=["embed"])
         if calibration is not None:
@@ -141,20 +140,6 @@ def _convert(
             converter.target_spec.supported_ops = [_OPS[activations]]
             converter.representative_dataset = lambda: ([x[None]] for x in calibration)
         return converter.convert()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the converter's progress messages; warnings are still shown."""
-    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 # One quantised model for all exports from a model directory --------------------------------------

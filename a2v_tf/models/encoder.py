@@ -9,24 +9,22 @@ from a2v_tf.specs import EncoderConfig, InputStats
 
 def standardise(stats: InputStats) -> layers.Layer:
     """Layer that standardises log-mel values to zero mean and unit variance."""
-    return layers.Normalization(
-        axis=None,
-        mean=stats.mean,
-        variance=stats.variance,
-        dtype="float32",
-        name="standardise",
-    )
+    return _normalization(stats, "standardise")
 
 
 def restore_scale(stats: InputStats) -> layers.Layer:
     """Layer that inverts `standardise`."""
+    return _normalization(stats, "restore_scale", invert=True)
+
+
+def _normalization(stats: InputStats, name: str, *, invert: bool = False) -> layers.Layer:
     return layers.Normalization(
         axis=None,
         mean=stats.mean,
         variance=stats.variance,
-        invert=True,
+        invert=invert,
         dtype="float32",
-        name="restore_scale",
+        name=name,
     )
 
 
