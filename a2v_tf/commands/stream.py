@@ -98,7 +98,7 @@ class StreamEmbedder:
             yield StreamEmbedding(
                 max(0, end - self._embedder.span) / _RATE,
                 end / _RATE,
-                _distance(self._before[0], embedding) if full else None,
+                float(np.linalg.norm(embedding - self._before[0])) if full else None,
                 embedding,
                 self._examples.nearest(embedding) if self._examples else None,
             )
@@ -267,10 +267,6 @@ def _summarise(stream: StreamEmbedder, embedder: Embedder, microphone: Microphon
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _distance(before: np.ndarray, after: np.ndarray) -> float:
-    return float(np.linalg.norm(after - before))
 
 
 def run() -> None:

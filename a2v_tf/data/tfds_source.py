@@ -263,22 +263,19 @@ class TfdsSource:
         """Log why a crop is unusable."""
         flaw = sampling.flaw(pcm)
         if flaw == sampling.SILENT:
-            self.bad.note_once(self._name(shard, record), flaw)
+            self.bad.note_once(tfds_id(self._shards[shard], record), flaw)
         elif flaw:
             self._skip(shard, record, flaw)
         return np.False_
 
     def _skip(self, shard: int, record: int, reason: str) -> None:
-        self.bad.add(self._name(shard, record), reason)
+        self.bad.add(tfds_id(self._shards[shard], record), reason)
         self._judge()
 
     def _judge(self, everything_seen: bool = False) -> None:
         """Raise `A2vError` if too many of the clips read so far are bad."""
         if everything_seen or self._visits >= _SEEN_BEFORE_JUDGING:
             self.bad.check(min(self._visits, self._clips), "clips seen")
-
-    def _name(self, shard: int, record: int) -> str:
-        return tfds_id(self._shards[shard], record)
 
     def _probe(self) -> np.ndarray:
         """Lengths of the first clips in stored samples, int64 `[clips]`."""

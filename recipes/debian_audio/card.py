@@ -75,13 +75,14 @@ def main(_: list[str]) -> None:
     work, packed = pathlib.Path(FLAGS.work), pathlib.Path(FLAGS.packed)
     choice = _read(work / "choice.json")
     log = pathlib.Path(FLAGS.log or pathlib.Path(choice["directory"]) / LOG)
+    packages = read_packages(work / "packages.csv")
     text = card(
         read_config(packed),
         choice=choice,
         rows=_read(work / "evaluation.json")["results"],
         hours=_hours(work / "corpus" / "hours.csv"),
-        licences={package.name: package.licence for package in read_packages(_lock(work))},
-        versions={package.name: package.version for package in read_packages(_lock(work))},
+        licences={package.name: package.licence for package in packages},
+        versions={package.name: package.version for package in packages},
         train_hours=train_hours(log, read_config(packed)),
         cores=FLAGS.cores,
         watts=FLAGS.watts,
@@ -94,10 +95,6 @@ def main(_: list[str]) -> None:
     if total >= LIMIT:
         raise A2vError(f"{packed} has {total:,} bytes: expected less than {LIMIT:,}")
     print(f"{packed}: {total:,} bytes, card and checksums written")
-
-
-def _lock(work: pathlib.Path) -> pathlib.Path:
-    return work / "packages.csv"
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
