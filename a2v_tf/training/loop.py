@@ -1,5 +1,6 @@
 """The training loop: settings, data, model, training."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from a2v_tf.training.checkpoints import (
 from a2v_tf.training.model_dir import (
     LOG,
     front_end_of,
+    held,
     make_model_dir,
     read_config,
     write_config,
@@ -67,7 +69,8 @@ def train(settings: TrainSettings, make_probe: MakeProbe | None = None) -> keras
         check_settings(strategy, settings)
         if settings.strategy != "none":
             print(f"--strategy: {strategy.describe()}")
-        return _train(settings, model_dir, strategy, make_probe)
+        with held(model_dir) if strategy.is_chief else contextlib.nullcontext():
+            return _train(settings, model_dir, strategy, make_probe)
 
 
 def _train(

@@ -1,12 +1,15 @@
 """The model directory: what training writes, and how all later commands read it."""
 
+import contextlib
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -19,6 +22,11 @@ from a2v_tf.models import augment, heads  # noqa: F401 (register layers that mod
 from a2v_tf.models.encoder import build_stream_encoder
 from a2v_tf.pretrained import NAME, is_packaged, resolve
 from a2v_tf.specs import BandLevels, InputStats, find_encoder
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 CONFIG = "config.json"
 ENCODER = "encoder.keras"  # the best by validation loss; later commands use it
@@ -38,6 +46,32 @@ def make_model_dir(name: str) -> pathlib.Path:
     if name == NAME or is_packaged(model_dir):
         raise A2vError(f"--model_dir={name} comes with a2v_tf: expected another directory")
     return made_directory("model_dir", name)
+
+
+@contextlib.contextmanager
+def held(model_dir: pathlib.Path) -> Iterator[None]:
+    """Keep other processes from training in a directory; a killed process holds nothing.
+
+    Raises:
+      A2vError: another one is training there.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(model_dir, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise A2vError(
+            f"--model_dir={model_dir}: another a2v_train is training there: expected to be alone"
+        ) from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:

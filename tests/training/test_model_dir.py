@@ -4,7 +4,16 @@ import pytest
 
 from a2v_tf.errors import A2vError
 from a2v_tf.pretrained import resolve
-from a2v_tf.training.model_dir import CONFIG, ENCODER, copy_model_dir, load_encoder, read_config
+from a2v_tf.training.loop import train
+from a2v_tf.training.model_dir import (
+    CONFIG,
+    ENCODER,
+    copy_model_dir,
+    held,
+    load_encoder,
+    read_config,
+)
+from a2v_tf.training.settings import TrainSettings
 
 
 @pytest.mark.parametrize(
@@ -29,3 +38,11 @@ def test_a_truncated_encoder(kept, tmp_path):
     (directory / ENCODER).write_bytes((resolve("pretrained") / ENCODER).read_bytes()[:kept])
     with pytest.raises(A2vError, match=r"^cannot load .*encoder\.keras: it is damaged$"):
         load_encoder(directory)
+
+
+def test_only_one_process_trains_in_a_directory(tmp_path):
+    with held(tmp_path), pytest.raises(A2vError, match="another a2v_train is training there"):
+        train(TrainSettings(data="/no/such/folder", model_dir=str(tmp_path)))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(A2vError, match="/no/such/folder"):  # free again
+        train(TrainSettings(data="/no/such/folder", model_dir=str(tmp_path)))
