@@ -43,7 +43,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
+    try:
+        module = importlib.import_module(_MODULES[name])
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "keras"):
+            raise
+        message = f"a2v_tf.{name} needs TensorFlow: pip install 'a2v_tf[cpu]' (or [gpu], [tf])"
+        raise ModuleNotFoundError(message, name=error.name) from error
+    value = globals()[name] = getattr(module, name)
     return value
 
 

@@ -37,6 +37,15 @@ NEED_TENSORFLOW = {
     "a2v_gap": ["--model_dir=mine", "--audio=a.wav", "--first=0", "--second=1"],
     "export_tflite": ["--model_dir=pretrained", "--output=x.tflite"],
 }
+LACKS_TENSORFLOW = """
+import a2v_tf
+try:
+    a2v_tf.load_encoder
+except ModuleNotFoundError as error:
+    assert "a2v_tf.load_encoder needs TensorFlow: pip install" in str(error), error
+else:
+    raise AssertionError
+"""
 
 
 def main(dist: pathlib.Path) -> None:
@@ -112,6 +121,7 @@ def check_light_install(wheel: pathlib.Path, temporary: pathlib.Path) -> None:
 
     run("python", "-c", "import importlib.util as u; assert u.find_spec('tensorflow') is None")
     run("python", "-c", "import a2v_tf; assert a2v_tf.load('pretrained').hop == 1280")
+    run("python", "-c", LACKS_TENSORFLOW)
     sound = "--audio=sounds/hum/a.wav"
     said = run("a2v_stream", "--model=pretrained", sound, "--examples=sounds")
     assert said.stdout.count(" hum ") == 25, said.stdout
@@ -123,6 +133,8 @@ def check_light_install(wheel: pathlib.Path, temporary: pathlib.Path) -> None:
     run("a2v_embed", "--model=pretrained", "--audio=sounds", "--output=x.csv", "--stream")
     said = run("a2v_benchmark", "--model=pretrained", "--steps=10", "--rounds=1")
     assert "int8, pcm, internal state" in said.stdout, said.stdout
+    (temporary / "mine").mkdir()
+    (temporary / "mine" / "config.json").write_text("{}")
     for extra in (["--output=x.parquet"], ["--output=x.npz", "--model=mine"]):
         run("a2v_embed", "--model=pretrained", "--audio=sounds", *extra, fails=True)
     run("a2v_stream", "--model=pretrained", sound, "--plot=x.png", fails=True)
