@@ -63,7 +63,7 @@ demo: $(INSTALLED)  ## train, export, embed, evaluate and report, in about 5 min
 	  $(OUT)/embeddings.npz $(if $(filter demo,$(DATA)),--labels=demo) --output=$(OUT)/report.html
 	@echo "Done. Open $(OUT)/report.html; for your own recordings: make demo DATA=/path/to/recordings OUT=my_out"
 
-test: $(INSTALLED)  ## run the fast tests (8 to 10 minutes on 2 cores)
+test: $(INSTALLED)  ## run the fast tests (6 to 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" --durations=15 $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
 	@if { command -v javac && command -v mvn && command -v aapt2; } > /dev/null; then $(JVM_TESTS); \
 	  else echo "JVM tests of android_demo skipped: no JDK, Maven or aapt2"; fi
