@@ -11,12 +11,7 @@ import tensorflow as tf
 from a2v_tf.errors import A2vError
 from a2v_tf.specs import InputStats
 from a2v_tf.training.batches import training_batches, validation_batches
-from a2v_tf.training.callbacks import (
-    ExamplesPerSecond,
-    ReconstructionImages,
-    SaveRound,
-    SeedNoise,
-)
+from a2v_tf.training.callbacks import ExamplesPerSecond, ReconstructionImages, SaveRound, SeedNoise
 from a2v_tf.training.checkpoints import (
     Checkpoint,
     checkpoint_at,
@@ -35,12 +30,7 @@ from a2v_tf.training.model_dir import (
 )
 from a2v_tf.training.objective import Objective, open_objective
 from a2v_tf.training.settings import TrainSettings
-from a2v_tf.training.strategy import (
-    Strategy,
-    check_settings,
-    open_strategy,
-    synchronise_batch_norm,
-)
+from a2v_tf.training.strategy import Strategy, check_settings, open_strategy, synchronise_batch_norm
 
 # Makes a callback that evaluates the encoder after each round, before the round is logged.
 MakeProbe = Callable[[TrainSettings], keras.callbacks.Callback]
