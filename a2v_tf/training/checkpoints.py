@@ -12,7 +12,7 @@ import keras
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file
 from a2v_tf.models.precision import as_float32
-from a2v_tf.training.model_dir import ENCODER, LOG, MODEL
+from a2v_tf.training.model_dir import ENCODER, MODEL
 from a2v_tf.training.strategy import batch_norm_of_one_device
 
 DIRECTORY = "checkpoints"
@@ -87,13 +87,13 @@ def save_model(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def trim_log(path: pathlib.Path, rounds: int) -> None:
-    """Drop the rows of rounds that will be trained again."""
+    """Keep the header and the rows of the first `rounds` rounds; the others are trained again."""
     if not path.is_file():
         return
     with path.open(newline="") as file:
-        header, *rows = csv.reader(file)
+        rows = list(csv.reader(file))
     with whole_file(path) as partial, partial.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows[:rounds]])
+        csv.writer(file, lineterminator="\n").writerows(rows[: 1 + rounds])
 
 
 def best_validation_loss(path: pathlib.Path) -> float:
@@ -109,13 +109,10 @@ def keep_best(model_dir: pathlib.Path) -> None:
     kept = model_dir / DIRECTORY / _BEST
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
-    for name in (ENCODER, MODEL):
-        if (model_dir / name).is_file():
-            with whole_file(kept / name) as partial:
-                shutil.copy(model_dir / name, partial)
+    _copy_models(model_dir, kept)
 
 
-def undo_round(model_dir: pathlib.Path, step: int, rounds: int) -> None:
+def undo_round(model_dir: pathlib.Path, step: int) -> None:
     """Undo a shorter last round, if any, so that a longer run repeats it at its full length.
 
     A longer run is then the run that it would have been from the start, bit for bit.
@@ -123,19 +120,20 @@ def undo_round(model_dir: pathlib.Path, step: int, rounds: int) -> None:
     Args:
       model_dir: of the run.
       step: at the end of the last full round.
-      rounds: full rounds.
     """
     later = [checkpoint for checkpoint in _all_checkpoints(model_dir) if checkpoint.step > step]
     if not later:
         return
-    kept = model_dir / DIRECTORY / _BEST
-    for name in (ENCODER, MODEL):
-        if (kept / name).is_file():
-            with whole_file(model_dir / name) as partial:
-                shutil.copy(kept / name, partial)
-    trim_log(model_dir / LOG, rounds)
+    _copy_models(model_dir / DIRECTORY / _BEST, model_dir)
     for checkpoint in later:
         checkpoint.path.unlink()
+
+
+def _copy_models(source: pathlib.Path, target: pathlib.Path) -> None:
+    for name in (ENCODER, MODEL):
+        if (source / name).is_file():
+            with whole_file(target / name) as partial:
+                shutil.copy(source / name, partial)
 
 
 def _path(model_dir: pathlib.Path, step: int) -> pathlib.Path:

@@ -115,10 +115,9 @@ def _train(
             print(f"{model_dir} is already trained for {step} steps.")
             return model
         if strategy.is_chief:
-            undo_round(model_dir, step, first_round)
+            undo_round(model_dir, step)
+            trim_log(model_dir / LOG, first_round)
         if checkpoint:
-            if strategy.is_chief:
-                trim_log(model_dir / LOG, first_round)
             print(f"Resuming {model_dir} after step {step}.")
 
         # ---- Training

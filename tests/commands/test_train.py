@@ -259,6 +259,15 @@ def test_fewer_steps_than_a_round(recordings, straight_run, tmp_path):
     assert_same_run(tmp_path, straight_run)
 
 
+def test_a_log_without_a_checkpoint_is_started_again(recordings, straight_run, tmp_path):
+    """A kill after a round's row, before its checkpoint: the round is trained again."""
+    log = (straight_run / "train_log.csv").read_text()
+    (tmp_path / "train_log.csv").write_text(log)
+    flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    run_command("a2v_train", *flags, "--steps=2", here=True)
+    assert log_rows(tmp_path) == log_rows(straight_run)[:1]
+
+
 def test_checkpoints_of_an_older_version(recordings, straight_run, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "round_000002.weights.h5").touch()
