@@ -16,7 +16,7 @@ import soundfile
 import soxr
 
 from a2v_tf.audio import decode
-from a2v_tf.audio.read import read_audio
+from a2v_tf.audio.read import existing_file, read_audio
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
 
@@ -41,10 +41,7 @@ def file_blocks(path: pathlib.Path | str) -> Iterator[np.ndarray]:
     Raises:
       A2vError: the file is missing, empty or corrupt, or holds NaN or infinity.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        what = "is a directory: expected an audio file" if path.is_dir() else "no such file"
-        raise A2vError(f"{path}: {what}")
+    path = existing_file(path)
     if path.suffix.lower() in decode.FFMPEG_SUFFIXES:
         yield read_audio(path)
         return

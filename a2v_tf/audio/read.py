@@ -25,10 +25,7 @@ def read_audio(path: pathlib.Path | str) -> np.ndarray:
     Raises:
       A2vError: the file is missing, empty or corrupt, or holds NaN or infinity.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        what = "is a directory: expected an audio file" if path.is_dir() else "no such file"
-        raise A2vError(f"{path}: {what}")
+    path = existing_file(path)
     try:
         pcm = decode.read(path, decode.probe(path))
     except decode.DecodeError as error:
@@ -36,6 +33,19 @@ def read_audio(path: pathlib.Path | str) -> np.ndarray:
     if not np.isfinite(pcm).all():
         raise A2vError(f"{path}: has NaN or infinite samples")
     return pcm
+
+
+def existing_file(path: pathlib.Path | str) -> pathlib.Path:
+    """The path of an audio file.
+
+    Raises:
+      A2vError: there is no such file, or it is a directory.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        what = "is a directory: expected an audio file" if path.is_dir() else "no such file"
+        raise A2vError(f"{path}: {what}")
+    return path
 
 
 def windows(pcm: np.ndarray, hop_samples: int, length: int = SLICE_SAMPLES) -> np.ndarray:

@@ -19,6 +19,7 @@ from a2v_tf.errors import A2vError, require, run_app
 from a2v_tf.files import checked_output
 from a2v_tf.pretrained import NAME, STREAMING, WINDOW, resolve
 from a2v_tf.runtime.clips import SUFFIXES, EmbedClip, embed_files, tflite_clips
+from a2v_tf.specs import MAX_BAD_FRACTION
 
 FLAGS = flags.FLAGS
 
@@ -53,7 +54,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_float(
         "max_bad_fraction",
-        0.1,
+        MAX_BAD_FRACTION,
         "Fraction of the files of a directory that may be unreadable.",
         lower_bound=0.0,
         upper_bound=1.0,

@@ -26,7 +26,7 @@ from a2v_tf.data.spectrogram import SpectrogramSource
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FrontEnd
 from a2v_tf.plugins import is_reference, load_object
-from a2v_tf.specs import PERIOD, SPECTROGRAM, BandLevels
+from a2v_tf.specs import MAX_BAD_FRACTION, PERIOD, SPECTROGRAM, BandLevels
 
 
 class ReportsBad(Protocol):
@@ -86,9 +86,6 @@ class Source(Protocol):
         """Say on one line how many files and hours there are, and how many are skipped."""
 
 
-_SOURCE_NAMES = ("bad", "front_end", "check", "crops", "describe")
-
-
 @runtime_checkable
 class ManyCropsSource(Source, Protocol):
     """A source that can draw several crops of a clip that it reads."""
@@ -113,7 +110,7 @@ class ManyCropsSource(Source, Protocol):
 def open_source(
     data: str,
     *,
-    max_bad_fraction: float = 0.1,
+    max_bad_fraction: float = MAX_BAD_FRACTION,
     decoder: str = "auto",
     spectrogram_time: str | None = None,
     spectrogram_columns: Sequence[str] | None = None,
@@ -156,6 +153,9 @@ def open_source(
     if is_reference(data):
         return _plugin(data, bad)
     return FolderSource(data, bad, decoder)
+
+
+_SOURCE_NAMES = ("bad", "front_end", "check", "crops", "describe")
 
 
 def _plugin(data: str, bad: BadFiles) -> Source:

@@ -4,6 +4,8 @@
 of several. To add a task, write a module with a `Task`: see docs/extend/task.md.
 """
 
+from collections.abc import Sequence
+
 TASKS = (
     "cbow",
     "skip_gram",
@@ -14,4 +16,12 @@ TASKS = (
     "contrastive",
     "transposition",
 )
+MULTI_HEAD, SUPERVISED = "multi_head", "supervised"  # --task besides these
 DEFAULT_HEADS = ("cbow", "skip_gram", "temporal_gap")  # of multi_head: what the patent names
+
+
+def task_names(task: str, heads: Sequence[str]) -> tuple[str, ...]:
+    """The self-supervised tasks that a run with `--task` and `--heads` learns."""
+    if task == SUPERVISED:
+        return ()
+    return tuple(heads) if task == MULTI_HEAD else (task,)

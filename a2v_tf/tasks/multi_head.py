@@ -7,7 +7,6 @@ thing with one head.
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,11 +16,6 @@ from a2v_tf.models.precision import precision
 from a2v_tf.specs import Slicing
 from a2v_tf.tasks.crops import Crops, SliceSet
 from a2v_tf.tasks.task import Setup, Task
-
-
-def task_names(config: Mapping[str, Any]) -> list[str]:
-    """The tasks that the settings of a run name: `heads`, if its task is multi_head."""
-    return list(config["heads"]) if config["task"] == "multi_head" else [config["task"]]
 
 
 def learning_rate(tasks: Sequence[Task]) -> float:

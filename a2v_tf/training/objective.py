@@ -14,7 +14,7 @@ from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import precision
 from a2v_tf.specs import BandLevels, InputStats, find_encoder
-from a2v_tf.tasks import multi_head, supervised
+from a2v_tf.tasks import SUPERVISED, multi_head, supervised
 from a2v_tf.tasks.task import Setup, find_tasks
 from a2v_tf.training.batches import (
     Round,
@@ -23,7 +23,7 @@ from a2v_tf.training.batches import (
     labelled_stats,
     task_batches,
 )
-from a2v_tf.training.settings import SUPERVISED, TrainSettings
+from a2v_tf.training.settings import TrainSettings
 from a2v_tf.training.strategy import Strategy
 
 

@@ -21,9 +21,7 @@ from a2v_tf.specs import (
     TaskOptions,
     find_encoder,
 )
-from a2v_tf.tasks import DEFAULT_HEADS, TASKS
-
-MULTI_HEAD, SUPERVISED = "multi_head", "supervised"
+from a2v_tf.tasks import DEFAULT_HEADS, MULTI_HEAD, SUPERVISED, TASKS, task_names
 
 _CONTRASTIVE = ("contrastive", "transposition")
 
@@ -238,9 +236,7 @@ class TrainSettings:
     @property
     def task_names(self) -> tuple[str, ...]:
         """The self-supervised tasks that are learned: `heads`, if the task is multi_head."""
-        if self.task == SUPERVISED:
-            return ()
-        return self.heads if self.task == MULTI_HEAD else (self.task,)
+        return task_names(self.task, self.heads)
 
     @property
     def slicing(self) -> Slicing:

@@ -11,7 +11,7 @@ import numpy as np
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.specs import Slicing
-from a2v_tf.tasks import multi_head
+from a2v_tf.tasks import multi_head, task_names
 from a2v_tf.tasks.crops import Crops
 from a2v_tf.tasks.task import Task, find_tasks
 from a2v_tf.training.model_dir import load_model, read_config
@@ -63,7 +63,7 @@ def open_task(model_dir: pathlib.Path | str, wanted: Sequence[str]) -> TrainedTa
       A2vError: it learned none of them, it takes no audio, or it is no model directory.
     """
     config = read_config(model_dir)
-    names = [] if config["task"] == "supervised" else multi_head.task_names(config)
+    names = task_names(config["task"], config.get("heads", ()))
     tasks = find_tasks(names)
     found = [name for name in wanted if name in {task.name for task in tasks}]
     if not found:

@@ -25,7 +25,7 @@ from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.metrics import MEAN, UNTRAINED, Row
 from a2v_tf.files import whole_file
 from a2v_tf.specs import find_encoder
-from a2v_tf.tasks.multi_head import task_names
+from a2v_tf.tasks import task_names
 from a2v_tf.text import markdown_table
 from a2v_tf.training.model_dir import LOG, read_config
 from a2v_tf.training.settings import applies
@@ -203,7 +203,7 @@ def card(
 
 
 def _is_setting(name: str, config: Mapping[str, Any]) -> bool:
-    learned = tuple(task_names(config))
+    learned = task_names(config["task"], config.get("heads", ()))
     if name in _NO_SETTINGS or not applies(name, config["task"], learned):
         return False
     return bool(config[name]) or name == "seed"
