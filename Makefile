@@ -83,7 +83,7 @@ $(OUT)/model/encoder.keras: | $(INSTALLED)
 pretrained: $(INSTALLED)  ## retrain a2v_tf/pretrained/ from Debian packages (hours)
 	PATH="$(abspath $(BIN)):$$PATH" recipes/debian_audio/run.sh $(WORK) $(RECIPE_FLAGS)
 
-apk: $(INSTALLED) $(if $(filter pretrained,$(APK_MODEL_DIR)),,$(APK_MODEL_DIR)/encoder.keras)  ## build the Android app: android_demo/build/a2v_tf.apk
+apk: $(INSTALLED) $(if $(filter pretrained pretrained_%,$(APK_MODEL_DIR)),,$(APK_MODEL_DIR)/encoder.keras)  ## build the Android app: android_demo/build/a2v_tf.apk
 	android_demo/install_packages.sh
 	mkdir -p $(APK)
 	$(BIN)/export_tflite --model_dir=$(APK_MODEL_DIR) --quantize --hop_ms=80 \

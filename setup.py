@@ -12,6 +12,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "a2v_tf/__init__.py").read_
 # `train` brings what training, export, evaluation and reports need besides TensorFlow.
 TENSORFLOW = ">=2.16,<2.22"
 
+ENCODER_FILES = ("*.keras", "*.json", "*.tflite", "*.npz", "*.md", "SHA256SUMS")
 TRAIN = [
     "etils",
     "importlib_resources",  # tensorflow-datasets imports it without asking for it
@@ -58,7 +59,8 @@ setup(
         "": ["CITATIONS.bib"],  # of the data sets
         "a2v_tf.evaluation": ["papers.txt"],
         "a2v_tf.reporting": ["*.jinja"],
-        "a2v_tf.pretrained": ["*.keras", "*.json", "*.tflite", "*.npz", "*.md", "SHA256SUMS"],
+        # `pretrained` itself, and the folders of the encoders beside it.
+        "a2v_tf.pretrained": [f"{folder}{file}" for folder in ("", "*/") for file in ENCODER_FILES],
     },
     package_dir={"a2v_tf": "a2v_tf", "a2v_tf.export": "export"},
     # The light install: all that a2v_stream, a2v_embed and a2v_benchmark need for TFLite files.

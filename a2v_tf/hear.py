@@ -53,7 +53,7 @@ def load_model(model_file_path: str = "") -> HearModel:
 
     Args:
       model_file_path: model directory of `a2v_train`, .tflite file of
-        `export_tflite --mode=window`, or `pretrained`.
+        `export_tflite --mode=window`, or one of `pretrained.names`.
 
     Raises:
       A2vError: no path was given, or it does not hold such a model.

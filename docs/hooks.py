@@ -26,6 +26,10 @@ FILES = {
     "project/changelog.md": "CHANGELOG.md",
     "project/build-notes.md": "BUILD_NOTES.md",
 }
+FILES |= {  # the encoders beside `pretrained`
+    f"results/model-card-{path.parent.name}.md": path.relative_to(ROOT).as_posix()
+    for path in sorted((ROOT / "a2v_tf/pretrained").glob("*/card.md"))
+}
 _CODE = re.compile(r"(`[^`]+`|(?<![\w-])--[a-z]\w*(?:=[^\s,;:()]*[^\s,.;:()'])?)")
 _IMAGE = re.compile(r"!\[[^]]*\]\((?!https?:)([^)\s]+)\)|<img[^>]*src=\"(?!https?:)([^\"]+)\"")
 _LINK = re.compile(r"(?<!!)\[([^]]+)\]\((?!https?:|#)([^)\s]+)\)")

@@ -48,7 +48,7 @@ def export_file(
     quantised encoder is stored in the model directory and every file is derived from it.
 
     Args:
-      model_dir: directory written by `a2v_train`, or `pretrained`.
+      model_dir: directory written by `a2v_train`, or one of `pretrained.names`.
       output: the file to write, `NAME.tflite`.
       quantize: quantise the encoder to int8; the front end remains float.
       mode: "streaming" (an embedding of the last window every hop) or "window" (one per slice).

@@ -18,6 +18,7 @@ from a2v_tf.errors import run_app
 from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, STATES
 from a2v_tf.export.quantize import ACTIVATIONS, RANGES, Quantization
 from a2v_tf.files import checked_output, write_json
+from a2v_tf.pretrained import in_words
 
 FLAGS = flags.FLAGS
 
@@ -33,7 +34,7 @@ _DESCRIBED = {
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
     flags.DEFINE_string(
-        "model_dir", None, "Directory that a2v_train wrote, or 'pretrained'.", required=True
+        "model_dir", None, f"Directory that a2v_train wrote, or {in_words()}.", required=True
     )
     flags.DEFINE_string("output", None, "File to write, NAME.tflite.", required=True)
     flags.DEFINE_bool(

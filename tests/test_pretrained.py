@@ -3,12 +3,14 @@
 import hashlib
 import json
 import re
+import shutil
 import sys
 
 import numpy as np
 import pytest
 import soundfile
 
+import a2v_tf
 from a2v_tf import hear, pretrained
 from a2v_tf.audio.read import windows
 from a2v_tf.errors import A2vError
@@ -22,12 +24,23 @@ from a2v_tf.training.model_dir import copy_model_dir, load_encoder, load_model, 
 from tests.conftest import run_here
 from tests.evaluation.conftest import write_task
 
+NAMES = pretrained.names()
 DIRECTORY = pretrained.resolve("pretrained")
 
 
+@pytest.fixture(scope="module", params=NAMES)
+def name(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def golden():
-    with np.load(DIRECTORY / "golden.npz") as arrays:
+def directory(name):
+    return pretrained.resolve(name)
+
+
+@pytest.fixture(scope="module")
+def golden(directory):
+    with np.load(directory / "golden.npz") as arrays:
         return dict(arrays)
 
 
@@ -58,36 +71,40 @@ def run(name, *options, fails=False):
 # The files ---------------------------------------------------------------------------------------
 
 
-def test_checksums():
-    sums = (DIRECTORY / "SHA256SUMS").read_text().splitlines()
+def shipped(directory):
+    return {path for path in directory.iterdir() if path.is_file() and path.suffix != ".py"}
+
+
+def test_checksums(directory):
+    sums = (directory / "SHA256SUMS").read_text().splitlines()
     listed = dict(reversed(line.split("  ")) for line in sums)
-    shipped = {path.name for path in DIRECTORY.iterdir() if path.is_file()}
-    assert shipped == {*listed, "SHA256SUMS", "__init__.py"}
-    for name, digest in listed.items():
-        assert hashlib.sha256((DIRECTORY / name).read_bytes()).hexdigest() == digest, name
+    assert {path.name for path in shipped(directory)} == {*listed, "SHA256SUMS"}
+    for file, digest in listed.items():
+        assert hashlib.sha256((directory / file).read_bytes()).hexdigest() == digest, file
 
 
-def test_the_folder_is_small():
-    assert sum(p.stat().st_size for p in DIRECTORY.iterdir() if p.is_file()) < 1_500_000
+def test_the_files_are_small():
+    sizes = [sum(p.stat().st_size for p in shipped(pretrained.folder(name))) for name in NAMES]
+    assert sum(sizes) < 4_000_000
+    assert sizes[0] < 1_500_000
 
 
-def test_it_can_be_copied_by_name(tmp_path):
-    copy_model_dir("pretrained", tmp_path / "copy")
-    for name in ("config.json", "encoder.keras"):
-        assert (tmp_path / "copy" / name).read_bytes() == (DIRECTORY / name).read_bytes()
+def test_it_can_be_copied_by_name(name, directory, tmp_path):
+    copy_model_dir(name, tmp_path / "copy")
+    for file in ("config.json", "encoder.keras"):
+        assert (tmp_path / "copy" / file).read_bytes() == (directory / file).read_bytes()
 
 
-def test_no_file_contains_a_path_of_the_machine_that_wrote_it():
-    config = json.loads((DIRECTORY / "config.json").read_text())
+def test_no_file_contains_a_path_of_the_machine_that_wrote_it(directory):
+    config = json.loads((directory / "config.json").read_text())
     assert config["data"] == "debian_audio"
-    for path in DIRECTORY.iterdir():
-        if path.is_file() and path.name != "__init__.py":
-            assert not re.search(rb"(/home|/root|/tmp|/work|/Users)/", path.read_bytes()), path
+    for path in shipped(directory):
+        assert not re.search(rb"(/home|/root|/tmp|/work|/Users)/", path.read_bytes()), path
 
 
-def test_card_describes_this_encoder():
-    card = (DIRECTORY / "card.md").read_text()
-    config = read_config("pretrained")
+def test_card_describes_this_encoder(name, directory):
+    card = (directory / "card.md").read_text()
+    config = read_config(name)
     assert f"`{config['task']}`" in card
     assert f"| steps | {config['steps']:,} |" in card
     assert "licence" in card
@@ -96,19 +113,19 @@ def test_card_describes_this_encoder():
 # Embeddings --------------------------------------------------------------------------------------
 
 
-def test_float_embeddings_do_not_change(golden, cut):
-    found = np.asarray(load_encoder("pretrained")(log_mel(cut), training=False))
+def test_float_embeddings_do_not_change(name, golden, cut):
+    found = np.asarray(load_encoder(name)(log_mel(cut), training=False))
     np.testing.assert_allclose(found, golden["float"], rtol=0, atol=1e-3 * np.abs(found).max())
 
 
-def test_int8_window_embeddings_do_not_change(golden, cut):
-    embedder = Embedder(DIRECTORY / "window.tflite", "reference")
+def test_int8_window_embeddings_do_not_change(directory, golden, cut):
+    embedder = Embedder(directory / "window.tflite", "reference")
     np.testing.assert_array_equal([embedder.embed(x) for x in cut], golden["window"])
 
 
-def test_int8_streaming_embeddings_do_not_change(golden, wave):
-    embedder = Embedder("pretrained", "reference")
-    assert (embedder.streaming, embedder.hop, embedder.embedding_dim) == (True, 1_280, 128)
+def test_int8_streaming_embeddings_do_not_change(name, golden, wave):
+    embedder = Embedder(name, "reference")
+    assert (embedder.streaming, embedder.hop) == (True, 1_280)
     np.testing.assert_array_equal(embedder.stream(wave), golden["streaming"])
 
 
@@ -134,22 +151,35 @@ def test_missing_files_are_named():
         pretrained.resolve("pretrained", "window2.tflite")
 
 
-def test_python(golden, cut):
-    assert hear.load_model("pretrained").scene_embedding_size == 128
-    embedder = tflite_embedder("pretrained")
+def test_unknown_names_are_told_the_known_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = re.escape(pretrained.in_words())
+    with pytest.raises(
+        A2vError, match=rf"no encoder 'pretrained_x' .* expected {known}, or a path"
+    ):
+        load_encoder("pretrained_x")
+    with pytest.raises(A2vError, match=r"cannot read 'pretrained_x\.tflite'"):
+        Embedder("pretrained_x.tflite")
+    (tmp_path / "pretrained_x").mkdir()
+    assert str(pretrained.resolve("pretrained_x")) == "pretrained_x"
+
+
+def test_python(name, golden, cut):
+    assert hear.load_model(name).scene_embedding_size == golden["window"].shape[1]
+    embedder = tflite_embedder(name)
     assert embedder.takes == "pcm"
     assert embedder.embed(cut).shape == golden["window"].shape
     with pytest.raises(A2vError, match=r"the pretrained encoder comes without model\.keras"):
-        load_model("pretrained")
+        load_model(name)
 
 
 @pytest.mark.parametrize("option", ["--hop_ms=487.5", "--stream"])
-def test_a2v_embed_runs_the_int8_files(option, cut, wave, sound, tmp_path):
+def test_a2v_embed_runs_the_int8_files(option, name, directory, cut, wave, sound, tmp_path):
     output = tmp_path / "embeddings.npz"
-    run("a2v_embed", "--model=pretrained", f"--audio={sound}", option, f"--output={output}")
-    window = Embedder(DIRECTORY / "window.tflite")
+    run("a2v_embed", f"--model={name}", f"--audio={sound}", option, f"--output={output}")
+    window = Embedder(directory / "window.tflite")
     expected = (
-        Embedder("pretrained").stream(wave)
+        Embedder(name).stream(wave)
         if option == "--stream"
         else [window.embed(each) for each in cut]
     )
@@ -157,8 +187,8 @@ def test_a2v_embed_runs_the_int8_files(option, cut, wave, sound, tmp_path):
         np.testing.assert_array_equal(arrays["embeddings"], expected)
 
 
-def test_a2v_stream(golden, sound):
-    done = run("a2v_stream", "--model=pretrained", f"--audio={sound}", "--format=jsonl")
+def test_a2v_stream(name, golden, sound):
+    done = run("a2v_stream", f"--model={name}", f"--audio={sound}", "--format=jsonl")
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(lines) == len(golden["streaming"])
 
@@ -187,6 +217,41 @@ def test_a2v_report(tmp_path):
     done = run("a2v_report", "pretrained", f"--output={output}")
     assert "the pretrained encoder comes without train_log.csv" in done.stderr
     assert "pretrained" in output.read_text()
+
+
+@pytest.fixture
+def second(tmp_path, monkeypatch):
+    """An installation with a second encoder: the files of `pretrained` under another name."""
+    for path in shipped(DIRECTORY):
+        for folder in (tmp_path / "shipped", tmp_path / "shipped/pretrained_second"):
+            folder.mkdir(exist_ok=True)
+            shutil.copy(path, folder)
+    monkeypatch.setattr(pretrained, "_ROOT", tmp_path / "shipped")
+    return tmp_path / "shipped/pretrained_second"
+
+
+def test_every_command_knows_every_name(second, sound, tmp_path, monkeypatch):
+    """A second encoder is known by its name wherever `pretrained` is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert pretrained.names() == ["pretrained", "pretrained_second"]
+    assert pretrained.is_packaged(second)
+    assert a2v_tf.load("pretrained_second").hop == 1_280
+    assert a2v_tf.load("pretrained_second", window=True).window == 15_600
+    model, audio, output = "--model=pretrained_second", f"--audio={sound}", tmp_path / "x.npz"
+    run("a2v_stream", model, audio)
+    run("a2v_embed", model, audio, f"--output={output}")
+    done = run("a2v_embed", "--model=pretrained_third", audio, f"--output={output}", fails=True)
+    assert "or 'pretrained' or 'pretrained_second'" in done.stderr
+    assert "'pretrained' or 'pretrained_second'" in run("a2v_embed", "--help").stdout
+
+    model_dir, results = "--model_dir=pretrained_second", tmp_path / "results.json"
+    task = f"--downstream=csv:{write_task(tmp_path)}"
+    run("a2v_evaluate", model_dir, task, "--protocols=knn", "--baselines=", f"--output={results}")
+    assert json.loads(results.read_text())["results"][0]["model"] == "pretrained_second"
+    run("a2v_report", "pretrained_second", str(results), f"--output={tmp_path / 'report.html'}")
+    run("export_tflite", model_dir, "--quantize", f"--output={tmp_path / 'x.tflite'}")
+    assert "comes with a2v_tf" in run("a2v_train", model_dir, "--data=demo", fails=True).stderr
+    assert hear.load_model("pretrained_second").scene_embedding_size == 128
 
 
 @pytest.mark.parametrize("hop_ms", [320, 20])

@@ -4,9 +4,9 @@
   a2v_embed --model=encoder.tflite --audio=recordings/ --output=embeddings.csv
   a2v_embed --model=models/mine --audio=song.flac --hop_ms=100 --output=song.parquet
 
-A .tflite file, and 'pretrained', runs in the TFLite interpreter, as on a phone. A model directory
-uses its Keras encoder, which needs TensorFlow. Each row of the output says which stretch of which
-file it describes.
+A .tflite file, and 'pretrained' (or another encoder that comes with this package), runs in the
+TFLite interpreter, as on a phone. A model directory uses its Keras encoder, which needs TensorFlow.
+Each row of the output says which stretch of which file it describes.
 """
 
 import pathlib
@@ -17,7 +17,7 @@ from absl import flags
 from a2v_tf.audio.find import find_audio
 from a2v_tf.errors import A2vError, require, run_app
 from a2v_tf.files import checked_output
-from a2v_tf.pretrained import NAME, STREAMING, WINDOW, resolve
+from a2v_tf.pretrained import STREAMING, WINDOW, in_words, names, resolve
 from a2v_tf.runtime.clips import SUFFIXES, EmbedClip, embed_files, tflite_clips
 from a2v_tf.specs import MAX_BAD_FRACTION
 
@@ -29,8 +29,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model",
         None,
-        "A .tflite file of export_tflite; 'pretrained', the int8 encoder that comes with this "
-        "package; or a model directory of a2v_train, whose Keras encoder is used.",
+        f"A .tflite file of export_tflite; an int8 encoder that comes with this package, "
+        f"{in_words()}; or a model directory of a2v_train, whose Keras encoder is used.",
         required=True,
     )
     flags.DEFINE_string(
@@ -49,8 +49,8 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "stream",
         False,
-        "With a model directory or 'pretrained': embed each clip as a stream, where an embedding "
-        "depends on all that came before, instead of as separate windows.",
+        "With a model directory or an encoder of this package: embed each clip as a stream, where "
+        "an embedding depends on all that came before, instead of as separate windows.",
     )
     flags.DEFINE_float(
         "max_bad_fraction",
@@ -87,17 +87,17 @@ def audio_files(audio: pathlib.Path | str) -> list[pathlib.Path]:
 
 
 def open_model(model: str, hop_ms: float | None, stream: bool = False) -> EmbedClip:
-    """Open a TFLite file, 'pretrained' or a model directory to embed clips with.
+    """Open a TFLite file, an encoder of this package or a model directory to embed clips with.
 
     Args:
       model: path or name.
       hop_ms: milliseconds between embeddings; None for a stream's own, or 320.
-      stream: embed a clip as a stream; of 'pretrained' or a model directory.
+      stream: embed a clip as a stream; of a name or a model directory.
 
     Raises:
       A2vError: no such model, or one that cannot have this hop.
     """
-    if model == NAME:
+    if model in names():
         return tflite_clips(resolve(model, STREAMING if stream else WINDOW), hop_ms, model)
     if model.endswith(".tflite"):
         if stream:
@@ -105,7 +105,8 @@ def open_model(model: str, hop_ms: float | None, stream: bool = False) -> EmbedC
         return tflite_clips(model, hop_ms)
     if not pathlib.Path(model, "config.json").is_file():
         raise A2vError(
-            f"--model={model}: expected a .tflite file, pretrained or a directory made by a2v_train"
+            f"--model={model}: expected a .tflite file, a directory made by a2v_train, or "
+            f"{in_words()}"
         )
     from a2v_tf.training.keras_clips import keras_clips
 

@@ -26,6 +26,7 @@ from a2v_tf.evaluation.settings import (
     TrainingSettings,
 )
 from a2v_tf.files import checked_output, write_json
+from a2v_tf.pretrained import in_words
 from a2v_tf.specs import MAX_BAD_FRACTION
 
 FLAGS = flags.FLAGS
@@ -34,7 +35,7 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
     flags.DEFINE_string(
-        "model_dir", None, "Model directory written by a2v_train, or 'pretrained'.", required=True
+        "model_dir", None, f"Model directory of a2v_train, or {in_words()}.", required=True
     )
     flags.DEFINE_string(
         "downstream",
@@ -50,7 +51,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model",
         None,
-        "TFLite window model to evaluate instead of --model_dir's Keras encoder, or 'pretrained'.",
+        f"TFLite window model to evaluate instead of --model_dir's Keras encoder, or {in_words()}.",
     )
 
     # ---- What is measured
@@ -139,7 +140,7 @@ def define_flags() -> None:
         "cache_dir",
         None,
         f"Directory that keeps embeddings for the next evaluation. Default: {CACHE} in "
-        "--model_dir, or the user's cache directory for 'pretrained'; empty: none.",
+        "--model_dir, or the user's cache directory for an encoder of this package; empty: none.",
     )
 
     flags.register_validator("finetune", bool, "expected some of none,fc,conv5,conv4,...,all")

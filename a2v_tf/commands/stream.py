@@ -32,6 +32,7 @@ from a2v_tf.audio.live import Microphone, file_blocks, raw_blocks
 from a2v_tf.errors import A2vError, require, run_app
 from a2v_tf.files import checked_output
 from a2v_tf.frontend import FRONT_END
+from a2v_tf.pretrained import in_words
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.runtime.nearest import Examples, Nearest, embed_examples
 from a2v_tf.runtime.stream_picture import StreamPicture
@@ -110,8 +111,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model",
         None,
-        "Streaming .tflite file of export_tflite, any hop and state; or 'pretrained', the encoder "
-        "that comes with this package, with a hop of 80 ms.",
+        "Streaming .tflite file of export_tflite, any hop and state; or an encoder that comes with "
+        f"this package, with a hop of 80 ms: {in_words()}.",
         required=True,
     )
     flags.DEFINE_string(

@@ -151,7 +151,7 @@ def untrained_encoder(config: Mapping[str, Any], seed: int | None = None) -> ker
 
 
 def tflite_embedder(path: pathlib.Path | str) -> WindowEmbedder:
-    """An exported window model with PCM or log-mel input, or `pretrained`.
+    """An exported window model with PCM or log-mel input, or a name such as `pretrained`.
 
     Raises:
       A2vError: the file is missing, is not a TFLite file, or is a streaming model.

@@ -86,7 +86,7 @@ class EvaluationSettings:
     """What `a2v_evaluate` does.
 
     Attributes:
-      model_dir: model directory, or "pretrained".
+      model_dir: model directory, or one of `pretrained.names`.
       downstream: specification of the labelled data sets, as `open_labelled` takes it.
       common: what all models and tasks have in common; its frames and seed are replaced by the
         model's.

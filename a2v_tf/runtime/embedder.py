@@ -52,7 +52,7 @@ def make_interpreter(
     """Open a TFLite file, given by path or content.
 
     Args:
-      model: path or content; or `pretrained`, the streaming file of that encoder.
+      model: path or content; or a name such as `pretrained`, the streaming file of that encoder.
       kernels: "xnnpack", "builtin" or "reference".
       threads: of the interpreter.
       keep_tensors: whether every intermediate tensor can be read after a run.
@@ -88,8 +88,8 @@ def load(model: str | pathlib.Path = NAME, *, window: bool = False) -> Embedder:
     """Open an exported encoder; TensorFlow is not needed.
 
     Args:
-      model: .tflite file of `export_tflite`, or `pretrained`.
-      window: of `pretrained`, the file that embeds separate windows of 975 ms. The default is the
+      model: .tflite file of `export_tflite`, or one of `pretrained.names`.
+      window: of a name, the file that embeds separate windows of 975 ms. The default is the
         one that embeds a stream, every 80 ms.
 
     Raises:
@@ -122,7 +122,7 @@ class Embedder:
     """
 
     def __init__(self, model: bytes | str | pathlib.Path, kernels: str = "xnnpack") -> None:
-        """Open a file, given by path or content; `pretrained` is the streaming one.
+        """Open a file, given by path or content; a name such as `pretrained` is its streaming one.
 
         Raises:
           A2vError: it is not a file of `export_tflite`.

@@ -20,7 +20,7 @@ from a2v_tf.files import made_directory, write_json
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models import augment, heads  # noqa: F401 (register layers that models are saved with)
 from a2v_tf.models.encoder import build_stream_encoder
-from a2v_tf.pretrained import NAME, is_packaged, resolve
+from a2v_tf.pretrained import in_words, is_packaged, names, resolve
 from a2v_tf.specs import BandLevels, InputStats, find_encoder
 
 try:
@@ -40,10 +40,10 @@ def make_model_dir(name: str) -> pathlib.Path:
     """Create the directory that `--model_dir` names, unless it exists.
 
     Raises:
-      A2vError: it cannot be written, or is that of the pretrained encoder.
+      A2vError: it cannot be written, or is that of an encoder of this package.
     """
     model_dir = pathlib.Path(name)
-    if name == NAME or is_packaged(model_dir):
+    if name in names() or is_packaged(model_dir):
         raise A2vError(f"--model_dir={name} comes with a2v_tf: expected another directory")
     return made_directory("model_dir", name)
 
@@ -83,7 +83,7 @@ def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:
     """Read `config.json`.
 
     Args:
-      model_dir: as `a2v_train` leaves it; or, here and below, `pretrained`.
+      model_dir: as `a2v_train` leaves it; or, here and below, one of `pretrained.names`.
 
     Raises:
       A2vError: the directory or the file is missing or not readable as JSON.
@@ -92,7 +92,7 @@ def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:
     if not path.is_file():
         raise A2vError(
             f"no {CONFIG} in {str(model_dir)!r}: expected a directory made by a2v_train, or "
-            "pretrained"
+            f"{in_words()}"
         )
     try:
         config = json.loads(path.read_text())
@@ -192,7 +192,7 @@ def load_model(model_dir: pathlib.Path | str, *, for_audio: bool = True) -> kera
 
 
 def check_has(model_dir: pathlib.Path, name: str) -> None:
-    """Raise `A2vError` if this is the pretrained encoder, which ships without `name`."""
+    """Raise `A2vError` if this is a packaged encoder, which comes without `name`."""
     if is_packaged(model_dir) and not (model_dir / name).is_file():
         raise A2vError(
             f"the pretrained encoder comes without {name}: expected a directory that a2v_train "

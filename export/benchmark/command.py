@@ -21,7 +21,7 @@ from a2v_tf.export.benchmark.measure import ROUNDS, STEPS, machine, machine_line
 from a2v_tf.export.benchmark.models import PEERS, Case
 from a2v_tf.files import checked_output, write_json
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.pretrained import STREAMING, resolve
+from a2v_tf.pretrained import STREAMING, in_words, resolve
 from a2v_tf.runtime.embedder import KERNELS
 from a2v_tf.text import align
 
@@ -32,7 +32,7 @@ _SHOWN_SHARE = 0.01  # of a step; ops below it are summed up
 
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
-    flags.DEFINE_list("model", [], "Files of export_tflite, or 'pretrained', comma-separated.")
+    flags.DEFINE_list("model", [], f"Files of export_tflite, or {in_words()}, comma-separated.")
     flags.DEFINE_list(
         "peers",
         [],
