@@ -91,6 +91,8 @@ setup(
         "beam": ["apache-beam>=2.77", "mlcroissant"],  # AudioSet on several cores or machines
         "jax": ["jax"],
         "recipe": ["mido>=1.3", "pyopen-wakeword>=1.1"],  # recipes/debian_audio
+        # What runs teachers (--teachers); their weights are fetched when first used.
+        "teachers": ["ctranslate2>=4.5", "h5py", "pyopen-wakeword>=1.1"],
         "microphone": ["sounddevice"],  # a2v_stream without --audio
         "benchmark": ["pymicro-wakeword>=2.5", "pyopen-wakeword>=1.1"],  # peers
         "docs": ["mkdocs>=1.6", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"],

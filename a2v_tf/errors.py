@@ -17,6 +17,7 @@ from a2v_tf.quiet import quiet
 # Packages that the light install does not bring: what users call them, and the extra that does.
 _EXTRAS = {
     "apache_beam": ("Apache Beam", "beam"),
+    "ctranslate2": ("CTranslate2", "teachers"),
     "etils": ("etils", "train"),
     "jax": ("JAX", "jax"),
     "jinja2": ("Jinja2", "train"),

@@ -16,6 +16,7 @@ LAYERS = [
     ["a2v_tf.evaluation", "a2v_tf.hear"],
     ["a2v_tf.training"],
     ["a2v_tf.tasks"],
+    ["a2v_tf.teachers"],
     ["a2v_tf.runtime", "a2v_tf.slicing"],
     ["a2v_tf.data"],
     ["a2v_tf.audio", "a2v_tf.models"],

@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import pathlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +13,7 @@ from a2v_tf.audio import decode
 from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.audio.find import find_audio
 from a2v_tf.data import decode_tfio, sampling
+from a2v_tf.data.listing import ListedClip, Span
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
 
@@ -48,11 +50,16 @@ class FolderSource:
         self._paths = find_audio(self._directory)
         self._headers = _probe_all(self._paths, bad)
         bad.check(len(self._paths), "files")
+        self._readable = [
+            (path, header)
+            for path, header in zip(self._paths, self._headers, strict=True)
+            if header is not None
+        ]
         self._plans: dict[int, np.ndarray] = {}
 
     def describe(self) -> str:
         """Summarise the source on one line."""
-        seconds = sum(h.length / h.rate for h in self._headers if h is not None)
+        seconds = sum(header.length / header.rate for _, header in self._readable)
         return (
             f"{self._directory}: {len(self._paths)} files, {seconds / 3600:.2f} hours, "
             f"{len(self.bad)} skipped"
@@ -94,6 +101,24 @@ class FolderSource:
                 deterministic=True,
             )
         return sampling.usable_only(crops, at_end)
+
+    def clips(self) -> list[ListedClip]:
+        """The files with a readable header, by their paths below the directory; see `listing`."""
+        return [
+            ListedClip(
+                path.relative_to(self._directory).as_posix(), header.samples, path.stat().st_size
+            )
+            for path, header in self._readable
+        ]
+
+    def read_spans(self, spans: Sequence[Span]) -> Iterator[np.ndarray | str]:
+        """Decode parts of files; see `listing.ListsClips.read_spans`."""
+        for clip, start, samples in spans:
+            path, header = self._readable[clip]
+            try:
+                yield sampling.usable(decode.read(path, header, start, samples))
+            except decode.DecodeError as error:
+                yield str(error)
 
     def _decode(self, position: tf.Tensor, samples: int) -> sampling.Drawn:
         """Decode the crop at a global position."""

@@ -295,6 +295,12 @@ def flaw(pcm: np.ndarray) -> str | None:
     return SILENT if peak < SILENCE_PEAK else None
 
 
+def usable(pcm: np.ndarray) -> np.ndarray | str:
+    """PCM, float32 `[samples]`, clipped to [-1, 1]; or why it cannot be used, be it not silent."""
+    why_not = flaw(pcm)
+    return np.clip(pcm, -1.0, 1.0) if why_not in (None, SILENT) else str(why_not)
+
+
 def too_short(seconds: float, needed: float) -> str:
     """The message for a recording that is shorter than one crop."""
     return f"is too short: {seconds:.2f} s, a crop needs {needed:.2f} s"

@@ -1,20 +1,23 @@
 """A TFDS data set with an `audio` feature as a source of crops."""
 
+import itertools
 import math
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+import tqdm
 from absl import logging
 
 from a2v_tf.audio import decode
 from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import sampling
+from a2v_tf.data.listing import ListedClip, Span
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
 
@@ -47,6 +50,7 @@ class TfdsSource:
         name, split = _parse(self._spec)
         builder = prepared_builder(self._spec, name)
         self._audio, self._rate = audio_feature(self._spec, builder.info)
+        self._features = builder.info.features
         self._shards = split_shards(self._spec, builder.info, split)
         self._clips = sum(shard.take for shard in self._shards)
         self._lengths = self._probe()
@@ -153,6 +157,59 @@ class TfdsSource:
             cycle_length=_SHARDS_AT_ONCE,
             num_parallel_calls=tf.data.AUTOTUNE,
         )
+
+    def clips(self) -> list[ListedClip]:
+        """The clips in stored order, all of which are read for their lengths; see `listing`.
+
+        They are named by the feature `id`, as in this package's data sets, else as TFDS does.
+        """
+
+        def measure(example: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            length = tf.shape(self.decode(example), tf.int64)[0]
+            return self._identity(example), length, tf.strings.length(example)
+
+        listed = []
+        with tqdm.tqdm(total=self._clips, desc="reading lengths", unit="clip", delay=2) as bar:
+            for shard in self._shards:
+                stored = _stored(shard, shard.skip, shard.take)
+                measured = stored.map(measure, num_parallel_calls=tf.data.AUTOTUNE)
+                records = itertools.count(shard.skip)
+                for record, (name, length, size) in zip(
+                    records, measured.as_numpy_iterator(), strict=False
+                ):
+                    name = name.decode(errors="replace") or tfds_id(shard, record)
+                    samples = int(length) * FRONT_END.sample_rate // self._rate
+                    listed.append(ListedClip(name, samples, int(size)))
+                    bar.update()
+        return listed
+
+    def read_spans(self, spans: Sequence[Span]) -> Iterator[np.ndarray | str]:
+        """Read parts of clips; see `listing.ListsClips.read_spans`."""
+        ends = np.cumsum([shard.take for shard in self._shards])
+
+        def shard_of(span: Span) -> int:
+            return int(np.searchsorted(ends, span.clip, side="right"))
+
+        for index, of_shard in itertools.groupby(spans, shard_of):
+            shard = self._shards[index]
+            wanted = {
+                shard.skip + span.clip - int(ends[index]) + shard.take: span for span in of_shard
+            }
+            first, last = min(wanted), max(wanted)
+            stored = _stored(shard, first, last - first + 1).map(self.decode)
+            for record, audio in enumerate(stored.as_numpy_iterator(), first):
+                if record in wanted:
+                    _, start, samples = wanted[record]
+                    part = decode.native_span(self._rate, len(audio), start, samples)
+                    pcm = part.cut(to_mono(audio[part.begin : part.end]))
+                    yield sampling.usable(pcm)
+
+    def _identity(self, example: tf.Tensor) -> tf.Tensor:
+        """The feature `id` of a serialized example; empty if there is no such text."""
+        if not isinstance(self._features.get("id"), tfds.features.Text):
+            return tf.constant("")
+        features = tfds.features.FeaturesDict({"id": self._features["id"]})
+        return features.deserialize_example(example)["id"]
 
     def _crops_of_clip(
         self,
@@ -289,6 +346,11 @@ class TfdsSource:
     def _mean_positions(self, samples: int) -> float:
         lengths = self._lengths * FRONT_END.sample_rate // self._rate
         return float(sampling.positions_in(lengths, samples).mean())
+
+
+def _stored(shard: Shard, first: int, count: int) -> tf.data.Dataset:
+    """Serialized examples of a shard in stored order."""
+    return tf.data.TFRecordDataset(str(shard.filename)).skip(first).take(count)
 
 
 def shuffled_records(shards: Sequence[Shard], order_key: tf.Tensor) -> tf.data.Dataset:

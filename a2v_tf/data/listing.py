@@ -1,0 +1,85 @@
+"""The clips of a source, each once and in order: for what is computed once over a whole corpus.
+
+`FolderSource` and `TfdsSource` list their clips. So does a source of your own that has the methods
+`clips` and `read_spans`.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from a2v_tf.audio.bad_files import BadFiles
+from a2v_tf.audio.read import SLICE_SAMPLES
+from a2v_tf.frontend import FRONT_END
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedClip:
+    """A clip of a source.
+
+    Attributes:
+      name: unique in the corpus, and the same wherever the corpus is stored.
+      samples: its length at 16 kHz, by its header.
+      size: in bytes, as stored.
+    """
+
+    name: str
+    samples: int
+    size: int
+
+
+class Span(NamedTuple):
+    """A part of a clip.
+
+    Attributes:
+      clip: index in the list of clips.
+      start: first sample, at 16 kHz.
+      samples: number of samples, at 16 kHz.
+    """
+
+    clip: int
+    start: int
+    samples: int
+
+
+@runtime_checkable
+class ListsClips(Protocol):
+    """A source whose clips can be listed and read by number.
+
+    Attributes:
+      bad: what was skipped so far.
+    """
+
+    bad: BadFiles
+
+    def describe(self) -> str:
+        """Say on one line what there is."""
+
+    def clips(self) -> Sequence[ListedClip]:
+        """The clips that may be usable, always in the same order."""
+
+    def read_spans(self, spans: Sequence[Span]) -> Iterator[np.ndarray | str]:
+        """Read parts of clips; several threads may do so at the same time.
+
+        Args:
+          spans: of different clips, in ascending order.
+
+        Yields:
+          For each span its PCM in [-1, 1], float32 `[samples]`; or why the clip cannot be used.
+        """
+
+
+def slice_frames(samples: int) -> np.ndarray:
+    """The slices of a clip: side by side, evenly spread so that they cover all of it.
+
+    Args:
+      samples: length of the clip at 16 kHz. A clip shorter than a slice has one, to be padded.
+
+    Returns:
+      The first frame of each slice, int32 `[round(samples / 15,600)]`, at least one.
+    """
+    count = max(1, round(samples / SLICE_SAMPLES))
+    starts = np.linspace(0, max(0, samples - SLICE_SAMPLES), count)
+    return (starts // FRONT_END.hop_length).astype(np.int32)
