@@ -2,22 +2,19 @@
 
 import pathlib
 import shutil
-from collections.abc import Callable
 
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 
 from a2v_tf.audio.read import SLICE_SAMPLES
 from a2v_tf.data.listing import slice_frames
 from a2v_tf.data.sources import open_source
-from a2v_tf.errors import A2vError
 from a2v_tf.frontend import log_mel
 from a2v_tf.teachers import Teacher, cache
 from a2v_tf.teachers.base import fingerprint
-from a2v_tf.teachers.cache import TeacherCache, fill, held_out
-
-Write = Callable[..., pathlib.Path]
+from a2v_tf.teachers.cache import TeacherCache, fill
 
 
 class Counting:
@@ -35,8 +32,6 @@ class Counting:
 @pytest.fixture
 def corpus(tmp_path: pathlib.Path, sounds: np.ndarray) -> pathlib.Path:
     """Six recordings of several formats and lengths: 1.3 to 5 s, and one of 0.5 s."""
-    import soundfile
-
     folder = tmp_path / "corpus"
     (folder / "below").mkdir(parents=True)
     for i, seconds in enumerate((1.3, 5.0, 3.2, 2.0, 4.1)):
@@ -59,11 +54,12 @@ def filled(corpus: pathlib.Path, directory: pathlib.Path, *teachers: Counting) -
     return fill(open_source(str(corpus)), [each.teacher for each in teachers], directory)
 
 
-@pytest.mark.parametrize("seconds, count", [(0.5, 1), (0.975, 1), (1.3, 1), (10, 10), (60, 62)])
+@pytest.mark.parametrize(("seconds", "count"), [(0.5, 1), (0.975, 1), (1.3, 1), (10, 10), (60, 62)])
 def test_slices_lie_side_by_side_and_cover_the_clip(seconds, count):
     samples = int(seconds * 16_000)
     starts = slice_frames(samples) * 160
-    assert len(starts) == count and starts[0] == 0
+    assert len(starts) == count
+    assert starts[0] == 0
     steps = np.diff(starts)
     assert len(steps) == 0 or steps.max() - steps.min() <= 160
     assert starts[-1] == 0 or samples - 160 < starts[-1] + SLICE_SAMPLES <= samples
@@ -89,7 +85,8 @@ def test_holds_each_slice_with_its_log_mel_and_outputs(corpus, tmp_path, small_s
 def test_rows_are_read_by_index_slice_mask_or_all(corpus, tmp_path, small_shards):
     rows = filled(corpus, tmp_path / "cache", Counting()).outputs("peak")
     everything = np.asarray(rows)
-    assert rows.shape == everything.shape == (16, 2) and everything.dtype == np.float16
+    assert rows.shape == everything.shape == (16, 2)
+    assert everything.dtype == np.float16
     assert np.asarray(rows, np.float32).dtype == np.float32
     for index in (3, -1, slice(2, 11, 3), [15, 0, 7, 7], everything[:, 0] > 0.499):
         np.testing.assert_array_equal(rows[index], everything[index])
@@ -102,7 +99,8 @@ def test_what_is_there_is_not_computed_again(corpus, tmp_path, small_shards):
     before = filled(corpus, tmp_path / "cache", first)
     moved = shutil.move(corpus, tmp_path / "elsewhere")
     after = filled(moved, tmp_path / "cache", again, other)
-    assert first.slices == other.slices == 16 and again.slices == 0
+    assert first.slices == other.slices == 16
+    assert again.slices == 0
     np.testing.assert_array_equal(before.outputs("peak")[:], after.outputs("peak")[:])
     newer = Counting(version=2)
     filled(moved, tmp_path / "cache", newer)
@@ -111,8 +109,6 @@ def test_what_is_there_is_not_computed_again(corpus, tmp_path, small_shards):
 
 def test_another_corpus_has_a_cache_of_its_own(corpus, tmp_path, sounds, caplog):
     filled(corpus, tmp_path / "cache", Counting())
-    import soundfile
-
     soundfile.write(corpus / "new.wav", sounds[0], 16_000)
     peak = Counting()
     assert len(filled(corpus, tmp_path / "cache", peak)) == peak.slices == 21
