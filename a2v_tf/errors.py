@@ -33,7 +33,7 @@ _EXTRAS = {
 }
 
 # Flags for which an empty value has a meaning, none.
-_MAY_BE_EMPTY = ("author", "license", "name", "other_data")
+_MAY_BE_EMPTY = ("author", "cache_dir", "license", "name", "note", "other_data")
 
 _MOST = 2**31 - 1  # what a whole number may be, so that products of two fit into 64 bits
 

@@ -26,7 +26,7 @@ from a2v_tf.evaluation.settings import (
     TrainingSettings,
 )
 from a2v_tf.files import checked_output, write_json
-from a2v_tf.pretrained import in_words
+from a2v_tf.pretrained import in_words, names
 from a2v_tf.specs import MAX_BAD_FRACTION
 
 FLAGS = flags.FLAGS
@@ -61,7 +61,8 @@ def define_flags() -> None:
         PROTOCOLS,
         f"Evaluation protocols for frozen embeddings, some of {', '.join(PROTOCOLS)}. linear: "
         "logistic regression; sgd: the papers' linear layer, trained with Adam; two_layer: sgd "
-        "with a hidden layer; knn: 10 nearest neighbours of windows; knn_clips: of whole clips.",
+        "with a hidden layer; knn: 10 nearest neighbours of windows; knn_clips: of whole clips. "
+        "With fewer than 10 training clips of a class, the nearest neighbour alone.",
     )
     flags.DEFINE_enum(
         "split",
@@ -76,26 +77,29 @@ def define_flags() -> None:
         "From which layer upwards the encoder is fine-tuned for each task, some of none,fc,conv5,"
         "conv4,...,all. none is the frozen encoder of --protocols; without it, these are skipped.",
     )
+    baselines = (*BASELINES, *names())
     define_some_of(
         "baselines",
         [UNTRAINED, SPECTROGRAM],
-        BASELINES,
-        f"Baselines to compare with, some of {', '.join(BASELINES)}, or empty. The last two train "
-        "encoders from scratch, on each task and on all tasks at once. Normalised accuracies need "
-        "supervised.",
+        baselines,
+        f"Baselines to compare with, some of {', '.join(baselines)}, or empty. supervised and "
+        "multihead train encoders from scratch, on each task and on all tasks at once. Normalised "
+        f"accuracies need supervised. {in_words()}: int8, comes with this package.",
         empty=True,
     )
     define_counts(
         "examples_per_class",
         [0],
         "Number of training clips of each class, drawn at random; 0 for all. Several values are "
-        "evaluated one after another; SPL: 0,1000.",
+        "evaluated one after another; SPL: 0,1000. With few, average over many draws, as in "
+        "--examples_per_class=1,5,20 --replicas=20. Nothing is then tuned on val clips.",
         least=0,
     )
     flags.DEFINE_integer(
         "replicas",
         1,
-        "Number of seeds to average over where there is randomness; ICLR: 5, SPL: 4.",
+        "Number of seeds, and of draws of --examples_per_class, to average over where there is "
+        "randomness; ICLR: 5, SPL: 4.",
         lower_bound=1,
     )
     flags.DEFINE_integer("seed", None, "The first of these seeds. Default: the training run's.")

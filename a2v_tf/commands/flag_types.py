@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from absl import flags
 
+flags.disclaim_key_flags()  # they are flags of the command that calls: of its --help, for example
+
 
 def define_some_of(
     name: str, default: Sequence[str], known: Iterable[str], help: str, *, empty: bool = False

@@ -34,6 +34,7 @@ def define_flags() -> None:
         "CSV file (path,label,...) whose labels colour the maps, or 'demo'. Default: the names of "
         "the files' folders.",
     )
+    flags.DEFINE_string("note", "", "Text below the title, such as what the runs are for.")
     flags.DEFINE_string(
         "data", None, "Audio for the examples, as in a2v_train. Default: each model's own."
     )
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> None:
     from a2v_tf.reporting.report import build
 
     logging.set_verbosity(logging.ERROR)  # training has named the files that it skips
-    report = build(inputs.read(argv[1:]), data=FLAGS.data, map_labels=FLAGS.labels)
+    report = build(inputs.read(argv[1:]), data=FLAGS.data, map_labels=FLAGS.labels, note=FLAGS.note)
     _write(output, document.to_html(report))
     if markdown:
         _write(markdown, document.to_markdown(report))

@@ -36,7 +36,7 @@ from a2v_tf.evaluation.metrics import (
 )
 from a2v_tf.evaluation.settings import CACHE, NONE, EvaluationSettings
 from a2v_tf.files import cache_dir
-from a2v_tf.pretrained import is_packaged, resolve
+from a2v_tf.pretrained import is_packaged, names, resolve
 from a2v_tf.training.model_dir import load_encoder, read_config
 
 
@@ -70,6 +70,8 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     common = dataclasses.replace(settings.common, frames=config["frames"], seed=seed)
     untrained = functools.partial(untrained_encoder, config)
     name = model_name(settings.model or settings.model_dir)
+    if name in settings.baselines:
+        raise A2vError(f"--baselines={name}: is the model to evaluate; expected others")
 
     # ---- Heads on frozen embeddings, parts of the encoder, the whole encoder
     rows = []
@@ -95,7 +97,8 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
 def model_name(path: pathlib.Path | str) -> str:
     """The name of a model directory or TFLite file in results; never that of a baseline."""
     name = pathlib.Path(path).resolve().name
-    return "trained" if name in BASELINES else name
+    taken = name in BASELINES or (name in names() and not is_packaged(resolve(path)))
+    return "trained" if taken else name
 
 
 def versions() -> dict[str, str]:
@@ -127,7 +130,20 @@ def _frozen_baselines(
         found[UNTRAINED] = [keras_embedder(untrained_encoder(config, s)) for s in seeds]
     if SPECTROGRAM in settings.baselines:
         found[SPECTROGRAM] = spectrogram_embedder()
+    for name in names():
+        if name in settings.baselines:
+            found[name] = _packaged_baseline(name, config["frames"])
     return found
+
+
+def _packaged_baseline(name: str, frames: int) -> WindowEmbedder:
+    """The int8 file that users of an encoder of this package get."""
+    theirs = read_config(name)["frames"]
+    if theirs != frames:
+        raise A2vError(
+            f"--baselines={name}: takes windows of {theirs} frames; expected {frames}, as the model"
+        )
+    return tflite_embedder(name)
 
 
 def _cache(settings: EvaluationSettings) -> EmbeddingCache | None:

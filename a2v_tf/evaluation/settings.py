@@ -94,7 +94,7 @@ class EvaluationSettings:
       depths: values of --finetune.
       fine_tuning: how pretrained encoders are fine-tuned.
       from_scratch: how Supervised and MultiHead are trained.
-      baselines: some of `metrics.BASELINES`.
+      baselines: some of `metrics.BASELINES` and `pretrained.names`.
       seed: the first seed; None for the training run's.
       untrained_seeds: Untrained encoders to average.
       cache_dir: where embeddings are kept; None for the default, "" for nowhere.

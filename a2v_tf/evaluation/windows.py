@@ -82,15 +82,18 @@ class Windows:
     def limited(self, per_class: int | None, seed: int) -> "Windows":
         """Keep `per_class` training clips of each class, drawn with `seed` (SPL section IV).
 
-        None keeps all. The other splits are kept.
+        Val clips are dropped: they would be further labelled examples. None keeps everything.
         """
         if per_class is None:
             return self
         train = np.flatnonzero(self.splits == "train")
-        keep = self.splits != "train"
+        keep = ~np.isin(self.splits, ("train", "val"))
         keep[train[choose(self.labels[train], len(self.classes), per_class, seed)]] = True
         chosen = keep[self.clip]
-        return dataclasses.replace(self, clip=self.clip[chosen], values=self.values[chosen])
+        splits = np.where(self.splits == "val", "unused", self.splits)
+        return dataclasses.replace(
+            self, splits=splits, clip=self.clip[chosen], values=self.values[chosen]
+        )
 
 
 def aggregate(probabilities: np.ndarray, window_clip: np.ndarray, clips: int) -> np.ndarray:

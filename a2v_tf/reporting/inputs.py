@@ -13,7 +13,7 @@ import pandas as pd
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.evaluate import model_name
 from a2v_tf.evaluation.metrics import BASELINES, MEAN, SPECTROGRAM, Row
-from a2v_tf.pretrained import resolve
+from a2v_tf.pretrained import names, resolve
 from a2v_tf.reporting.models import Model
 from a2v_tf.training.model_dir import CONFIG, LOG, PROBES, check_has, read_config
 
@@ -78,14 +78,15 @@ def _add_json(path: pathlib.Path, inputs: Inputs) -> None:
             "export_tflite --summary, or the .npz of a2v_embed"
         )
     config = _checked(content.get("config", {}), path)
+    packaged = set(names()) & set(content.get("settings", {}).get("baselines", ()))
     for row in content["results"]:
         missing = sorted(_ROW_KEYS - row.keys())
         if missing:
             raise A2vError(f"{str(path)!r}: a row has no {missing[0]!r}: run a2v_evaluate again")
         name = row["model"]
-        encoder = "" if name == SPECTROGRAM else config["encoder"]
+        encoder = "" if name == SPECTROGRAM or name in packaged else config["encoder"]
         if row["task"] != MEAN:
-            model = Model(name, encoder, {} if name in BASELINES else config)
+            model = Model(name, encoder, {} if name in {*BASELINES, *packaged} else config)
             inputs.results.append((model, row))
     inputs.commands.append(content.get("command", []))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from a2v_tf.evaluation import paper
 from a2v_tf.evaluation.metrics import SUPERVISED
+from a2v_tf.pretrained import names
 
 _MULTI_HEAD = "MultiHead (self-supervised)"  # patent figure 5; ICLR's MultiHead learns from labels
 # Settings that distinguish runs of one task, the most telling first; the directory's name is last.
@@ -20,7 +21,8 @@ class Model:
 
     Attributes:
       name: of the model directory, TFLite file or baseline.
-      encoder: its architecture; "" for Spectrogram, which has none.
+      encoder: its architecture; "" for Spectrogram, which has none, and for encoders that come with
+        this package as baselines, which are compared with models of every architecture.
       config: its config.json; empty for a baseline.
       settings: `config` as text, without the versions that made the model.
     """
@@ -36,7 +38,7 @@ class Model:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether this is one of the papers' baselines."""
+        """Whether this is one of the papers' baselines, or an encoder of this package as one."""
         return not self.config
 
     @property
@@ -63,6 +65,8 @@ class Model:
     @property
     def title(self) -> str:
         """The papers' name of its task."""
+        if self.is_baseline and self.name in names():
+            return f"{self.name} (comes with a2v_tf)"
         if self.kind == "multi_head":
             return _MULTI_HEAD
         if self.kind == SUPERVISED and not self.is_baseline:

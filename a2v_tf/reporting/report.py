@@ -19,13 +19,16 @@ from a2v_tf.reporting.results import Results, grids
 Logs = Mapping[Model, pd.DataFrame]
 
 
-def build(found: Inputs, *, data: str | None = None, map_labels: str | None = None) -> Report:
+def build(
+    found: Inputs, *, data: str | None = None, map_labels: str | None = None, note: str = ""
+) -> Report:
     """Put a report together.
 
     Args:
       found: of `inputs.read`.
       data: audio for the examples; by default each model's own.
       map_labels: CSV that colours maps; by default folders do.
+      note: text for the first paragraph.
 
     Raises:
       A2vError: labels or embeddings cannot be read.
@@ -44,7 +47,7 @@ def build(found: Inputs, *, data: str | None = None, map_labels: str | None = No
     }
     return Report(
         _title(found, names),
-        _lead(found),
+        " ".join(filter(None, [note, _lead(found)])),
         [Section(title, blocks) for title, blocks in sections.items() if blocks],
     )
 

@@ -7,6 +7,7 @@ import pytest
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.embeddings import tflite_embedder, untrained_encoder
 from a2v_tf.export.build import export_file
+from a2v_tf.training.model_dir import copy_model_dir
 from tests.commands.test_embed import model_dir as model_dir  # the same untrained model
 from tests.conftest import run_command
 from tests.evaluation.conftest import write_task
@@ -55,6 +56,7 @@ def test_all_kinds_of_rows_and_again_from_the_cache(model_dir, tmp_path):
     assert sgd[0]["task_parameters"] == 128 * 2
     assert results["config"]["encoder"] == "small"
     assert results["settings"]["head_steps"] == 50
+    assert results["settings"]["protocols"] == ["linear", "sgd"]
     assert results["versions"]["tensorflow"]
     assert len(list((tmp_path / "cache").iterdir())) == 2 * 4  # mine, two untrained, spectrogram
 
@@ -80,6 +82,30 @@ def test_all_kinds_of_rows_and_again_from_the_cache(model_dir, tmp_path):
     assert isinstance(again["normalised"], list)
 
 
+def test_help_has_every_flag():
+    text = run_command("a2v_evaluate", "--help", here=True).stdout
+    for flag in ("model_dir", "protocols", "baselines", "examples_per_class"):
+        assert f"--{flag}:" in text
+
+
+def test_encoders_of_the_package_are_baselines(model_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    task, output = write_task(tmp_path), tmp_path / "results.json"
+    mine = tmp_path / "pretrained"  # a name that is taken
+    copy_model_dir(model_dir, mine)
+    options = [f"--downstream=csv:{task}", "--protocols=knn", f"--output={output}", "--cache_dir="]
+    run_command(
+        "a2v_evaluate", f"--model_dir={mine}", "--baselines=pretrained", *options, here=True
+    )
+    rows = json.loads(output.read_text())["results"]
+    assert [row["model"] for row in rows] == ["trained", "pretrained"]
+    assert rows[1]["accuracy"] == 1.0  # low and high tones
+    failed = run_command(
+        *("a2v_evaluate", "--model_dir=pretrained", "--baselines=pretrained", *options), fails=True
+    )
+    assert "--baselines=pretrained: is the model to evaluate; expected others" in failed.stderr
+
+
 def test_untrained_weights_follow_the_seed(model_dir):
     config = json.loads((model_dir / "config.json").read_text())
     first, again, other = (untrained_encoder(config, seed).get_weights() for seed in (1, 1, 2))
@@ -97,6 +123,7 @@ def test_bad_input(model_dir, tmp_path):
     good = [f"--model_dir={model_dir}", f"--downstream=csv:{write_task(tmp_path)}"]
     for flag, message in (
         ("--protocols=psychic", "expected some of linear, sgd"),
+        ("--baselines=pretrained_x", "expected some of untrained, spectrogram, "),
         ("--finetune=conv9", "--finetune=conv9: expected some of none, fc, conv5"),
         ("--examples_per_class=many", "expected whole numbers from 0"),
         ("--downstream=speech", "expected one of demo, csv:PATH"),

@@ -50,6 +50,7 @@ def test_whole_page(trained, tmp_path):
         f"--output={tmp_path}/report.html",  # flags may stand anywhere
         *(tmp_path / name for name in ("results.json", "export.json", "e.npz")),
         f"--markdown={tmp_path}/report.md",
+        "--note=What this is for.",
     )
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg ") == 5  # accuracy, loss, probes, reconstructions, map
@@ -57,7 +58,13 @@ def test_whole_page(trained, tmp_path):
     assert page.count('role="img" aria-label=') == 5
     markdown = (tmp_path / "report.md").read_text()
     for text in (page, markdown):
-        for part in ("0.60 ± .03", "0.98 ± .00 (+97%)", "streaming.tflite", "bit-exact"):
+        for part in (
+            "0.60 ± .03",
+            "0.98 ± .00 (+97%)",
+            "streaming.tflite",
+            "bit-exact",
+            "What this",
+        ):
             assert part in text
     assert "A2V(CBoW), encoder small" in page
     assert "20 files" in page

@@ -32,6 +32,16 @@ def test_equals_brute_force(seed, monkeypatch):
     assert 0.4 < score.accuracy < 0.95
 
 
+@pytest.mark.parametrize("per_class", [1, 5, 10])
+def test_few_examples_are_classified_by_the_nearest(per_class):
+    windows = blobs(separation=0.6, clips=60).limited(per_class, seed=0)
+    train, test = windows.rows("train"), windows.rows("test")
+    k = 10 if per_class == 10 else 1
+    labels = windows.label_of(train)
+    guesses = brute_force(windows.values[train], labels, windows.values[test], k)
+    assert knn(windows).accuracy == pytest.approx((guesses == windows.label_of(test)).mean())
+
+
 def test_spectrograms_are_projected_at_random():
     """Patent paragraph 73: a Gaussian matrix to 128 dimensions."""
     flat = blobs(dims=20 * 30, separation=0.08, clips=40)

@@ -8,6 +8,7 @@ import pytest
 from a2v_tf.errors import A2vError
 from a2v_tf.reporting import inputs
 from a2v_tf.reporting.models import Model, labels
+from a2v_tf.reporting.results import Results, grids
 from tests.reporting.results_files import config, row, write
 
 
@@ -34,6 +35,24 @@ def test_one_model_of_several_files_is_one_model(tmp_path):
         ("A2V(CBoW)", "birds"),
     ]
     assert found.commands == [["a2v_evaluate", "-x"]] * 2
+
+
+def test_an_encoder_of_the_package_is_a_yardstick_for_every_encoder(tmp_path):
+    rows = [row("musan", name, 0.9) for name in ("mine", "untrained", "pretrained")]
+    path = tmp_path / "a.json"
+    write(path, rows, config(encoder="vgg6"))
+    content = json.loads(path.read_text()) | {
+        "settings": {"baselines": ["untrained", "pretrained"]}
+    }
+    path.write_text(json.dumps(content))
+    found = inputs.read([str(path)])
+    assert [model.title for model in found.models] == ["A2V(CBoW)"]
+    (grid,) = grids(Results(found.results))
+    labels_ = [line.label for line in grid.lines]
+    assert labels_ == ["Untrained", "pretrained (comes with a2v_tf)", "A2V(CBoW)"]
+
+    write(path, [row("musan", "pretrained", 0.9)], config(task="multi_head"))  # the one evaluated
+    assert [model.name for model in inputs.read([str(path)]).models] == ["pretrained"]
 
 
 def test_labels_tell_models_apart(tmp_path):
