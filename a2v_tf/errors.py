@@ -26,6 +26,7 @@ _EXTRAS = {
     "matplotlib": ("matplotlib", "plot"),
     "pandas": ("pandas", "train"),
     "pyarrow": ("pyarrow", "parquet"),
+    "pyopen_wakeword": ("pyopen-wakeword", "teachers"),
     "sklearn": ("scikit-learn", "train"),
     "tensorflow": ("TensorFlow", "cpu"),
     "tensorflow_datasets": ("tensorflow-datasets", "train"),

@@ -18,6 +18,7 @@ LAYERS = [
     ["a2v_tf.tasks"],
     ["a2v_tf.teachers"],
     ["a2v_tf.runtime", "a2v_tf.slicing"],
+    ["a2v_tf.training.model_dir"],
     ["a2v_tf.data"],
     ["a2v_tf.audio", "a2v_tf.models"],
     ["a2v_tf.pretrained"],

@@ -10,11 +10,12 @@ docs/teachers.md compares them. `a2v_tf.teachers.cache` runs them once over a co
 
 import importlib
 import pathlib
+from typing import Any
 
 from a2v_tf.errors import A2vError, require
 from a2v_tf.teachers.base import Teacher
 
-__all__ = ["TEACHERS", "Teacher", "find_teacher"]
+__all__ = ["OWN", "TEACHERS", "Teacher", "find_teacher"]
 
 TEACHERS = (
     "log_mel_statistics",
@@ -22,37 +23,55 @@ TEACHERS = (
     "aisfx",
     "resemblyzer",
     "crepe_tiny",
+    "musicnn",
+    "speech_embedding",
 )
-_EXPECTED = f"expected one of {', '.join(TEACHERS)}, whisper_tiny:LAYER or whisper:DIR[:LAYER]"
+# Of your own: what stands before the colon, and what after it.
+OWN = {
+    "whisper": "DIR[:LAYER]",
+    "model": "DIR",
+    "tflite": "FILE",
+    "python": "MODULE:FUNCTION",
+}
 
 
 def find_teacher(name: str) -> Teacher:
     """Open a teacher; its weights are fetched when it is used for the first time.
 
     Args:
-      name: one of `TEACHERS`; `whisper_tiny:LAYER`, a layer of the encoder from 1 on; or
-        `whisper:DIR[:LAYER]`, a Whisper model in CTranslate2's format.
+      name: one of `TEACHERS`; `whisper_tiny:LAYER`, a layer of the encoder from 1 on;
+        `whisper:DIR[:LAYER]`, a Whisper model in CTranslate2's format; `model:DIR`, a model
+        directory of `a2v_train` or `pretrained`; `tflite:FILE`, from PCM `[1, 15600]` to a vector;
+        or `python:MODULE:FUNCTION`, from PCM `[n, 15600]` to `[n, D]`.
 
     Raises:
       A2vError: there is no such teacher, or a package or file that it needs is missing.
     """
-    kind, _, rest = name.partition(":")
+    kind, colon, rest = name.partition(":")
     if kind == "whisper_tiny":
-        require("ctranslate2", f"teacher {name}")
-        from a2v_tf.teachers import whisper
-
-        return whisper.load_tiny(_layer(name, rest) if ":" in name else None)
-    if kind == "whisper" and rest:
-        require("ctranslate2", f"teacher {name}")
-        from a2v_tf.teachers import whisper
-
-        directory, colon, layer = rest.rpartition(":")
-        if colon and layer.isdecimal():
-            return whisper.load(pathlib.Path(directory), _layer(name, layer))
-        return whisper.load(pathlib.Path(rest))
+        return _whisper(name).load_tiny(_layer(name, rest) if colon else None)
     if name in TEACHERS:
-        return importlib.import_module(f"a2v_tf.teachers.{name}").load()
-    raise A2vError(f"no teacher {name!r}: {_EXPECTED}")
+        return _module(name).load()
+    if kind not in OWN or not rest:
+        own = ", ".join(f"{kind}:{rest}" for kind, rest in OWN.items())
+        raise A2vError(
+            f"no teacher {name!r}: expected one of {', '.join(TEACHERS)}, whisper_tiny:LAYER, {own}"
+        )
+    if kind != "whisper":
+        return _module(kind).load(rest)
+    directory, colon, layer = rest.rpartition(":")
+    if colon and layer.isdecimal():
+        return _whisper(name).load(pathlib.Path(directory), _layer(name, layer))
+    return _whisper(name).load(pathlib.Path(rest))
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"a2v_tf.teachers.{name}")
+
+
+def _whisper(name: str) -> Any:
+    require("ctranslate2", f"teacher {name}")
+    return _module("whisper")
 
 
 def _layer(name: str, text: str) -> int:

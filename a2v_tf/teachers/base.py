@@ -3,12 +3,16 @@
 import dataclasses
 import hashlib
 import pathlib
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
 from a2v_tf.audio.read import SLICE_SAMPLES
 from a2v_tf.errors import A2vError
+
+_T = TypeVar("_T")
 
 LARGEST = float(np.finfo(np.float16).max)  # outputs are stored in half precision
 
@@ -82,3 +86,15 @@ def in_batches(values: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Consecutive parts of `values` with at most `size` rows."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
+
+
+def in_each_thread(make: Callable[[], _T]) -> Callable[[], _T]:
+    """A function that gives each thread an object of its own, made when it first asks."""
+    store = threading.local()
+
+    def get() -> _T:
+        if not hasattr(store, "made"):
+            store.made = make()
+        return store.made
+
+    return get

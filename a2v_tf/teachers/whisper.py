@@ -15,6 +15,7 @@ states after that layer, normalised as the encoder normalises those of its last 
 
 import functools
 import io
+import os
 import pathlib
 import re
 import struct
@@ -38,7 +39,7 @@ FFT_LENGTH, HOP = 400, 160
 BATCH = 16
 REVISION = 1  # increase it with every change of the outputs
 
-_PARALLEL = 64  # calls at the same time, at most
+_PARALLEL = min(64, os.cpu_count() or 1)  # calls at the same time
 _MODEL = "model.bin"
 _LAYER = re.compile(rb"encoder/layer_(\d+)/")
 
