@@ -66,6 +66,8 @@ def define_flags(settings: type, module: str) -> None:
         }
         if field.metadata["choices"]:
             flags.DEFINE_enum(name, default, field.metadata["choices"], help, **options)
+        elif kind is bool:
+            flags.DEFINE_boolean(name, default, help, module_name=module)
         elif kind is int:
             flags.DEFINE_integer(name, default, help, **limits, **options)
         elif kind is float:

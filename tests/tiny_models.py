@@ -14,6 +14,8 @@ STATS = InputStats(-1.0, 4.0)
 THIRD_OCTAVES = {"columns": [f"{band}" for band in range(29)], "period": 0.125}
 SLICING = Slicing(frames=32, context=1, gap=2, max_frames=132)  # gaps up to 100 frames, 1 s
 
+SETUP = Setup(ENCODERS["small"], SLICING, FRONT_END.mel_bins, STATS)
+
 
 def write_model(directory: pathlib.Path, *names: str, **config) -> keras.Model:
     """Write a model of one task, or of several as heads of multi_head.
@@ -27,8 +29,7 @@ def write_model(directory: pathlib.Path, *names: str, **config) -> keras.Model:
       The model.
     """
     keras.utils.set_random_seed(0)
-    setup = Setup(ENCODERS["small"], SLICING, FRONT_END.mel_bins, STATS)
-    model = multi_head.build(find_tasks(names), setup)
+    model = multi_head.build(find_tasks(names), SETUP)
     model.get_layer("encoder").save(directory / "encoder.keras")
     model.save(directory / "model.keras")
     settings = {

@@ -27,6 +27,7 @@ def build_model(
     transposed: Sequence[int] = (),
     mix: float = 0.0,
     slice_gain_db: float = 0.0,
+    log_offset: float = 0.0,
 ) -> keras.Model:
     """Build a model that encodes every slice once and applies all heads.
 
@@ -42,6 +43,7 @@ def build_model(
       transposed: indices of the slices that are shifted by a few mel bins.
       mix: fraction of the slices that are mixed with another sound during training.
       slice_gain_db: largest random change of a slice's level during training, in dB.
+      log_offset: what the front end adds to the mel magnitudes; it is not part of the sound.
 
     Returns:
       A model from log-mel `[batch, S, N, F]` to a dict of the heads' outputs. Its layer "encoder"
@@ -53,7 +55,9 @@ def build_model(
     if transposed:
         augmented = Transpose(transposed, name="transpose")(augmented)
     if mix or slice_gain_db:
-        augmented = Augment(mix, slice_gain_db, dtype="float32", name="augment")(augmented)
+        augmented = Augment(mix, slice_gain_db, log_offset, dtype="float32", name="augment")(
+            augmented
+        )
     flat = keras.ops.reshape(augmented, (-1, frames, bins))
     if noise:
         unit_noise = keras.layers.GaussianNoise(noise, dtype="float32", name="noise")(

@@ -10,6 +10,7 @@ from keras import layers
 from a2v_tf.specs import MIX_DB
 
 MOST_BINS = 3  # largest shift of a transposed slice
+_LEAST = 1e-6  # modulus of silence
 _DB = np.log(10.0) / 20.0  # a decibel in log-mel values, natural logarithms of moduli
 
 
@@ -23,43 +24,49 @@ class Augment(layers.Layer):
     Args:
       mix: fraction of slices to mix with another sound.
       gain_db: largest change of level; uniform in decibels, in both directions.
+      log_offset: what the front end adds to the mel magnitudes before the logarithm: it is neither
+        mixed nor made louder.
 
     Inputs and outputs are log-mel slices `[batch, S, N, F]`.
     """
 
-    def __init__(self, mix: float = 0.0, gain_db: float = 0.0, **kwargs: Any):
+    def __init__(
+        self, mix: float = 0.0, gain_db: float = 0.0, log_offset: float = 0.0, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.mix = mix
         self.gain_db = gain_db
+        self.log_offset = log_offset
         self.seed_generator = keras.random.SeedGenerator()
 
     def call(self, slices: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         """Augment the slices in training; return them unchanged otherwise."""
-        if not training:
+        if not training or not (self.mix or self.gain_db):
             return slices
-        if self.mix:
-            slices = self._with_another(slices)
-        if self.gain_db:
-            slices = slices + self._uniform(slices, -self.gain_db, self.gain_db) * _DB
-        return slices
-
-    def _with_another(self, slices: keras.KerasTensor) -> keras.KerasTensor:
+        if not (self.mix or self.log_offset):  # band levels, whose exponentials may overflow
+            return slices + self._uniform(slices, -self.gain_db, self.gain_db) * _DB
         ops = keras.ops
-        batch, count = ops.shape(slices)[0], slices.shape[1]
+        # One exponential and one logarithm a number: they are most of the work.
+        modulus = ops.maximum(ops.exp(slices) - self.log_offset, _LEAST)
+        if self.mix:
+            modulus = ops.sqrt(self._with_another(ops.square(modulus)))
+        if self.gain_db:
+            modulus = modulus * ops.exp(self._uniform(slices, -self.gain_db, self.gain_db) * _DB)
+        return ops.log(modulus + self.log_offset)
+
+    def _with_another(self, power: keras.KerasTensor) -> keras.KerasTensor:
+        """Add the powers of other slices to some of the slices, `[batch, S, N, F]`."""
+        ops = keras.ops
+        batch, count = ops.shape(power)[0], power.shape[1]
         # Take the slice `shifts[i]` examples further: crops of a batch are in random order. Every
         # slice has its own shift, or the common background would identify a pair.
         shifts = keras.random.randint((count,), 1, ops.maximum(batch, 2), seed=self.seed_generator)
-        others = ops.stack(
-            [
-                ops.take(slices[:, i], (ops.arange(batch) + shifts[i]) % batch, axis=0)
-                for i in range(count)
-            ],
-            axis=1,
-        )
-        below = self._uniform(slices, *MIX_DB) * _DB
-        others = others + _level(slices) - _level(others) - below
-        mixed = 0.5 * ops.logaddexp(2.0 * slices, 2.0 * others)
-        return ops.where(self._uniform(slices, 0.0, 1.0) < self.mix, mixed, slices)
+        rows = (ops.arange(batch)[:, None] + shifts) % batch * count + ops.arange(count)
+        others = ops.take(ops.reshape(power, (-1, *power.shape[2:])), rows, axis=0)
+        below = ops.exp(self._uniform(power, *MIX_DB) * (-2.0 * _DB))
+        mixed = self._uniform(power, 0.0, 1.0) < self.mix
+        level, other_level = (ops.mean(x, axis=(-2, -1), keepdims=True) for x in (power, others))
+        return power + others * ops.where(mixed, below * level / other_level, 0.0)
 
     def _uniform(self, slices: keras.KerasTensor, low: float, high: float) -> keras.KerasTensor:
         """Draw a number for each slice, `[batch, S, 1, 1]`."""
@@ -68,7 +75,8 @@ class Augment(layers.Layer):
 
     def get_config(self) -> dict:
         """The layer's configuration, for saving."""
-        return {**super().get_config(), "mix": self.mix, "gain_db": self.gain_db}
+        options = {"mix": self.mix, "gain_db": self.gain_db, "log_offset": self.log_offset}
+        return {**super().get_config(), **options}
 
 
 @keras.saving.register_keras_serializable("a2v_tf")
@@ -108,11 +116,3 @@ class Transpose(layers.Layer):
     def get_config(self) -> dict:
         """The layer's configuration, for saving."""
         return {**super().get_config(), "places": self.places}
-
-
-def _level(slices: keras.KerasTensor) -> keras.KerasTensor:
-    """The logarithm of a slice's root mean square, `[batch, S, 1, 1]`."""
-    ops = keras.ops
-    size = slices.shape[-2] * slices.shape[-1]
-    total = ops.logsumexp(2.0 * slices, axis=(-2, -1), keepdims=True)
-    return 0.5 * (total - float(np.log(size)))

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from a2v_tf.models.batch_norm import BatchNormalization
 from a2v_tf.models.encoder import restore_scale
 from a2v_tf.specs import EncoderConfig, InputStats
 
@@ -22,7 +23,7 @@ def _deconv_layer(
         y = layers.Conv2D(channels, 3, padding="same", use_bias=last, name=f"{name}_conv")(x)
     if last:  # a log-mel value may be any real number
         return y
-    return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_bn")(y))
+    return layers.ReLU(name=f"{name}_relu")(BatchNormalization(name=f"{name}_bn")(y))
 
 
 def build_decoder(
@@ -52,7 +53,7 @@ def build_decoder(
     rows, columns = -(-frames // scale), -(-bins // scale)  # the encoder's last feature map, 3x2
     z = keras.Input((inputs,), name="embeddings")
     x = layers.Dense(rows * columns * config.channels[-1], use_bias=False, name="expand")(z)
-    x = layers.ReLU()(layers.BatchNormalization(name="expand_bn")(x))
+    x = layers.ReLU()(BatchNormalization(name="expand_bn")(x))
     x = layers.Reshape((rows, columns, config.channels[-1]))(x)
     below = (outputs, *config.channels[:-1])
     shapes = zip(below, config.pools, strict=True)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from a2v_tf.models.batch_norm import BatchNormalization
 from a2v_tf.specs import EncoderConfig, InputStats
 
 
@@ -55,7 +56,7 @@ def conv_layer(
         y = layers.ZeroPadding2D(((2, 0), (1, 1)), name=f"{name}_pad")(x)
         y = layers.Conv2D(channels, 3, use_bias=False, name=f"{name}_conv")(y)
     if not folded:
-        y = layers.BatchNormalization(name=f"{name}_bn")(y)
+        y = BatchNormalization(name=f"{name}_bn")(y)
     return layers.ReLU(name=f"{name}_relu")(y)
 
 

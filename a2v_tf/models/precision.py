@@ -27,7 +27,7 @@ def precision(name: str) -> Iterator[None]:
 @contextlib.contextmanager
 def as_float32(model: keras.Model) -> Iterator[None]:
     """Context in which all layers of the model have the float32 policy, for saving."""
-    mixed = [layer for layer in _layers(model) if layer.compute_dtype == "bfloat16"]
+    mixed = [layer for layer in layers_of(model) if layer.compute_dtype == "bfloat16"]
     policies = [layer.dtype_policy for layer in mixed]
     for layer in mixed:
         layer.dtype_policy = "float32"
@@ -38,10 +38,11 @@ def as_float32(model: keras.Model) -> Iterator[None]:
             layer.dtype_policy = policy
 
 
-def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+def layers_of(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """The model, and all layers in it and in the models that it contains."""
     yield model
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _layers(layer)
+            yield from layers_of(layer)
         else:
             yield layer

@@ -1,4 +1,4 @@
-"""The self-supervised tasks, one module each with its `TASK`, and supervised training.
+"""The self-supervised tasks, one module each, distillation, and supervised training.
 
 `find_task` looks a task up by name; `multi_head` builds the examples and the model of one task or
 of several. To add a task, write a module with a `Task`: see docs/extend/task.md.
@@ -16,7 +16,8 @@ TASKS = (
     "contrastive",
     "transposition",
 )
-MULTI_HEAD, SUPERVISED = "multi_head", "supervised"  # --task besides these
+# --task besides these; distill, which also needs --teachers, may be one of multi_head's --heads.
+DISTILL, MULTI_HEAD, SUPERVISED = "distill", "multi_head", "supervised"
 DEFAULT_HEADS = ("cbow", "skip_gram", "temporal_gap")  # of multi_head: what the patent names
 
 

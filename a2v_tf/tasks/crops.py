@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -21,6 +21,8 @@ class Crops:
       slicing: N, P, G and N_max.
       key: int64 `[2]`, seed of everything random.
       share: the part of a larger batch that they are; `other` is then not available.
+      taught: for distill, what is to be predicted of each middle slice, by the task's name,
+        `[batch, components]`.
     """
 
     log_mel: tf.Tensor
@@ -28,6 +30,7 @@ class Crops:
     slicing: Slicing
     key: tf.Tensor
     share: Share = EVERYTHING
+    taught: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
 
     def surrounding(self) -> tf.Tensor:
         """X_(-P)..X_(-1), X_(1)..X_(P), `[batch, 2P, N, F]`."""

@@ -95,15 +95,18 @@ def build(tasks: Sequence[Task], setup: Setup) -> keras.Model:
         transposed=[of[i] for slices, of in places.items() for i in slices.transposed],
         mix=options.mix,
         slice_gain_db=options.slice_gain_db,
+        log_offset=setup.log_offset,
     )
 
 
 def losses(tasks: Sequence[Task], weights: Sequence[float] | None = None) -> Mapping[str, dict]:
-    """The losses and their factors in the sum, as `keras.Model.compile` takes them."""
+    """The losses, their factors and the metrics, as `keras.Model.compile` takes them."""
     factors = weights or [1.0] * len(tasks)
+    metrics = {task.name: made for task in tasks if (made := task.metrics())}
     return {
         "loss": {task.name: task.loss for task in tasks},
         "loss_weights": {task.name: x for task, x in zip(tasks, factors, strict=True)},
+        **({"metrics": metrics} if metrics else {}),
     }
 
 

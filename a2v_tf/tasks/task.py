@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -10,7 +10,7 @@ import tensorflow as tf
 from a2v_tf.errors import A2vError
 from a2v_tf.plugins import is_reference, load_object
 from a2v_tf.specs import EncoderConfig, InputStats, Slicing, TaskOptions
-from a2v_tf.tasks import TASKS
+from a2v_tf.tasks import DISTILL, TASKS
 from a2v_tf.tasks.crops import Crops, SliceSet
 
 
@@ -24,6 +24,8 @@ class Setup:
       bins: F, mel bins.
       stats: mean and variance of the training data's log-mel values.
       options: what tasks leave open.
+      log_offset: the front end's, 0 for band levels.
+      components: for distill, how many numbers of each teacher to predict, by its task's name.
     """
 
     config: EncoderConfig
@@ -31,6 +33,8 @@ class Setup:
     bins: int
     stats: InputStats
     options: TaskOptions = dataclasses.field(default_factory=TaskOptions)
+    log_offset: float = 0.0
+    components: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,7 @@ class Task:
       weights: weights of the examples in the loss, `[batch]`; None for equal weights.
       loss_needs_whole_batch: whether the loss of an example depends on the rest of its batch.
       reconstructs: whether the targets are log-mel slices: the head is a decoder then.
+      metrics: makes what the log has besides the loss.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Task:
     weights: Callable[[Crops], tf.Tensor] | None = None
     loss_needs_whole_batch: bool = False
     reconstructs: bool = False
+    metrics: Callable[[], list[keras.metrics.Metric]] = list
 
 
 def find_task(name: str, flag: str = "--task") -> Task:
@@ -78,13 +84,24 @@ def find_task(name: str, flag: str = "--task") -> Task:
     return task
 
 
-def find_tasks(names: Sequence[str]) -> list[Task]:
+def find_tasks(names: Sequence[str], teachers: Sequence[str] = ()) -> list[Task]:
     """Look up several tasks; see `find_task`.
+
+    Args:
+      names: of the tasks; "distill" is a task for each teacher.
+      teachers: that distill learns from.
 
     Raises:
       A2vError: one does not exist, or two have the same name.
     """
-    tasks = [find_task(name, "--heads" if len(names) > 1 else "--task") for name in names]
+    tasks = []
+    for name in names:
+        if name == DISTILL:
+            module = importlib.import_module(f"a2v_tf.tasks.{DISTILL}")
+            tasks += [module.task(teacher) for teacher in teachers]
+        else:
+            tasks.append(find_task(name, "--heads" if len(names) > 1 else "--task"))
     if len({task.name for task in tasks}) < len(tasks):
-        raise A2vError(f"--heads={','.join(names)}: expected tasks with different names")
+        flag = f"--teachers={','.join(teachers)}" if teachers else f"--heads={','.join(names)}"
+        raise A2vError(f"{flag}: expected tasks with different names")
     return tasks

@@ -23,6 +23,8 @@ VALIDATION_ROUND = -1  # a stream of crops that no training round reads
 
 # From the number of a round to its endless batches.
 Round = Callable[[tf.Tensor], tf.data.Dataset]
+# From the number of a round and a worker's share to endless batches of crops.
+Draw = Callable[[int | tf.Tensor, Share], tf.data.Dataset]
 
 
 def log_mel_crops(
@@ -106,28 +108,55 @@ def task_batches(
       A function from a round's number to its endless batches, which depend on the seed and that
       number alone.
     """
-    early, late = share, EVERYTHING
-    if multi_head.needs_whole_batch(tasks):
-        early, late = late, early
 
-    def one_round(index: int | tf.Tensor) -> tf.data.Dataset:
-        crops = log_mel_crops(
+    def draw(index: int | tf.Tensor, share: Share) -> tf.data.Dataset:
+        return log_mel_crops(
             source,
             multi_head.crop_frames(tasks, slicing),
             batch_size=batch_size,
             seed=seed,
             round_index=index,
             gain_db=gain_db,
-            share=early,
+            share=share,
             crops_per_clip=crops_per_clip,
             raw=raw,
         )
+
+    return cut_batches(draw, tasks, slicing, seed=seed, share=share, raw=raw)
+
+
+def cut_batches(
+    draw: Draw,
+    tasks: Sequence[Task],
+    slicing: Slicing,
+    *,
+    seed: int,
+    share: Share = EVERYTHING,
+    raw: bool = False,
+) -> Round:
+    """Batches of crops, cut for the tasks; see `task_batches`.
+
+    Args:
+      draw: makes the endless batches of crops of a round: log-mel `[batch, T, F]`, clips `[batch]`
+        and, for distill, what `Crops.taught` is.
+      tasks: that learn from them.
+      slicing: N, P, G and N_max.
+      seed: of everything random in the cutting.
+      share: the part of each batch that this worker trains on.
+      raw: whether the crops are PCM for a device that computes log-mel itself.
+    """
+    early, late = share, EVERYTHING
+    if multi_head.needs_whole_batch(tasks):
+        early, late = late, early
+
+    def one_round(index: int | tf.Tensor) -> tf.data.Dataset:
+        crops = draw(index, early)
         key = sampling.split(sampling.key(seed, index), 2)[1]
 
-        def cut(step: tf.Tensor, crop: tuple[tf.Tensor, tf.Tensor]) -> tuple:
-            values, clip = crop
+        def cut(step: tf.Tensor, crop: tuple) -> tuple:
+            values, clip, *taught = crop
             frames = _frame_numbers(values["pcm"], multi_head.cuts_across(tasks)) if raw else values
-            cut_from = Crops(frames, clip, slicing, sampling.fold_in(key, step), early)
+            cut_from = Crops(frames, clip, slicing, sampling.fold_in(key, step), early, *taught)
             examples = multi_head.examples(tasks, cut_from)
             if raw:
                 examples = _numbered(values, *examples)

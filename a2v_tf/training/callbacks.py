@@ -9,7 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from a2v_tf.models.augment import Augment
 from a2v_tf.models.on_device import OnDevice, trained_part
+from a2v_tf.models.precision import layers_of
 from a2v_tf.training.checkpoints import best_validation_loss, save_checkpoint, save_model
 from a2v_tf.training.model_dir import ENCODER, LAST_ENCODER, LOG, MODEL
 
@@ -36,7 +38,7 @@ class ExamplesPerSecond(keras.callbacks.Callback):
 
 
 class SaveRound(keras.callbacks.Callback):
-    """After each round: a checkpoint to resume from, the last encoder, and the best so far.
+    """After each round: save the last encoder, and the best models so far.
 
     Keras' BackupAndRestore and ModelCheckpoint write in place, so that a kill during the write
     loses the only copy, and neither remembers the best loss across a restart.
@@ -57,8 +59,96 @@ class SaveRound(keras.callbacks.Callback):
             self._best = logs["val_loss"]
             save_model(encoder, self._model_dir / ENCODER)
             save_model(model, self._model_dir / MODEL)
-        # Last: a checkpoint means that everything else of its round is on disk.
-        save_checkpoint(model, self._model_dir, self._step_after(epoch))
+
+
+class SaveCheckpoint(keras.callbacks.Callback):
+    """After each round a checkpoint: it means that everything else of the round is on disk."""
+
+    def __init__(self, model_dir: pathlib.Path, step_after: Callable[[int], int]):
+        """Save to a model directory; `step_after` gives the steps trained by a round's end."""
+        super().__init__()
+        self._model_dir = model_dir
+        self._step_after = step_after
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        save_checkpoint(trained_part(self.model), self._model_dir, self._step_after(epoch))
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Put the optimizer's moving average of the weights into the model where a round ends.
+
+    From the start of validation to the end of the round, so that all callbacks before this one see
+    averaged weights, and those after it (`SaveCheckpoint`) the weights that training goes on with.
+    Batch norm's moving statistics belong to the latter; the averaged weights get statistics of
+    their own, over clean batches. (Keras' SwapEMAWeights leaves them as they are.)
+    """
+
+    def __init__(self, batches: tf.data.Dataset):
+        """Compute batch norm statistics from `batches` of training examples, a few thousand."""
+        super().__init__()
+        self._batches = batches
+        self._trained: list[np.ndarray] | None = None
+        self._averaged: list[np.ndarray] | None = None
+        self._recompute: Callable[[], None] | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self._trained is not None:  # a shorter last round: Keras left the averages in place
+            trained_part(self.model).set_weights(self._trained)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        model = trained_part(self.model)
+        self._trained = model.get_weights()
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+        self._recompute = self._recompute or batch_norm_over(model, self._batches)
+        self._recompute()
+        self._averaged = model.get_weights()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        assert self._trained is not None, "expected validation in every round"
+        trained_part(self.model).set_weights(self._trained)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._averaged is not None:
+            trained_part(self.model).set_weights(self._averaged)
+
+
+def batch_norm_over(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], None]:
+    """Make a function that sets the moving statistics of a model's batch norm layers.
+
+    They become the means over `batches` of examples, of which `Augment` changes none.
+    """
+    norms = [x for x in layers_of(model) if isinstance(x, keras.layers.BatchNormalization)]
+    augmenting = [layer for layer in layers_of(model) if isinstance(layer, Augment)]
+
+    def forward(slices: tf.Tensor) -> None:
+        momenta = [layer.momentum for layer in norms]
+        strengths = [(layer.mix, layer.gain_db) for layer in augmenting]
+        for layer in norms:
+            layer.momentum = 0.0  # the moving statistics are those of the batch
+        for layer in augmenting:
+            layer.mix = layer.gain_db = 0.0
+        model(slices, training=True)
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
+        for layer, (mix, gain_db) in zip(augmenting, strengths, strict=True):
+            layer.mix, layer.gain_db = mix, gain_db
+
+    if keras.backend.backend() == "tensorflow":
+        forward = tf.function(forward)
+
+    def recompute() -> None:
+        moving = [x for layer in norms for x in (layer.moving_mean, layer.moving_variance)]
+        sums = [np.zeros(x.shape) for x in moving]
+        count = 0
+        for slices, *_ in batches:
+            forward(slices)
+            for total, x in zip(sums, moving, strict=True):
+                total += keras.ops.convert_to_numpy(x)
+            count += 1
+        for total, x in zip(sums, moving, strict=True):
+            x.assign(total / count)
+
+    return recompute
 
 
 class SeedNoise(keras.callbacks.Callback):

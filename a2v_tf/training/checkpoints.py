@@ -11,6 +11,7 @@ import keras
 
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file
+from a2v_tf.models.batch_norm import as_keras_layers
 from a2v_tf.models.precision import as_float32
 from a2v_tf.training.model_dir import ENCODER, MODEL
 from a2v_tf.training.strategy import batch_norm_of_one_device
@@ -82,7 +83,12 @@ def save_checkpoint(model: keras.Model, model_dir: pathlib.Path, step: int) -> N
 
 def save_model(model: keras.Model, path: pathlib.Path) -> None:
     """Save a `.keras` file that any backend can load on any number of devices."""
-    with whole_file(path) as partial, batch_norm_of_one_device(model), as_float32(model):
+    with (
+        whole_file(path) as partial,
+        batch_norm_of_one_device(model),
+        as_float32(model),
+        as_keras_layers(model),
+    ):
         model.save(partial)
 
 

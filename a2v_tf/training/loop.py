@@ -10,8 +10,15 @@ import tensorflow as tf
 
 from a2v_tf.errors import A2vError
 from a2v_tf.specs import InputStats
-from a2v_tf.training.batches import training_batches, validation_batches
-from a2v_tf.training.callbacks import ExamplesPerSecond, ReconstructionImages, SaveRound, SeedNoise
+from a2v_tf.training.batches import VALIDATION_ROUND, training_batches, validation_batches
+from a2v_tf.training.callbacks import (
+    AveragedWeights,
+    ExamplesPerSecond,
+    ReconstructionImages,
+    SaveCheckpoint,
+    SaveRound,
+    SeedNoise,
+)
 from a2v_tf.training.checkpoints import (
     Checkpoint,
     checkpoint_at,
@@ -29,8 +36,11 @@ from a2v_tf.training.model_dir import (
     write_config,
 )
 from a2v_tf.training.objective import Objective, open_objective
+from a2v_tf.training.schedule import learning_rate
 from a2v_tf.training.settings import TrainSettings
 from a2v_tf.training.strategy import Strategy, check_settings, open_strategy, synchronise_batch_norm
+
+BATCH_NORM_SLICES = 8_192  # of which averaged weights get their batch norm statistics
 
 # Makes a callback that evaluates the encoder after each round, before the round is logged.
 MakeProbe = Callable[[TrainSettings], keras.callbacks.Callback]
@@ -77,11 +87,13 @@ def _train(
     keras.utils.set_random_seed(settings.seed)
 
     # ---- Data
-    objective = open_objective(settings, strategy, strategy.log_dir(model_dir))
+    objective = open_objective(
+        settings, strategy, strategy.log_dir(model_dir), resumed=checkpoint is not None
+    )
     if settings.learning_rate is None:
         settings = dataclasses.replace(settings, learning_rate=objective.learning_rate)
         if checkpoint:
-            settings.check_resumes(read_config(model_dir))
+            settings.check_resumes(read_config(model_dir), step)
     with objective.one_line_errors():
         stats = InputStats(
             **strategy.from_chief(
@@ -104,7 +116,7 @@ def _train(
         with strategy.scope():
             model = objective.build(stats)
             synchronise_batch_norm(strategy, model)
-            model.compile(keras.optimizers.Adam(_learning_rate(settings)), **compile_options)
+            model.compile(_optimizer(settings), **compile_options)
             model.optimizer.build(model.trainable_variables)  # else the step is traced twice
             if checkpoint:
                 checkpoint.restore(model)
@@ -121,6 +133,11 @@ def _train(
             print(f"Resuming {model_dir} after step {step}.")
 
         # ---- Training
+        averaged = []
+        if settings.average_weights:
+            clean = objective.clean(VALIDATION_ROUND)
+            count = -(-BATCH_NORM_SLICES // (settings.batch_size * model.input_shape[1]))
+            averaged = [AveragedWeights(clean.take(count))]
         for rounds in _equal_rounds(settings, first_round):
             steps_per_round = settings.step_after(rounds[0]) - rounds[0] * settings.eval_every
             if steps_per_round < settings.eval_every and strategy.is_chief:
@@ -145,6 +162,12 @@ def _train(
                         strategy,
                         lambda: objective.feed(objective.build(stats)),
                         make_probe,
+                    ),
+                    *averaged,
+                    *(
+                        [strategy.of_chief(SaveCheckpoint(model_dir, settings.step_after))]
+                        if strategy.is_chief
+                        else []
                     ),
                 ],
             )
@@ -192,7 +215,7 @@ def _first_step(model_dir: pathlib.Path, settings: TrainSettings) -> int:
             "another --model_dir"
         )
     if checkpoint:
-        settings.check_resumes(read_config(model_dir))
+        settings.check_resumes(read_config(model_dir), checkpoint.step)
         if checkpoint.step < settings.steps and checkpoint.step % settings.eval_every:
             checkpoint = latest_checkpoint(model_dir, before=checkpoint.step)
     return checkpoint.step if checkpoint else 0
@@ -226,16 +249,11 @@ def _write_config(
     write_config(model_dir, config)
 
 
-def _learning_rate(
-    settings: TrainSettings,
-) -> float | keras.optimizers.schedules.CosineDecay | None:
-    peak = settings.learning_rate
-    if settings.schedule == "constant":
-        return peak
-    warm_up = max(1, settings.steps // 50)
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, settings.steps - warm_up),
-        warmup_target=peak,
-        warmup_steps=warm_up,
+def _optimizer(settings: TrainSettings) -> keras.optimizers.Adam:
+    averages = settings.average_weights
+    return keras.optimizers.Adam(
+        learning_rate(settings),
+        global_clipnorm=settings.clip_norm,
+        use_ema=bool(averages),
+        ema_momentum=averages or 0.0,
     )

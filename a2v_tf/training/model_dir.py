@@ -18,7 +18,7 @@ from a2v_tf import __version__
 from a2v_tf.errors import A2vError
 from a2v_tf.files import made_directory, write_json
 from a2v_tf.frontend import FRONT_END, FrontEnd
-from a2v_tf.models import augment, heads  # noqa: F401 (register layers that models are saved with)
+from a2v_tf.models import augment, batch_norm, heads  # noqa: F401 (layers of saved models)
 from a2v_tf.models.encoder import build_stream_encoder
 from a2v_tf.pretrained import in_words, is_packaged, names, resolve
 from a2v_tf.specs import BandLevels, InputStats, find_encoder

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from a2v_tf.data.labelled import LabelledData, open_labelled
 from a2v_tf.data.sources import Source, default_validation, one_line_errors, open_source
@@ -14,15 +15,17 @@ from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import precision
 from a2v_tf.specs import BandLevels, InputStats, find_encoder
-from a2v_tf.tasks import SUPERVISED, multi_head, supervised
+from a2v_tf.tasks import DISTILL, SUPERVISED, multi_head, supervised
 from a2v_tf.tasks.task import Setup, find_tasks
 from a2v_tf.training.batches import (
     Round,
+    cut_batches,
     input_stats,
     labelled_batches,
     labelled_stats,
     task_batches,
 )
+from a2v_tf.training.distillation import open_taught
 from a2v_tf.training.settings import TrainSettings
 from a2v_tf.training.strategy import Strategy
 
@@ -34,6 +37,7 @@ class Objective(NamedTuple):
       train: batches of a training round.
       validation: batches of validation.
       front_end: what makes the frames.
+      clean: batches as in training, but always the same, and without random levels.
       stats: computes the statistics of the training data's log-mel values.
       sources: where the examples come from.
       build: builds the model from these statistics.
@@ -44,6 +48,7 @@ class Objective(NamedTuple):
 
     train: Round
     validation: Round
+    clean: Round
     front_end: FrontEnd | BandLevels
     stats: Callable[[], InputStats]
     sources: Sequence[Source] | Sequence[LabelledData]
@@ -61,27 +66,69 @@ class Objective(NamedTuple):
             yield
 
 
-def open_objective(settings: TrainSettings, strategy: Strategy, log_dir: pathlib.Path) -> Objective:
+def open_objective(
+    settings: TrainSettings, strategy: Strategy, log_dir: pathlib.Path, *, resumed: bool = False
+) -> Objective:
     """Open the data of a run and define its model.
 
     Args:
       settings: of the run.
       strategy: the devices that train it.
       log_dir: where to write which recordings are skipped.
+      resumed: whether the run has a checkpoint: what was fitted at its start is then kept.
 
     Raises:
       A2vError: the data cannot be used, or does not go with the settings.
     """
     if settings.task == SUPERVISED:
         return _supervised(settings, strategy)
+    if DISTILL in settings.task_names:
+        return _distilled(settings, strategy, log_dir, resumed)
     return _self_supervised(settings, strategy, log_dir)
+
+
+def _distilled(
+    settings: TrainSettings, strategy: Strategy, log_dir: pathlib.Path, resumed: bool
+) -> Objective:
+    """Slices whose teachers' outputs are cached; other tasks learn from the same slices."""
+    tasks = find_tasks(settings.task_names, settings.teachers or ())
+    source = open_source(settings.data, **settings.source_options, log_dir=log_dir)
+    print(f"--data: {source.describe()}")
+    taught = open_taught(settings, strategy, source, resumed)
+
+    def batches(rows: np.ndarray) -> Round:
+        return cut_batches(
+            taught.draw(rows, batch_size=settings.batch_size, seed=settings.seed),
+            tasks,
+            settings.slicing,
+            seed=settings.seed,
+            share=strategy.share,
+        )
+
+    def build(stats: InputStats) -> keras.Model:
+        setup = _setup(settings, source.front_end, stats, taught.components)
+        with precision(settings.precision):
+            return multi_head.build(tasks, setup)
+
+    return Objective(
+        train=batches(taught.trained),
+        validation=batches(taught.held_out),
+        clean=batches(taught.trained),
+        front_end=source.front_end,
+        stats=lambda: taught.stats(settings.seed),
+        sources=[source],
+        build=build,
+        feed=lambda model: model,
+        compile_options=multi_head.losses(tasks, settings.task_factors),
+        learning_rate=multi_head.learning_rate(tasks),
+    )
 
 
 def _self_supervised(
     settings: TrainSettings, strategy: Strategy, log_dir: pathlib.Path
 ) -> Objective:
     """Unlabelled audio, cut for the self-supervised tasks."""
-    tasks = find_tasks(settings.task_names)
+    tasks = find_tasks(settings.task_names, settings.teachers or ())
     frames = multi_head.crop_frames(tasks, settings.slicing)
     on_device = settings.frontend == "device"
 
@@ -105,7 +152,7 @@ def _self_supervised(
 
     def build(stats: InputStats) -> keras.Model:
         with precision(settings.precision):
-            return multi_head.build(tasks, _setup(settings, source.front_end.bins, stats))
+            return multi_head.build(tasks, _setup(settings, source.front_end, stats))
 
     def batches(source: Source, gain_db: float, crops_per_clip: int) -> Round:
         return task_batches(
@@ -124,12 +171,13 @@ def _self_supervised(
     return Objective(
         train=batches(source, settings.gain_db, settings.crops_per_clip),
         validation=batches(validation_source, 0.0, 1),
+        clean=batches(source, 0.0, settings.crops_per_clip),
         front_end=source.front_end,
         stats=lambda: input_stats(source, frames, seed=settings.seed),
         sources=[source, validation_source],
         build=build,
         feed=lambda model: OnDevice(model, across=across) if on_device else model,
-        compile_options=multi_head.losses(tasks, [float(x) for x in settings.head_weights or ()]),
+        compile_options=multi_head.losses(tasks, settings.task_factors),
         learning_rate=multi_head.learning_rate(tasks),
     )
 
@@ -147,7 +195,7 @@ def _supervised(settings: TrainSettings, strategy: Strategy) -> Objective:
 
     def build(stats: InputStats) -> keras.Model:
         with precision(settings.precision):
-            return supervised.build(datasets, _setup(settings, FRONT_END.bins, stats))
+            return supervised.build(datasets, _setup(settings, FRONT_END, stats))
 
     batches = labelled_batches(
         datasets,
@@ -159,6 +207,7 @@ def _supervised(settings: TrainSettings, strategy: Strategy) -> Objective:
     return Objective(
         train=batches,
         validation=batches,
+        clean=batches,
         front_end=FRONT_END,
         stats=lambda: labelled_stats(batches),
         sources=datasets,
@@ -169,6 +218,18 @@ def _supervised(settings: TrainSettings, strategy: Strategy) -> Objective:
     )
 
 
-def _setup(settings: TrainSettings, bins: int, stats: InputStats) -> Setup:
-    encoder = find_encoder(settings.encoder)
-    return Setup(encoder, settings.slicing, bins, stats, settings.task_options)
+def _setup(
+    settings: TrainSettings,
+    front_end: FrontEnd | BandLevels,
+    stats: InputStats,
+    components: Mapping[str, int] | None = None,
+) -> Setup:
+    return Setup(
+        find_encoder(settings.encoder),
+        settings.slicing,
+        front_end.bins,
+        stats,
+        settings.task_options,
+        log_offset=front_end.log_offset if isinstance(front_end, FrontEnd) else 0.0,
+        components=components or {},
+    )

@@ -21,9 +21,18 @@ from a2v_tf.specs import (
     TaskOptions,
     find_encoder,
 )
-from a2v_tf.tasks import DEFAULT_HEADS, MULTI_HEAD, SUPERVISED, TASKS, task_names
+from a2v_tf.tasks import DEFAULT_HEADS, DISTILL, MULTI_HEAD, SUPERVISED, TASKS, task_names
 
 _CONTRASTIVE = ("contrastive", "transposition")
+_AUGMENTED = (*TASKS, DISTILL)
+# Settings of other tasks that do not go with distill, which gets slices from a cache.
+_NOT_DISTILLED = {
+    "validation_data": None,
+    "gain_db": 0.0,
+    "crops_per_clip": 1,
+    "frontend": "host",
+}
+_DECAY = 5  # without --decay_steps, the rate of trapezoid falls over one in so many steps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +48,8 @@ class TrainSettings:
 
     task: str = setting(
         "cbow",
-        f"What to learn: {', '.join(TASKS)}; multi_head: several tasks at once, see --heads; "
+        f"What to learn: {', '.join(TASKS)}; distill: what --teachers make of the audio; "
+        "multi_head: several tasks at once, see --heads; "
         "supervised: the labels of --data; or package.module:TASK, a Task of your own.",
     )
     data: str = setting(
@@ -81,8 +91,33 @@ class TrainSettings:
     )
     schedule: str = setting(
         "constant",
-        "Learning rate over --steps; papers: constant. cosine: with a warm-up of 2 % of the steps.",
-        choices=("constant", "cosine"),
+        "Learning rate over --steps; papers: constant. cosine: with a warm-up of 2 % of the steps. "
+        "trapezoid: a warm-up of --warmup_steps, then constant, then linear to 0 over the last "
+        "--decay_steps; until these begin, a run can be resumed with other --steps.",
+        choices=("constant", "cosine", "trapezoid"),
+    )
+    warmup_steps: int = setting(
+        100, "Steps in which --schedule=trapezoid raises the learning rate from 0.", low=0
+    )
+    decay_steps: int | None = setting(
+        None,
+        "Last steps, over which --schedule=trapezoid lowers the learning rate to 0. Default: a "
+        "fifth of --steps.",
+        low=1,
+    )
+    clip_norm: float | None = setting(
+        None,
+        "Largest norm of the gradient of all weights together; a longer one is scaled down. "
+        "Default: no limit.",
+        low=1e-6,
+    )
+    average_weights: float | None = setting(
+        None,
+        "Momentum of an exponential moving average of the weights, for example 0.999: it is what "
+        "validation measures and what is saved, with batch norm statistics of its own. Default: "
+        "the weights themselves.",
+        low=0.0,
+        high=0.999999,
     )
     seed: int = setting(0, "Seed of weights, crops and their order.", low=0)
     eval_every: int = setting(
@@ -152,6 +187,28 @@ class TrainSettings:
         "Factors of the losses of --heads in their sum. Default: 1 each.",
         tasks=(MULTI_HEAD,),
     )
+    teachers: tuple[str, ...] | None = setting(
+        None,
+        "Models that distill learns from: names of a2v_tf.teachers, model:DIR, tflite:FILE or "
+        "python:MODULE:FUNCTION.",
+        tasks=(DISTILL,),
+    )
+    teacher_weights: tuple[str, ...] | None = setting(
+        None, "Factors of the losses of --teachers in their sum. Default: 1 each.", tasks=(DISTILL,)
+    )
+    components: int = setting(
+        64,
+        "Principal components of each teacher's outputs that distill predicts, at most.",
+        low=1,
+        tasks=(DISTILL,),
+    )
+    cache: str | None = setting(
+        None,
+        "Directory for what teachers make of the audio, computed once; several runs may share it. "
+        "Default: a2v_tf in the user's cache directory.",
+        free=True,
+        tasks=(DISTILL,),
+    )
     gain_db: float = setting(
         0.0,
         "Greatest random gain of a training crop, in decibels; papers: 0.",
@@ -164,14 +221,14 @@ class TrainSettings:
         f"{MIX_DB[0]:g} to {MIX_DB[1]:g} dB quieter; targets are not. Papers: 0.",
         low=0.0,
         high=1.0,
-        tasks=TASKS,
+        tasks=_AUGMENTED,
     )
     slice_gain_db: float = setting(
         TaskOptions.slice_gain_db,
         "Greatest random gain of each slice during training, in decibels; targets are unchanged. "
         "For contrastive: the level then does not give the clip away. Papers: 0.",
         low=0.0,
-        tasks=TASKS,
+        tasks=_AUGMENTED,
     )
     crops_per_clip: int = setting(
         1,
@@ -239,6 +296,27 @@ class TrainSettings:
         return task_names(self.task, self.heads)
 
     @property
+    def decay_start(self) -> int:
+        """The step from which the learning rate depends on --steps."""
+        if self.schedule == "constant":
+            return self.steps
+        if self.schedule == "cosine":
+            return 0
+        return max(0, self.steps - (self.decay_steps or max(1, self.steps // _DECAY)))
+
+    @property
+    def task_factors(self) -> list[float]:
+        """Factors of the losses, in the order of `tasks.task.find_tasks`."""
+        heads = dict(zip(self.heads, self.head_weights, strict=True)) if self.head_weights else {}
+        teachers = self.teachers or ()
+        of_teachers = [float(weight) for weight in self.teacher_weights or ["1"] * len(teachers)]
+        factors = []
+        for name in self.task_names:
+            head = float(heads.get(name, 1.0))
+            factors += [head * x for x in of_teachers] if name == DISTILL else [head]
+        return factors
+
+    @property
     def slicing(self) -> Slicing:
         """N, P, G and N_max."""
         return Slicing(self.frames, self.context, self.gap, self.max_frames)
@@ -268,16 +346,18 @@ class TrainSettings:
         values = dataclasses.asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
-    def check_resumes(self, config: Mapping[str, Any]) -> None:
+    def check_resumes(self, config: Mapping[str, Any], step: int) -> None:
         """Raise `A2vError` unless these are the settings of the run that `config.json` describes.
 
-        Fields marked `free` may differ; --steps only if the learning rate does not depend on it.
+        Fields marked `free` may differ; --steps and --decay_steps if the learning rate of the
+        first `step` steps, which are trained, does not depend on them.
         """
+        self._check_schedule_resumes(config, step)
         now = self.as_config()
         for field in sorted(dataclasses.fields(self), key=lambda field: field.name):
             name, free = field.name, field.metadata.get("free", False)
-            if name == "steps":
-                free = self.schedule == "constant"
+            if name in ("steps", "decay_steps"):
+                free = True  # checked above
             if name == "learning_rate" and self.learning_rate is None:
                 free = True  # the default, which is not known yet
             # A run of a version without this setting was as the default is.
@@ -289,16 +369,37 @@ class TrainSettings:
                     "that value to resume, or another --model_dir"
                 )
 
+    def _check_schedule_resumes(self, config: Mapping[str, Any], step: int) -> None:
+        was = dataclasses.replace(
+            self,
+            **{
+                name: config.get(name, getattr(self, name))
+                for name in ("schedule", "steps", "decay_steps")
+            },
+        )
+        if was == self or step <= min(was.decay_start, self.decay_start):
+            return
+        if self.schedule == "constant":  # fewer steps than are trained
+            return
+        name = "steps" if was.steps != self.steps else "decay_steps"
+        raise A2vError(
+            f"{self.model_dir!r} was trained with --{name}={getattr(was, name)}, not "
+            f"{getattr(self, name)}: use that value to resume, or another --model_dir; with "
+            f"--schedule={self.schedule} it can change only before the learning rate falls, and "
+            f"{step} steps are trained"
+        )
+
     def _check_names(self) -> None:
-        known = (*TASKS, MULTI_HEAD, SUPERVISED)
+        known = (*TASKS, DISTILL, MULTI_HEAD, SUPERVISED)
         if self.task not in known and not is_reference(self.task):
             raise A2vError(
                 f"--task={self.task}: expected one of {', '.join(known)}, or package.module:TASK"
             )
-        unknown = [name for name in self.heads if name not in TASKS and not is_reference(name)]
+        heads = (*TASKS, DISTILL)
+        unknown = [name for name in self.heads if name not in heads and not is_reference(name)]
         if unknown or not self.heads or len(set(self.heads)) < len(self.heads):
             raise A2vError(
-                f"--heads={','.join(self.heads)}: expected some of {','.join(TASKS)} or "
+                f"--heads={','.join(self.heads)}: expected some of {','.join(heads)} or "
                 "package.module:TASK, each once"
             )
         find_encoder(self.encoder)
@@ -311,16 +412,30 @@ class TrainSettings:
                 tasks = ", ".join(sorted(field.metadata["tasks"]))
                 shown = ",".join(value) if isinstance(value, tuple) else value
                 raise A2vError(f"--{field.name}={shown}: for {tasks}, not for --task={self.task}")
-        weights = self.head_weights
-        if weights and not all(_is_weight(weight) for weight in weights):
-            raise A2vError(f"--head_weights={','.join(weights)}: expected numbers of at least 0")
-        if weights and len(weights) != len(self.heads):
+        _check_weights("head_weights", self.head_weights, self.heads)
+        if DISTILL in self.task_names:
+            self._check_distill()
+
+    def _check_distill(self) -> None:
+        if not self.teachers or len(set(self.teachers)) < len(self.teachers):
             raise A2vError(
-                f"--head_weights={','.join(weights)}: expected {len(self.heads)} numbers, one for "
-                f"each of {', '.join(self.heads)}"
+                f"--teachers={','.join(self.teachers or ())}: expected the teachers of "
+                f"--task={self.task}, each once"
             )
+        _check_weights("teacher_weights", self.teacher_weights, self.teachers)
+        for name, default in _NOT_DISTILLED.items():
+            if getattr(self, name) != default:
+                raise A2vError(
+                    f"--{name}={getattr(self, name)}: not with distill, whose teachers' outputs "
+                    "belong to the cached slices"
+                )
 
     def _check_rounds(self) -> None:
+        if self.average_weights and self.strategy != "none":
+            raise A2vError(
+                f"--average_weights={self.average_weights}: for one device, not for "
+                f"--strategy={self.strategy}"
+            )
         if self.slicing.reach < self.frames:
             raise A2vError(
                 f"--max_frames={self.max_frames}: expected at least --frames={self.frames}"
@@ -351,6 +466,17 @@ def applies(name: str, task: str, task_names: tuple[str, ...]) -> bool:
     tasks = field.metadata.get("tasks")
     learned = {task, *task_names}
     return tasks is None or bool(learned & set(tasks)) or any(map(is_reference, learned))
+
+
+def _check_weights(flag: str, weights: tuple[str, ...] | None, names: tuple[str, ...]) -> None:
+    """Raise `A2vError` unless there are no weights, or a number for each of `names`."""
+    if weights and not all(_is_weight(weight) for weight in weights):
+        raise A2vError(f"--{flag}={','.join(weights)}: expected numbers of at least 0")
+    if weights and len(weights) != len(names):
+        raise A2vError(
+            f"--{flag}={','.join(weights)}: expected {len(names)} numbers, one for each of "
+            f"{', '.join(names)}"
+        )
 
 
 def _is_weight(text: str) -> bool:

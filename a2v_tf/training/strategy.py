@@ -181,7 +181,7 @@ def check_settings(strategy: Strategy, settings: TrainSettings) -> None:
             f"--batch_size={settings.batch_size}: expected a multiple of the {strategy.devices} "
             f"devices of --strategy={settings.strategy}"
         )
-    tasks = find_tasks(settings.task_names)
+    tasks = find_tasks(settings.task_names, settings.teachers or ())
     alone = isinstance(strategy, _Mirrored) and strategy.devices > 1
     if alone and multi_head.loss_needs_whole_batch(tasks):
         raise A2vError(

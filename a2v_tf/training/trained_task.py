@@ -64,7 +64,7 @@ def open_task(model_dir: pathlib.Path | str, wanted: Sequence[str]) -> TrainedTa
     """
     config = read_config(model_dir)
     names = task_names(config["task"], config.get("heads", ()))
-    tasks = find_tasks(names)
+    tasks = find_tasks(names, config.get("teachers") or ())
     found = [name for name in wanted if name in {task.name for task in tasks}]
     if not found:
         raise A2vError(

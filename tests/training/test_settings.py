@@ -9,6 +9,7 @@ from absl import flags
 from a2v_tf.errors import A2vError
 from a2v_tf.settings import define_flags, from_flags
 from a2v_tf.specs import Slicing, TaskOptions
+from a2v_tf.training.schedule import learning_rate
 from a2v_tf.training.settings import TrainSettings, applies
 from tests.conftest import forgotten_flags
 
@@ -37,7 +38,10 @@ def test_every_flag_has_a_help_text():
         ({"steps": 0}, "^--steps=0: expected at least 1$"),
         ({"mix": float("nan")}, "^--mix=nan: expected at least 0$"),
         ({"noise": 2.0, "task": "autoencoder"}, "^--noise=2.0: expected at most 1$"),
-        ({"schedule": "linear"}, "^--schedule=linear: expected one of constant, cosine$"),
+        (
+            {"schedule": "linear"},
+            "^--schedule=linear: expected one of constant, cosine, trapezoid$",
+        ),
         ({"task": "word2vec"}, "^--task=word2vec: expected one of cbow, .* or package.module:TASK"),
         ({"margin": 0.2}, "^--margin=0.2: for triplet, not for --task=cbow$"),
         ({"heads": ("cbow",)}, "^--heads=cbow: for multi_head, not for --task=cbow$"),
@@ -70,6 +74,18 @@ def test_which_settings_are_for_a_task():
     assert applies("margin", "mine:TASK", ("mine:TASK",))  # it may use any
 
 
+def test_schedules():
+    def rates(**changes):
+        rate = learning_rate(settings(steps=10, learning_rate=2.0, **changes))
+        return [round(float(rate(step)), 6) for step in range(10)]
+
+    trapezoid = rates(schedule="trapezoid", warmup_steps=4, decay_steps=4)
+    assert trapezoid == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0, 2.0, 1.5, 1.0, 0.5]
+    assert rates(schedule="trapezoid", warmup_steps=0)[-3:] == [2.0, 2.0, 1.0]  # a fifth
+    assert rates(schedule="cosine")[1:] == sorted(rates(schedule="cosine")[1:], reverse=True)
+    assert learning_rate(settings(learning_rate=2.0)) == 2.0
+
+
 def test_the_last_round_may_be_shorter():
     run = settings(steps=1_200, eval_every=500)
     assert run.rounds() == 3
@@ -79,14 +95,27 @@ def test_the_last_round_may_be_shorter():
 def test_what_a_resumed_run_may_change():
     run = settings(steps=10, learning_rate=1e-3)
     config = json.loads(json.dumps(run.as_config()))
-    settings(steps=20, learning_rate=1e-3, frontend="device").check_resumes(config)
-    settings(steps=10).check_resumes(config)  # the rate is the task's, not known yet
+    settings(steps=20, learning_rate=1e-3, frontend="device").check_resumes(config, 4)
+    settings(steps=10).check_resumes(config, 4)  # the rate is the task's, not known yet
     with pytest.raises(A2vError, match=r"trained with --batch_size=256, not 8"):
-        settings(learning_rate=1e-3, batch_size=8).check_resumes(config)
+        settings(learning_rate=1e-3, batch_size=8).check_resumes(config, 4)
     with pytest.raises(A2vError, match=r"trained with --learning_rate=0.001, not 0.1"):
-        settings(learning_rate=0.1).check_resumes(config)
+        settings(learning_rate=0.1).check_resumes(config, 4)
     cosine = settings(steps=10, learning_rate=1e-3, schedule="cosine")
     with pytest.raises(A2vError, match=r"trained with --steps=10, not 20"):
-        dataclasses.replace(cosine, steps=20).check_resumes(cosine.as_config())
+        dataclasses.replace(cosine, steps=20).check_resumes(cosine.as_config(), 4)
+    trapezoid = settings(steps=100, learning_rate=1e-3, schedule="trapezoid")
+    assert trapezoid.decay_start == 80
+    longer = dataclasses.replace(trapezoid, steps=200, decay_steps=150)
+    longer.check_resumes(trapezoid.as_config(), 50)
+    trapezoid.check_resumes(longer.as_config(), 50)
+    for step in (51, 80, 100):
+        with pytest.raises(A2vError, match=r"trained with --steps=100, not 200: .* steps are tr"):
+            longer.check_resumes(trapezoid.as_config(), step)
+    trapezoid.check_resumes(trapezoid.as_config(), 100)
+    with pytest.raises(A2vError, match=r"trained with --decay_steps=None, not 30: "):
+        dataclasses.replace(trapezoid, decay_steps=30).check_resumes(trapezoid.as_config(), 75)
+    with pytest.raises(A2vError, match=r"trained with --schedule=trapezoid, not constant"):
+        settings(steps=100, learning_rate=1e-3).check_resumes(trapezoid.as_config(), 10)
     del config["precision"]  # a run of a version without this setting
-    run.check_resumes(config)
+    run.check_resumes(config, 4)
