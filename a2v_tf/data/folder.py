@@ -120,6 +120,11 @@ class FolderSource:
             except decode.DecodeError as error:
                 yield str(error)
 
+    def skip(self, clip: int, reason: str) -> None:
+        """Count a file as bad; see `listing.ListsClips.skip`."""
+        path, _ = self._readable[clip]
+        self._skip(path, reason)
+
     def _decode(self, position: tf.Tensor, samples: int) -> sampling.Drawn:
         """Decode the crop at a global position."""
 

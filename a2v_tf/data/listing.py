@@ -1,7 +1,7 @@
 """The clips of a source, each once and in order: for what is computed once over a whole corpus.
 
 `FolderSource` and `TfdsSource` list their clips. So does a source of your own that has the methods
-`clips` and `read_spans`.
+`clips`, `read_spans` and `skip`.
 """
 
 import dataclasses
@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.audio.read import SLICE_SAMPLES
 from a2v_tf.frontend import FRONT_END
 
@@ -46,13 +45,7 @@ class Span(NamedTuple):
 
 @runtime_checkable
 class ListsClips(Protocol):
-    """A source whose clips can be listed and read by number.
-
-    Attributes:
-      bad: what was skipped so far.
-    """
-
-    bad: BadFiles
+    """A source whose clips can be listed and read by number."""
 
     def describe(self) -> str:
         """Say on one line what there is."""
@@ -70,16 +63,28 @@ class ListsClips(Protocol):
           For each span its PCM in [-1, 1], float32 `[samples]`; or why the clip cannot be used.
         """
 
+    def skip(self, clip: int, reason: str) -> None:
+        """Log and count, once, that a clip cannot be used.
+
+        Raises:
+          A2vError: there are too many such clips.
+        """
+
 
 def slice_frames(samples: int) -> np.ndarray:
-    """The slices of a clip: side by side, evenly spread so that they cover all of it.
+    """The slices of a clip: side by side, evenly spread from its start to its end.
+
+    They overlap, or leave gaps, by less than half a slice.
 
     Args:
-      samples: length of the clip at 16 kHz. A clip shorter than a slice has one, to be padded.
+      samples: length of the clip at 16 kHz. A clip shorter than a slice has one, to be padded; one
+        shorter than a frame has none.
 
     Returns:
       The first frame of each slice, int32 `[round(samples / 15,600)]`, at least one.
     """
+    if samples < FRONT_END.window_length:
+        return np.zeros(0, np.int32)
     count = max(1, round(samples / SLICE_SAMPLES))
     starts = np.linspace(0, max(0, samples - SLICE_SAMPLES), count)
     return (starts // FRONT_END.hop_length).astype(np.int32)

@@ -185,16 +185,9 @@ class TfdsSource:
 
     def read_spans(self, spans: Sequence[Span]) -> Iterator[np.ndarray | str]:
         """Read parts of clips; see `listing.ListsClips.read_spans`."""
-        ends = np.cumsum([shard.take for shard in self._shards])
-
-        def shard_of(span: Span) -> int:
-            return int(np.searchsorted(ends, span.clip, side="right"))
-
-        for index, of_shard in itertools.groupby(spans, shard_of):
+        for index, of_shard in itertools.groupby(spans, lambda span: self._place(span.clip)[0]):
             shard = self._shards[index]
-            wanted = {
-                shard.skip + span.clip - int(ends[index]) + shard.take: span for span in of_shard
-            }
+            wanted = {self._place(span.clip)[1]: span for span in of_shard}
             first, last = min(wanted), max(wanted)
             stored = _stored(shard, first, last - first + 1).map(self.decode)
             for record, audio in enumerate(stored.as_numpy_iterator(), first):
@@ -204,9 +197,22 @@ class TfdsSource:
                     pcm = part.cut(to_mono(audio[part.begin : part.end]))
                     yield sampling.usable(pcm)
 
+    def skip(self, clip: int, reason: str) -> None:
+        """Count a clip as bad; see `listing.ListsClips.skip`."""
+        shard, record = self._place(clip)
+        self.bad.add(tfds_id(self._shards[shard], record), reason)
+        self.bad.check(self._clips, "clips")
+
+    def _place(self, clip: int) -> tuple[int, int]:
+        """The shard and the record of a clip, given its number in the stored order."""
+        ends = np.cumsum([shard.take for shard in self._shards])
+        index = int(np.searchsorted(ends, clip, side="right"))
+        shard = self._shards[index]
+        return index, shard.skip + clip - int(ends[index]) + shard.take
+
     def _identity(self, example: tf.Tensor) -> tf.Tensor:
         """The feature `id` of a serialized example; empty if there is no such text."""
-        if not isinstance(self._features.get("id"), tfds.features.Text):
+        if "id" not in self._features or not isinstance(self._features["id"], tfds.features.Text):
             return tf.constant("")
         features = tfds.features.FeaturesDict({"id": self._features["id"]})
         return features.deserialize_example(example)["id"]

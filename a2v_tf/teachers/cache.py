@@ -55,6 +55,7 @@ _LOG_MEL_AT_ONCE = 64
 _OPEN_FILES = 128  # memory maps kept, each of which holds a file descriptor
 _REPORT_SECONDS = 60.0
 
+_NO_SLICE = "no slice of 975 ms has a peak above -40 dBFS: expected louder or longer clips"
 _ABOUT = "corpus.json"
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
@@ -84,7 +85,7 @@ def fill(
     if not isinstance(source, ListsClips):
         raise A2vError(
             f"{source.describe()}: its clips cannot be listed: expected a folder of recordings, "
-            "tfds:NAME, demo, or a source that has the methods clips and read_spans"
+            "tfds:NAME, demo, or a source that has the methods clips, read_spans and skip"
         )
     names = [teacher.name for teacher in teachers]
     if len(set(names)) < len(names):
@@ -122,9 +123,7 @@ class TeacherCache:
         self._corpus = corpus
         self._folders = {teacher.name: _folder(teacher) for teacher in teachers}
         if not len(self):
-            raise A2vError(
-                f"{corpus.source.describe()}: no slice of 975 ms has a peak above -40 dBFS"
-            )
+            raise A2vError(f"{corpus.source.describe()}: {_NO_SLICE}")
 
     def __len__(self) -> int:
         return len(self.clip)
@@ -243,14 +242,14 @@ class _Corpus:
     def __init__(self, source: ListsClips, root: pathlib.Path) -> None:
         self.source = source
         self.clips = source.clips()
-        if not self.clips:
-            raise A2vError(f"{source.describe()}: expected at least one clip")
         self.key = _corpus_key(self.clips)
         self.directory = root / self.key
         # Clip and frame of every slice, silent or not. A shard is a range of these.
         frames = [slice_frames(clip.samples) for clip in self.clips]
         self._clip = np.repeat(np.arange(len(frames), dtype=np.int32), [len(f) for f in frames])
-        self._start = np.concatenate(frames)
+        self._start = np.concatenate([np.zeros(0, np.int32), *frames])
+        if not len(self._start):
+            raise A2vError(f"{source.describe()}: {_NO_SLICE}")
         self.shards = -(-len(self._clip) // SHARD)
 
     def planned(self, shard: int) -> int:
@@ -327,8 +326,7 @@ class _Corpus:
     def report(self, slices: _Slices) -> None:
         """Count the bad clips of a shard; raises `A2vError` if there are too many by now."""
         for index, reason in zip(slices.bad, slices.reasons, strict=True):
-            self.source.bad.add(self.clips[index].name, str(reason))
-        self.source.bad.check(len(self.clips), "clips")
+            self.source.skip(int(index), str(reason))
 
     def _read(self, spans: Sequence[Span]) -> Iterator[np.ndarray | str]:
         try:
