@@ -143,7 +143,9 @@ def open_taught(
     from a2v_tf.teachers import find_teacher
     from a2v_tf.teachers.cache import fill
 
-    teachers = [find_teacher(name) for name in settings.teachers or ()]
+    # By the names given, of which the tasks are named too.
+    names = settings.teachers or ()
+    teachers = [dataclasses.replace(find_teacher(name), name=name) for name in names]
     path = pathlib.Path(settings.model_dir) / PROJECTIONS
     directory = pathlib.Path(settings.cache) if settings.cache else cache_dir() / "teachers"
 
@@ -154,7 +156,6 @@ def open_taught(
         cache = cached()
         check_cache(cache, settings)
         if not resumed:
-            names = [teacher.name for teacher in teachers]
             fit_projections(cache, names, settings.components, settings.seed, path)
         return True
 
