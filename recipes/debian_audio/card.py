@@ -1,10 +1,11 @@
-"""Write the model card and the checksums of `a2v_tf/pretrained/`.
+"""Write the model card and the checksums of an encoder in `a2v_tf/pretrained/`.
 
   python recipes/debian_audio/card.py --work=work
+  python recipes/debian_audio/card.py --work=work --name=pretrained_self_supervised
 
 Every number comes from a file that a step before wrote: WORK/choice.json (choose.py),
-WORK/evaluation.json (evaluate.py), WORK/corpus/hours.csv (cut.py), WORK/packages.csv (download.py),
-and the training log of the chosen encoder.
+WORK/NAME.json (evaluate.py), WORK/corpus/hours.csv (cut.py), WORK/packages.csv (download.py), and
+the training log of the chosen encoder.
 """
 
 import collections
@@ -12,6 +13,7 @@ import csv
 import hashlib
 import json
 import pathlib
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,28 +21,31 @@ import jinja2
 import pandas as pd
 from absl import flags
 from download import read_packages
+from judging import LINEAR, NEAREST, means
+from shipped import FLOAT, SELF_SUPERVISED, STATISTICS, STREAMING, WINDOW
 
 from a2v_tf import pretrained
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.metrics import MEAN, UNTRAINED, Row
+from a2v_tf.export.convert import QUANTIZED_CORE
 from a2v_tf.files import whole_file
 from a2v_tf.specs import find_encoder
 from a2v_tf.tasks import task_names
 from a2v_tf.text import markdown_table
-from a2v_tf.training.model_dir import LOG, read_config
+from a2v_tf.training.model_dir import ENCODER, LOG, read_config
 from a2v_tf.training.settings import applies
 
 FLAGS = flags.FLAGS
 
 TEMPLATE = pathlib.Path(__file__).with_name("card.md.jinja")
-LIMIT = 1_500_000  # bytes, of the folder
-HEADS = {"linear": "Linear probe", "knn_clips": "Ten nearest neighbours"}
+LIMIT = 4_000_000  # bytes, of all encoders that are shipped
+HEADS = {LINEAR: "Linear probe", NEAREST: "Ten nearest neighbours"}
 MODELS = {
-    "int8 window": "**pretrained, int8**",
-    "int8 streaming": "pretrained, int8, streaming",
-    "float": "pretrained, float",
+    WINDOW: "**{name}, int8**",
+    STREAMING: "{name}, int8, streaming",
+    FLOAT: "{name}, float",
     UNTRAINED: "the same network untrained, mean of 5 seeds",
-    "log_mel_statistics": "log-mel statistics, 192 numbers: mean, deviation, deviation of change",
+    STATISTICS: "log-mel statistics, 192 numbers: mean, deviation, deviation of change",
     "speech_embedding": "speech_embedding (Google), every embedding (80 ms)",
     "speech_embedding_mean": "speech_embedding, mean per clip",
 }
@@ -54,6 +59,7 @@ TASKS = {
 # Of config.json, what says nothing of how the encoder learned.
 _NO_SETTINGS = {
     *("data", "front_end", "made_with", "resume", "decoder", "max_bad_fraction"),
+    *("taught_by", "cache"),
     *("validation_examples", "strategy", "spectrogram_period"),
 }
 
@@ -61,8 +67,9 @@ _NO_SETTINGS = {
 def define_flags() -> None:
     """Define the command's flags."""
     flags.DEFINE_string("work", None, "The directory of the steps before.", required=True)
-    folder = pathlib.Path(pretrained.__file__).parent
-    flags.DEFINE_string("packed", str(folder), "Folder of pack.py.")
+    flags.DEFINE_string("name", pretrained.NAME, "Name of the encoder.")
+    flags.DEFINE_string("packed", None, "Folder of pack.py. Default: that of --name.")
+    flags.DEFINE_string("evaluation", None, "JSON of evaluate.py. Default: WORK/NAME.json.")
     flags.DEFINE_string(
         "log", None, "Training log; default: that of the encoder which choose.py chose."
     )
@@ -72,28 +79,31 @@ def define_flags() -> None:
 
 
 def main(_: list[str]) -> None:
-    work, packed = pathlib.Path(FLAGS.work), pathlib.Path(FLAGS.packed)
+    name, work = FLAGS.name, pathlib.Path(FLAGS.work)
+    packed = pathlib.Path(FLAGS.packed or pretrained.folder(name))
     choice = _read(work / "choice.json")
-    log = pathlib.Path(FLAGS.log or pathlib.Path(choice["directory"]) / LOG)
+    log = FLAGS.log or pathlib.Path(choice["directories"][choice["choices"][name]]) / LOG
     packages = read_packages(work / "packages.csv")
     text = card(
         read_config(packed),
+        name=name,
         choice=choice,
-        rows=_read(work / "evaluation.json")["results"],
+        evaluation=_read(pathlib.Path(FLAGS.evaluation or work / f"{name}.json")),
         hours=_hours(work / "corpus" / "hours.csv"),
         licences={package.name: package.licence for package in packages},
         versions={package.name: package.version for package in packages},
-        train_hours=train_hours(log, read_config(packed)),
+        train_hours=train_hours(pathlib.Path(log), read_config(packed)),
         cores=FLAGS.cores,
         watts=FLAGS.watts,
         note=FLAGS.note,
     )
     with whole_file(packed / pretrained.CARD) as partial:
         partial.write_text(text, encoding="utf-8")
-    files = write_sums(packed)
-    total = sum(path.stat().st_size for path in files)
-    if total >= LIMIT:
-        raise A2vError(f"{packed} has {total:,} bytes: expected less than {LIMIT:,}")
+    total = sum(path.stat().st_size for path in write_sums(packed))
+    others = [pretrained.folder(other) for other in pretrained.names() if other != name]
+    shipped = total + sum(path.stat().st_size for other in others for path in shipped_files(other))
+    if shipped >= LIMIT:
+        raise A2vError(f"all encoders have {shipped:,} bytes: expected less than {LIMIT:,}")
     print(f"{packed}: {total:,} bytes, card and checksums written")
 
 
@@ -128,13 +138,18 @@ def train_hours(log: pathlib.Path, config: Mapping[str, Any]) -> float:
 
 def write_sums(packed: pathlib.Path) -> list[pathlib.Path]:
     """Write SHA256SUMS, as sha256sum does; return all files that are shipped."""
-    names = [pretrained.CARD, "config.json", "encoder.keras", pretrained.GOLDEN]
-    names += ["quantized_core.tflite", pretrained.STREAMING, pretrained.WINDOW]
-    files = [packed / name for name in names]
+    files = shipped_files(packed)
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
     with whole_file(packed / pretrained.SUMS) as partial:
         partial.write_text("".join(lines))
     return [*files, packed / pretrained.SUMS]
+
+
+def shipped_files(packed: pathlib.Path) -> list[pathlib.Path]:
+    """What a folder has besides its checksums."""
+    names = [pretrained.CARD, pretrained.CONFIG, ENCODER, pretrained.GOLDEN]
+    names += [QUANTIZED_CORE, pretrained.STREAMING, pretrained.WINDOW]
+    return [packed / name for name in names]
 
 
 # The text ----------------------------------------------------------------------------------------
@@ -143,8 +158,9 @@ def write_sums(packed: pathlib.Path) -> list[pathlib.Path]:
 def card(
     config: Mapping[str, Any],
     *,
+    name: str,
     choice: Mapping[str, Any],
-    rows: Sequence[Row],
+    evaluation: Mapping[str, Any],
     hours: Mapping[str, Mapping[str, float]],
     licences: Mapping[str, str],
     versions: Mapping[str, str],
@@ -157,8 +173,9 @@ def card(
 
     Args:
       config: of the packed encoder.
+      name: of the encoder.
       choice: of choose.py.
-      rows: of evaluate.py.
+      evaluation: of evaluate.py.
       hours: of audio by part of the corpus and package.
       licences: of the packages.
       versions: of the packages.
@@ -167,27 +184,39 @@ def card(
       watts: of each.
       note: on the data.
     """
-    settings = [
-        (name, _plain(value)) for name, value in config.items() if _is_setting(name, config)
-    ]
+    settings = [(key, _plain(value)) for key, value in config.items() if _is_setting(key, config)]
+    chosen = choice["choices"][name]
     scores = [
         (
-            f"**{name}**" if name == choice["choice"] else name,
-            f"{_examples(choice['configs'][name]):,}",
+            f"**{candidate}**" if candidate == chosen else candidate,
+            choice["configs"][candidate]["encoder"],
+            f"{choice['weights'][candidate]:,}",
+            f"{_examples(choice['configs'][candidate]):,}",
             f"{100 * score:.1f}",
         )
-        for name, score in choice["scores"].items()
+        for candidate, score in choice["scores"].items()
     ]
+    titles = _titles(name, evaluation)
     made_with = config.get("made_with", {}).items()
     template = jinja2.Template(
         TEMPLATE.read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True
     )
     return template.render(
+        name=name,
+        self_supervised=name == SELF_SUPERVISED,
         config=config,
         embedding_dim=find_encoder(config["encoder"]).embedding_dim,
-        evaluation=_evaluation(rows),
+        costs=_costs(evaluation, titles),
+        evaluation=_evaluation(evaluation["results"], titles),
+        few=_few(evaluation["results"], titles),
+        draws=evaluation["draws"],
+        criteria=_criteria(evaluation["criteria"]),
+        teachers=evaluation["teachers"],
+        machine=evaluation["machine"],
         tasks=TASKS,
-        scores=markdown_table(("encoder", "training examples", "validation"), scores),
+        scores=markdown_table(
+            ("candidate", "encoder", "weights", "training examples", "validation"), scores
+        ),
         unlabelled=hours["unlabelled"],
         data=markdown_table(
             ("package", "version", "licence", "hours"), _data(hours, licences, versions)
@@ -219,18 +248,80 @@ def _plain(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _evaluation(rows: Sequence[Row]) -> str:
+def _titles(name: str, evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """What the tables call the models, in their order."""
+    titles = {model: title.format(name=name) for model, title in MODELS.items()}
+    own = (WINDOW, STREAMING, FLOAT, UNTRAINED)
+    compared = {
+        model: f"`{config['encoder']}` trained with `{config['task']}` ({model})"
+        for model, config in evaluation["compared"].items()
+    }
+    teachers = {teacher: f"{teacher} (teacher)" for teacher in evaluation["teachers"]}
+    # Of a key that is there twice, the first place and the last title count.
+    return {**{model: titles[model] for model in own}, **compared, **teachers, **titles}
+
+
+def _in_order(models: Iterable[str], titles: Mapping[str, str]) -> list[str]:
+    known = set(models)
+    return [model for model in titles if model in known]
+
+
+def _costs(evaluation: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """What each model takes and gives, with its means over the tasks."""
+    costs, rows = evaluation["costs"], evaluation["results"]
+    accuracies = [means(rows, protocol) for protocol in HEADS]
+    unit = costs.get(WINDOW, {}).get("cpu_ms")
+    lines = []
+    for model in _in_order(costs, titles):
+        cost = costs[model]
+        size = f"{cost['bytes'] / 1000:,.0f} kB" if cost.get("bytes") else ""
+        numbers = [f"{cost[key]:,}" if cost.get(key) else "" for key in ("numbers", "weights")]
+        time = cost.get("cpu_ms")
+        cpu = f"{time:.2f} ms ({time / unit:,.2g}x)" if time and unit else ""
+        shares = [f"{100 * of[model]:.1f}" for of in accuracies]
+        lines.append((titles[model], *numbers, size, cpu, *shares))
+    head = ("model", "numbers", "weights", "file", "CPU time for 1 s", "linear", "nearest")
+    return markdown_table(head, lines)
+
+
+def _few(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+    """Means over the tasks with few training clips, and their deviation from draw to draw."""
+    cells = {
+        (row["model"], row["protocol"], row["examples_per_class"]): row
+        for row in rows
+        if row["task"] == MEAN and row["examples_per_class"]
+    }
+    counts = sorted({count for _, _, count in cells})
+    if not counts:
+        return ""
+    columns = [(protocol, count) for protocol in HEADS for count in counts]
+    lines = [
+        (titles[model], *(_with_deviation(cells[(model, *column)]) for column in columns))
+        for model in _in_order((model for model, _, _ in cells), titles)
+    ]
+    words = {LINEAR: "linear", NEAREST: "nearest"}
+    return markdown_table(("model", *(f"{words[x]}, {count}" for x, count in columns)), lines)
+
+
+def _with_deviation(row: Row) -> str:
+    return f"{100 * row['accuracy']:.1f} ± {100 * statistics.pstdev(row['replicas']):.1f}"
+
+
+def _criteria(criteria: Iterable[Mapping[str, Any]]) -> str:
+    words = {True: "yes", False: "**no**", None: ""}
+    lines = [(x["what"], x["needed"], x["found"], words[x["passed"]]) for x in criteria]
+    return markdown_table(("aim", "expected", "reached", "met"), lines)
+
+
+def _evaluation(rows: Sequence[Row], titles: Mapping[str, str]) -> str:
+    rows = [row for row in rows if not row["examples_per_class"]]
     parts = []
     tasks = sorted(dict.fromkeys(row["task"] for row in rows), key=lambda task: task == MEAN)
     for protocol, title in HEADS.items():
         cells = {(r["model"], r["task"]): r for r in rows if r["protocol"] == protocol}
-        models = sorted(
-            dict.fromkeys(model for model, _ in cells),
-            key=lambda name: list(MODELS).index(name) if name in MODELS else -1,
-        )
         lines = [
-            (MODELS.get(model, model), *(_accuracy(cells[model, task]) for task in tasks))
-            for model in models
+            (titles[model], *(_accuracy(cells[model, task]) for task in tasks))
+            for model in _in_order((model for model, _ in cells), titles)
         ]
         parts.append(f"{title}:\n\n{markdown_table(('model', *tasks), lines)}\n")
     return "\n".join(parts)

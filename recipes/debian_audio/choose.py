@@ -1,12 +1,14 @@
-"""Choose among trained encoders by the validation clips of the labelled tasks.
+"""Choose which trained encoders to ship, by the validation clips of the labelled tasks.
 
   python recipes/debian_audio/choose.py --models=work/cbow,work/skip_gram --corpus=work/corpus \\
       --output=work/choice.json
 
 For each task, a head is trained on the embeddings of the training clips, and its accuracy measured
 on the validation clips; test clips are not used. A model's score is the mean accuracy of its linear
-probe and its ten nearest neighbours over all tasks. The JSON has all scores and rows and the name
-of the best model.
+probe and its ten nearest neighbours over all tasks. `pretrained` is the best with up to 200,000
+weights, `pretrained_self_supervised` the best of these that learned without any teacher or label,
+and `pretrained_large` the best larger one, if its score is at least 3 points above. The JSON has
+all scores and rows, and these choices.
 """
 
 import pathlib
@@ -14,11 +16,13 @@ from typing import Any
 
 from absl import flags, logging
 from judging import PROTOCOLS, csv_spec, judge
+from shipped import choices
 
 from a2v_tf.data.labelled import open_labelled
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.cache import EmbeddingCache
 from a2v_tf.evaluation.embeddings import keras_embedder
+from a2v_tf.evaluation.heads import kernel_weights
 from a2v_tf.evaluation.metrics import MEAN, Row
 from a2v_tf.evaluation.settings import Settings
 from a2v_tf.evaluation.tables import table
@@ -46,21 +50,24 @@ def main(_: list[str]) -> None:
     frames = {config["frames"] for config in configs.values()}
     if len(frames) > 1:
         raise A2vError(f"--models: slices of {sorted(frames)} frames; expected one length")
-    models = {
-        name: keras_embedder(load_encoder(path))
-        for name, path in zip(names, FLAGS.models, strict=True)
-    }
+    directories = dict(zip(names, FLAGS.models, strict=True))
+    encoders = {name: load_encoder(path) for name, path in directories.items()}
+    weights = {name: kernel_weights(encoder) for name, encoder in encoders.items()}
+    models = {name: keras_embedder(encoder) for name, encoder in encoders.items()}
     datasets = open_labelled(csv_spec(pathlib.Path(FLAGS.corpus)), needs=("train", "val"))
     cache = EmbeddingCache(FLAGS.cache_dir) if FLAGS.cache_dir else None
     rows = judge(models, datasets, Settings(PROTOCOLS, frames.pop(), split="val"), cache)
     found = scores(rows)
-    choice = max(found, key=found.get)
-    content = {"choice": choice, "directory": FLAGS.models[names.index(choice)]}
+    chosen = choices(found, configs, weights)
+    content = {"choices": chosen, "directories": directories, "weights": weights}
     content |= {"split": "val", "scores": found, "results": rows, "configs": configs}
     write_json(FLAGS.output, content)
     print(table(rows))
-    print(align([["model", "score on val"], *([n, f"{100 * s:.1f}"] for n, s in found.items())]))
-    print(f"Best on val: {choice}. Wrote {FLAGS.output}")
+    lines = [[name, f"{weights[name]:,}", f"{100 * score:.1f}"] for name, score in found.items()]
+    print(align([["model", "weights", "score on val"], *lines]))
+    for name, choice in chosen.items():
+        print(f"{name}: {choice}")
+    print(f"Wrote {FLAGS.output}")
 
 
 def scores(rows: list[Row]) -> dict[str, float]:

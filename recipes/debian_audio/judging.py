@@ -1,7 +1,10 @@
 """The models that choose.py and evaluate.py compare, and their results on the labelled tasks."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +14,14 @@ from a2v_tf.data.labelled import LabelledData
 from a2v_tf.evaluation import compare, embeddings
 from a2v_tf.evaluation.cache import EmbeddingCache, file_key
 from a2v_tf.evaluation.embeddings import ClipEmbedder, WindowEmbedder
-from a2v_tf.evaluation.metrics import Row
+from a2v_tf.evaluation.metrics import MEAN, Row
 from a2v_tf.evaluation.settings import Settings
 from a2v_tf.export.benchmark.models import OPEN_WAKE_WORD, package_version, packaged_model
+from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder, make_interpreter
+from a2v_tf.teachers import Teacher
 
-PROTOCOLS = ("linear", "knn_clips")
+LINEAR, NEAREST = PROTOCOLS = ("linear", "knn_clips")
 TASKS = ("SPC", "LSP", "MUS", "BSD", "NPI")
 
 # speech_embedding (Google, 2020): windows of 76 mel frames, 8 frames (80 ms) apart.
@@ -26,14 +31,33 @@ _FRAMES, _STEP = 76, 8
 # Models ------------------------------------------------------------------------------------------
 
 
-def log_mel_statistics() -> WindowEmbedder:
-    """Mean, deviation and deviation of the frame-to-frame change of each mel bin: 192 numbers."""
+def teacher_embedder(teacher: Teacher) -> WindowEmbedder:
+    """A teacher alone: what an encoder that learned from it is compared with."""
+    return WindowEmbedder(teacher.embed, "pcm", f"teacher {teacher.name} {teacher.fingerprint}")
 
-    def embed(batch: np.ndarray) -> np.ndarray:
-        changes = np.diff(batch, axis=1)
-        return np.concatenate([batch.mean(1), batch.std(1), changes.std(1)], axis=1)
 
-    return WindowEmbedder(embed, key="log-mel statistics: mean, deviation, deviation of changes")
+def teacher_facts(teacher: Teacher) -> dict[str, Any]:
+    """Whose knowledge it is: its licence, its source, and what its module says of both.
+
+    Returns:
+      `licence`, `source`; `about`, the paragraph on source, licence and data of the module's
+      docstring; `bytes` of its weights, None where there are none.
+    """
+    module = sys.modules[teacher.compute.__module__]
+    paragraphs = (module.__doc__ or "").split("\n\n")
+    about = next((part for part in paragraphs if part.startswith("Source:")), "")
+    wheel = getattr(module, "WHEEL", None)
+    return {
+        "licence": teacher.licence,
+        "source": teacher.source,
+        "about": " ".join(about.split()),
+        "bytes": _size(wheel.path()) if wheel else None,
+    }
+
+
+def _size(path: pathlib.Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def streaming_file(path: pathlib.Path) -> ClipEmbedder:
@@ -87,6 +111,54 @@ def _run(interpreter: Any, values: np.ndarray) -> np.ndarray:
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
+# Cost --------------------------------------------------------------------------------------------
+
+ROUNDS = 11
+LEAST_S = 0.02  # of CPU time a measurement, by repeating what is faster
+
+
+def cpu_times(calls: Mapping[str, tuple[Callable[[], Any], float]]) -> dict[str, float]:
+    """CPU time of models for a second of audio, in milliseconds: medians of rounds in turn.
+
+    Args:
+      calls: for each model a call, and the seconds of audio that it embeds.
+    """
+    repeats = {}
+    for name, (call, _) in calls.items():
+        call()  # builds graphs
+        repeats[name] = max(1, round(LEAST_S / max(_cpu_seconds(call, 1), 1e-6)))
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, (call, seconds) in calls.items():
+            used = _cpu_seconds(call, repeats[name]) / repeats[name]
+            found[name].append(1_000 * used / seconds)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def _cpu_seconds(call: Callable[[], Any], repeats: int) -> float:
+    start = time.process_time()  # of all threads
+    for _ in range(repeats):
+        call()
+    return time.process_time() - start
+
+
+def window_call(embed: Callable[[np.ndarray], Any]) -> tuple[Callable[[], Any], float]:
+    """A call for `cpu_times` that embeds one window of noise, `embed`'s argument `[1, samples]`."""
+    pcm = _noise(SLICE_SAMPLES)[np.newaxis]
+    return lambda: embed(pcm), SLICE_SAMPLES / FRONT_END.sample_rate
+
+
+def stream_call(path: pathlib.Path, steps: int = 12) -> tuple[Callable[[], Any], float]:
+    """A call for `cpu_times` that goes on with a stream of noise."""
+    model = Embedder(path)
+    pcm = _noise(steps * model.stream_hop)
+    return lambda: model.stream(pcm), len(pcm) / FRONT_END.sample_rate
+
+
+def _noise(samples: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-0.1, 0.1, samples).astype(np.float32)
+
+
 # Judging -----------------------------------------------------------------------------------------
 
 
@@ -116,3 +188,12 @@ def judge(
 def csv_spec(corpus: pathlib.Path) -> str:
     """The labelled tasks of a corpus of `cut.py`, as `open_labelled` takes them."""
     return ",".join(f"csv:{corpus / task}.csv" for task in TASKS)
+
+
+def means(rows: Sequence[Row], protocol: str, per_class: int | None = None) -> dict[str, float]:
+    """Each model's mean accuracy over the tasks."""
+    return {
+        row["model"]: row["accuracy"]
+        for row in rows
+        if (row["task"], row["protocol"], row["examples_per_class"]) == (MEAN, protocol, per_class)
+    }

@@ -21,7 +21,4 @@ done
 
 python "$here/choose.py" --models="$models" --corpus="$work/corpus" \
   --cache_dir="$work/embeddings" --output="$work/choice.json"
-python "$here/pack.py" --choice="$work/choice.json" --work="$work"
-python "$here/evaluate.py" --model_dir=pretrained --corpus="$work/corpus" \
-  --cache_dir="$work/embeddings" --output="$work/evaluation.json"
-python "$here/card.py" --work="$work"
+"$here/ship.sh" "$work"

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.embeddings import ClipEmbedder, keras_embedder
 from a2v_tf.evaluation.settings import Settings
+from a2v_tf.teachers import Teacher
 from tests.evaluation.conftest import Tones, tiny_encoder
 
 SETTINGS = Settings(("linear", "knn_clips"))
@@ -20,13 +23,46 @@ def judging(script):
     return script("judging")
 
 
-def test_statistics_are_of_each_bin(judging):
-    batch = np.random.default_rng(0).normal(size=(3, 96, 64)).astype(np.float32)
-    values = judging.log_mel_statistics().embed(batch)
-    assert values.shape == (3, 192)
-    np.testing.assert_allclose(values[1, 5], batch[1, :, 5].mean(), rtol=1e-5)
-    np.testing.assert_allclose(values[1, 64 + 5], batch[1, :, 5].std(), rtol=1e-5)
-    np.testing.assert_allclose(values[1, 128 + 5], np.diff(batch[1, :, 5]).std(), rtol=1e-5)
+def test_teachers_are_judged_alone_and_quoted(judging):
+    from a2v_tf.teachers import find_teacher
+
+    teacher = find_teacher("log_mel_statistics")
+    embedder = judging.teacher_embedder(teacher)
+    pcm = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 15_600)).astype(np.float32)
+    np.testing.assert_array_equal(embedder.embed(pcm), teacher.embed(pcm))
+    assert (embedder.takes, teacher.fingerprint in embedder.key) == ("pcm", True)
+    facts = judging.teacher_facts(teacher)
+    assert facts == {"licence": "Apache-2.0", "source": "a2v_tf", "about": "", "bytes": None}
+
+
+def test_provenance_is_what_the_teachers_module_says(judging, tmp_path, monkeypatch):
+    module = types.ModuleType("taught")
+    module.__doc__ = "A teacher.\n\nSource: PyPI.\nLicence: MIT.\n\nMore."
+    (tmp_path / "weights").write_bytes(b"1234")
+    module.WHEEL = types.SimpleNamespace(path=lambda: tmp_path)
+    monkeypatch.setitem(sys.modules, "taught", module)
+    compute = types.FunctionType((lambda pcm: pcm).__code__, {"__name__": "taught"})
+    teacher = Teacher("taught", 1, compute, "MIT", "PyPI", "")
+    facts = judging.teacher_facts(teacher)
+    assert (facts["about"], facts["bytes"]) == ("Source: PyPI. Licence: MIT.", 4)
+
+
+def test_cpu_time_is_for_a_second_of_audio(judging, monkeypatch):
+    clock = iter(np.arange(10_000) / 10)  # each look at the clock takes 100 ms
+    monkeypatch.setattr(judging.time, "process_time", lambda: next(clock))
+    calls = []
+    found = judging.cpu_times({"a": (lambda: calls.append("a"), 0.5), "b": (calls.copy, 2.0)})
+    assert found == pytest.approx({"a": 200, "b": 50})
+    assert len(calls) == 2 + judging.ROUNDS
+
+
+def test_streams_and_windows_are_timed(judging):
+    from a2v_tf import pretrained
+
+    stream, seconds = judging.stream_call(pretrained.folder("pretrained") / "streaming.tflite")
+    assert (len(stream()), seconds) == (12, 0.96)
+    window, seconds = judging.window_call(lambda pcm: pcm.shape)
+    assert (window(), seconds) == ((1, 15_600), 0.975)
 
 
 def test_speech_embedding_is_that_of_openwakeword(judging):
@@ -89,23 +125,49 @@ def card(script):
     return script("card")
 
 
-def row(model, protocol, task, accuracy):
+def row(model, protocol, task, accuracy, examples_per_class=None):
     low, high = accuracy - 0.05, accuracy + 0.04
+    replicas = [accuracy] if examples_per_class is None else [accuracy - 0.02, accuracy + 0.02]
     return {**locals()}
 
 
+MODELS = ("untrained", "float", "int8 window", "speech_embedding", "whisper_tiny", "other_cbow")
+ROWS = [
+    row(model, protocol, task, 0.1 * i + 0.123, count)
+    for i, model in enumerate(MODELS)
+    for protocol in ("linear", "knn_clips")
+    for task in ("SPC", "mean")
+    for count in (None, 1)
+]
+RUN = {"steps": 1_000, "batch_size": 64, "encoder": "small"}
 FACTS = {
+    "name": "pretrained",
     "choice": {
-        "choice": "cbow",
+        "choices": {"pretrained": "cbow"},
         "scores": {"cbow": 0.777, "triplet": 0.611},
-        "configs": {name: {"steps": 1_000, "batch_size": 64} for name in ("cbow", "triplet")},
+        "weights": {"cbow": 125_408, "triplet": 125_408},
+        "configs": dict.fromkeys(("cbow", "triplet"), RUN),
     },
-    "rows": [
-        row(model, protocol, task, 0.1 * i + 0.123)
-        for i, model in enumerate(("untrained", "float", "int8 window", "speech_embedding"))
-        for protocol in ("linear", "knn_clips")
-        for task in ("SPC", "mean")
-    ],
+    "evaluation": {
+        "results": ROWS,
+        "draws": 20,
+        "compared": {"other_cbow": {"encoder": "small", "task": "cbow"}},
+        "teachers": {
+            "whisper_tiny": {
+                **{"licence": "MIT", "source": "PyPI x 1.0", "bytes": 40_000_000},
+                "about": 'Source: x. Licence, in METADATA: "MIT".',
+            }
+        },
+        "costs": {
+            "int8 window": {"numbers": 128, "weights": 125_408, "bytes": 262_080, "cpu_ms": 0.25},
+            "whisper_tiny": {"numbers": 768, "bytes": 40_000_000, "cpu_ms": 15.0},
+        },
+        "criteria": [
+            {"what": "mean", "needed": "at least 90", "found": "32.3", "passed": False},
+            {"what": "streaming", "needed": "within 1", "found": "not measured", "passed": None},
+        ],
+        "machine": {"cpu": "a CPU"},
+    },
     "hours": {"unlabelled": {"bells": 3.25, "horns": 1.5}, "SPC": {"(synthetic)": 0.4}},
     "licences": {"bells": "GPL", "horns": "CC0"},
     "versions": {"bells": "1:2.0-1", "horns": "0.1"},
@@ -122,12 +184,29 @@ CONFIG = {
 def test_card_has_the_numbers_and_no_others(card):
     text = card.card(CONFIG, **FACTS)
     assert "| **pretrained, int8** | 32.3 (27.3 to 36.3) | 32.3 (27.3 to 36.3) |" in text
-    assert "| **cbow** | 64,000 | 77.7 |" in text
+    assert "| **pretrained, int8** | 128 | 125,408 | 262 kB | 0.25 ms (1x) | 32.3 | 32.3 |" in text
+    assert "| whisper_tiny (teacher) | 768 |  | 40,000 kB | 15.00 ms (60x) | 52.3 | 52.3 |" in text
+    assert "| **pretrained, int8** | 32.3 ± 2.0 | 32.3 ± 2.0 |" in text
+    assert "| `small` trained with `cbow` (other_cbow) | 62.3 (57.3 to 66.3) |" in text
+    assert "| mean | at least 90 | 32.3 | **no** |" in text
+    assert '- **whisper_tiny**: MIT; PyPI x 1.0. Source: x. Licence, in METADATA: "MIT".' in text
+    assert "BirdNET" in text
+    assert "| **cbow** | small | 125,408 | 64,000 | 77.7 |" in text
     assert "| bells | 1:2.0-1 | GPL | 3.25 |" in text
     assert "4.8 hours of recordings" in text
     assert "0.36 kWh" in text
     assert "| steps | 20,000 |" in text
     assert "margin" not in text  # of another task
+    assert not re.search(r"\bnan\b|None|\{|\}", text)
+
+
+def test_card_of_an_encoder_without_teachers(card):
+    alone = {**FACTS["evaluation"], "teachers": {}}
+    choice = {**FACTS["choice"], "choices": {"pretrained_self_supervised": "cbow"}}
+    facts = {**FACTS, "name": "pretrained_self_supervised", "evaluation": alone, "choice": choice}
+    text = card.card(CONFIG, **facts)
+    assert "BirdNET" not in text
+    assert "learned without labels and without any teacher" in text
     assert not re.search(r"\bnan\b|None|\{|\}", text)
 
 
