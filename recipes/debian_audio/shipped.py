@@ -11,10 +11,9 @@ from judging import LINEAR, NEAREST, means
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.metrics import MEAN, UNTRAINED, Row
-from a2v_tf.tasks import SUPERVISED, task_names
+from a2v_tf.tasks import DISTILL, SUPERVISED, task_names
 from a2v_tf.training.model_dir import read_config
 
-DISTILL = "distill"  # the task that learns from teachers
 PRETRAINED, SELF_SUPERVISED = "pretrained", "pretrained_self_supervised"
 LARGE = "pretrained_large"
 MOST_WEIGHTS = 200_000  # of the first two
