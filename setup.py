@@ -67,6 +67,7 @@ setup(
     install_requires=[
         "absl-py",
         "ai-edge-litert>=1.4",
+        "av>=17",  # MP3, M4A, Opus, WMA and others
         "flatbuffers",
         "numpy",
         "soundfile>=0.12",

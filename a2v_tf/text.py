@@ -1,5 +1,6 @@
-"""Tables for a terminal and in Markdown."""
+"""Tables for a terminal and in Markdown, and names that can be printed."""
 
+import os
 from collections.abc import Iterable, Sequence
 
 
@@ -19,3 +20,8 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Lay out a Markdown table whose rows have as many cells as its header."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    r"""A path, or a text with one, as valid Unicode: bytes that are not UTF-8 become \xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,58 +1,75 @@
-"""Decode part of an audio file to 16 kHz mono, whatever its format, rate and channels.
+"""Decode audio files to 16 kHz mono, whatever their format, rate and channels: whole or in part.
 
-`probe` reads the header and `read` decodes only the requested samples, with libsndfile and soxr.
-Seeks are exact to the sample. Only Opus, whose decoder has a long memory, gives slightly different
-values after a seek than from the start. M4A and AAC are decoded by ffmpeg, whose seek may be one
-sample off.
+`probe` says how long a recording is, `read` decodes only the requested samples, and `blocks` the
+whole recording, block by block. A crop is the same part of the whole, in every format.
+
+libsndfile (`by_soundfile`) decodes WAV, FLAC, AIFF and others that it seeks in to the sample; PyAV
+(`by_av`) decodes everything else, and what libsndfile cannot read. The first bytes of a file
+decide, not its name.
 """
 
 import dataclasses
-import json
+import functools
 import math
 import pathlib
-import shutil
-import subprocess
+import stat
+from collections.abc import Iterator
 
 import numpy as np
-import soundfile
 import soxr
 
+from a2v_tf.audio import by_soundfile, mp3
+from a2v_tf.audio.by_av import Point, Points, Recording, as_points
+from a2v_tf.audio.channels import CHANNELS, Energies, Mono
+from a2v_tf.audio.checks import flaw
+from a2v_tf.audio.errors import DecodeError
+from a2v_tf.audio.measured import Measured, measured
+from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
 
-SOUNDFILE_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".opus"})
-FFMPEG_SUFFIXES = frozenset({".m4a", ".aac"})
-SUFFIXES = SOUNDFILE_SUFFIXES | FFMPEG_SUFFIXES
+__all__ = ["SUFFIXES", "DecodeError", "Header", "blocks", "probe", "read", "to_int16", "whole"]
+
+# Names of sound, and of films, whose sound is read.
+_NAMES = """
+  3g2 3gp aac ac3 aif aifc aiff amr ape au avi awb bwf caf dsf dts eac3 flac m4a m4b m4r mka mkv mov
+  mp2 mp3 mp4 mpc mpga nist oga ogg opus ra rf64 rm snd sox sph spx tak tta voc w64 wav wave weba
+  webm wma wv
+"""
+SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 
 # Output samples decoded on either side of a crop, so that the resampling filter sees the same input
 # as when the whole file is resampled (100 are enough for soxr HQ).
 _MARGIN = 400
 
-# The first four MP3 frames after a seek may lack bits that are stored in earlier frames.
-_MP3_PREROLL = 4 * 1152
+# Hydrophones have the lowest rates, bat detectors the highest. Others are damaged headers.
+_LOWEST_RATE, _HIGHEST_RATE = 500, 1_000_000
 
-# libsndfile's "unknown length" is 2**63 - 1; no real file has a year of samples at 192 kHz.
-_UNKNOWN_LENGTH = 2**43
-
-
-class DecodeError(Exception):
-    """The file cannot be decoded; the message is a short reason without the file's name."""
+_UNKNOWN = -1
+_SCANNED_FILES = 100_000  # whose points are kept in memory: a kilobyte for a song
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """The header of a file.
+    """What is known of a file before it is decoded.
 
     Attributes:
       rate: samples per second.
       length: samples per channel at `rate`.
       suffix: suffix of the file's name in lower case, such as ".wav".
-      subtype: sample format by soundfile's name, such as "PCM_16".
+      subtype: sample format by soundfile's name, such as "PCM_16"; or ffmpeg's name of the decoder.
+      by_av: whether PyAV decodes it, not libsndfile.
+      channel: number of the channel to use; None for the mean of all.
+      points: where PyAV can start to decode; None for an MP3 file with a header of its length,
+        whose points are found when the first crop is read.
     """
 
     rate: int
     length: int
     suffix: str
     subtype: str
+    by_av: bool = False
+    channel: int | None = None
+    points: Points | None = None
 
     @property
     def samples(self) -> int:
@@ -60,24 +77,155 @@ class Header:
         return self.length * FRONT_END.sample_rate // self.rate
 
 
-def probe(path: pathlib.Path | str) -> Header:
-    """Read the header of `path`.
+def probe(path: pathlib.Path | str, channels: str = "mix") -> Header:
+    """Find out what `path` holds and how long it is.
+
+    Compressed audio whose header does not say its length is decoded once to find it, about a
+    thousand times faster than it plays. The result is kept for the next time, see `measured`.
+
+    Args:
+      path: the file.
+      channels: one of `CHANNELS`: the mean of all, the first, or the one with the most energy, for
+        which the whole file is decoded once.
 
     Raises:
       DecodeError: the file is empty or is not audio.
     """
     path = pathlib.Path(path)
+    header = _open(path, channels)
+    if header.length != _UNKNOWN and channels != "loudest":
+        return header
+    kind = "loudest" if channels == "loudest" else "length"
+    found = measured(path, kind, functools.partial(_measure, header=header, kind=kind))
+    return dataclasses.replace(
+        header,
+        length=found.length,
+        channel=found.loudest if channels == "loudest" else header.channel,
+        points=found.points if header.by_av else None,
+    )
+
+
+def _measure(path: pathlib.Path, header: Header, kind: str) -> Measured:
+    length, energies = 0, Energies()
+    points: list[Point] = []
+    for pcm in _native_blocks(path, header, points):
+        length += pcm.shape[1]
+        if kind == "loudest":
+            energies.add(pcm)
+    return Measured(length, energies.loudest, as_points(points))
+
+
+def _open(path: pathlib.Path, channels: str) -> Header:
+    """A file's header; of unknown length, if only decoding it tells."""
+    if channels not in CHANNELS:
+        raise A2vError(f"channels={channels!r}: expected one of {', '.join(CHANNELS)}")
+    head = _first_bytes(path)
+    channel = 0 if channels == "left" else None
+    header, reason = None, None
+    if by_soundfile.reads(head):
+        try:
+            rate, length, subtype = by_soundfile.probe(path)
+            header = Header(rate, length, path.suffix.lower(), subtype, False, channel)
+        except by_soundfile.NotForLibsndfileError as error:
+            reason = error
+    if header is None:
+        if head.startswith(b"RIFX") and reason:  # ffmpeg would take it for RIFF, and give noise
+            raise reason
+        header = _open_by_av(path, channel, reason)
+    if not _LOWEST_RATE <= header.rate <= _HIGHEST_RATE:
+        raise DecodeError(
+            f"has a sample rate of {header.rate} Hz; expected {_LOWEST_RATE} to {_HIGHEST_RATE}"
+        )
+    return header
+
+
+def _first_bytes(path: pathlib.Path) -> bytes:
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DecodeError("is not a file")
+        if not status.st_size:
             raise DecodeError("is empty")
-        if path.suffix.lower() in FFMPEG_SUFFIXES:
-            return _ffprobe(path)
-        info = soundfile.info(str(path))
-    except (soundfile.SoundFileError, OSError) as error:
-        raise DecodeError(_reason(error, path)) from error
-    if not 0 < info.frames < _UNKNOWN_LENGTH:
-        raise DecodeError("holds no samples" if info.frames <= 0 else "does not say how long it is")
-    return Header(info.samplerate, info.frames, path.suffix.lower(), info.subtype)
+        with path.open("rb") as file:
+            return file.read(16)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise DecodeError(by_soundfile.reason(error, path)) from error
+
+
+def _open_by_av(path: pathlib.Path, channel: int | None, other: DecodeError | None) -> Header:
+    try:
+        with Recording(path) as recording:
+            length = mp3.length(path) if recording.is_mp3 else None
+            suffix, codec = path.suffix.lower(), recording.codec
+            return Header(recording.rate, length or _UNKNOWN, suffix, codec, True, channel)
+    except DecodeError as error:
+        raise other or error from error
+
+
+def blocks(path: pathlib.Path | str, channels: str = "mix") -> Iterator[np.ndarray]:
+    """Decode the whole file, block by block.
+
+    Args:
+      path: the file.
+      channels: as for `probe`.
+
+    Yields:
+      float32 `[any number]`, mono at 16 kHz.
+
+    Raises:
+      DecodeError: the file cannot be read to its end, has NaN, infinite or far too large samples,
+        or channels that cancel each other.
+    """
+    path = pathlib.Path(path)
+    header = probe(path, channels) if channels == "loudest" else _open(path, channels)
+    mono, rate = Mono(header.channel), header.rate
+    read = given = 0
+    resampler = None
+    if rate != FRONT_END.sample_rate:
+        resampler = soxr.ResampleStream(
+            rate, FRONT_END.sample_rate, 1, dtype="float32", quality="HQ"
+        )
+    for pcm in _native_blocks(path, header, []):
+        read += pcm.shape[1]
+        block = mono(pcm)
+        if resampler:
+            block = resampler.resample_chunk(np.ascontiguousarray(block))
+        if reason := flaw(block):
+            raise DecodeError(f"{reason}, {given // FRONT_END.sample_rate} s after its start")
+        given += len(block)
+        yield block
+    mono.check()
+    if resampler:
+        rest = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        yield rest[: read * FRONT_END.sample_rate // rate - given]  # it may round the length up
+
+
+def whole(path: pathlib.Path | str, channels: str = "mix") -> np.ndarray:
+    """Decode the whole file at once, float32 `[samples]`; otherwise as `blocks`."""
+    return np.concatenate([np.zeros(0, np.float32), *blocks(path, channels)])
+
+
+def _native_blocks(path: pathlib.Path, header: Header, points: list[Point]) -> Iterator[np.ndarray]:
+    """Decode at the file's own rate, float32 `[channels, n]` of about a second each."""
+    if not header.by_av:
+        yield from by_soundfile.blocks(path)
+        return
+    with Recording(path) as recording:
+        yield from _gathered(recording.blocks(points), header.rate)
+
+
+def _gathered(pieces: Iterator[np.ndarray], samples: int) -> Iterator[np.ndarray]:
+    """Join pieces to blocks of at least `samples`, as long as their channels do not change."""
+    held: list[np.ndarray] = []
+    count = 0
+    for piece in pieces:
+        if held and (count >= samples or len(piece) != len(held[0])):
+            yield np.concatenate(held, axis=1)
+            held, count = [], 0
+        held.append(piece)
+        count += piece.shape[1]
+    if held:
+        yield np.concatenate(held, axis=1)
 
 
 def read(
@@ -95,14 +243,14 @@ def read(
       samples: number of samples at 16 kHz; None for all to the end.
 
     Returns:
-      float32 `[samples]`, the channels averaged.
+      float32 `[samples]`, of the channels that `probe` was asked for.
 
     Raises:
-      DecodeError: the file cannot be read up to there.
+      DecodeError: the file cannot be read up to there, or its channels cancel each other.
     """
     samples = header.samples - start if samples is None else samples
     span = native_span(header.rate, header.length, start, samples)
-    return span.cut(_read_native(path, header, span.begin, span.end - span.begin))
+    return span.cut(_read_native(pathlib.Path(path), header, span.begin, span.end))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,78 +297,36 @@ def ratio(rate: int) -> tuple[int, int]:
     return FRONT_END.sample_rate // divisor, rate // divisor
 
 
-def _read_native(path: pathlib.Path | str, header: Header, start: int, length: int) -> np.ndarray:
-    """Decode at the file's own rate, float32 `[length]`, the channels averaged."""
-    path = pathlib.Path(path)
-    if path.suffix.lower() in FFMPEG_SUFFIXES:
-        pcm = _ffmpeg(path, header, start, length)
+def _read_native(path: pathlib.Path, header: Header, start: int, end: int) -> np.ndarray:
+    """Decode samples start..end at the file's own rate, float32 `[end - start]`, one channel."""
+    mono = Mono(header.channel)
+    if header.by_av:
+        points = _points(path, header.length) if header.points is None else header.points
+        with Recording(path) as recording:
+            pieces = _gathered(recording.read(points, start, end), end - start)
+            parts = [mono(pcm) for pcm in pieces]
     else:
-        try:
-            preroll = min(start, _MP3_PREROLL) if header.suffix == ".mp3" else 0
-            with soundfile.SoundFile(str(path)) as file:
-                file.seek(start - preroll)
-                pcm = file.read(preroll + length, dtype="float32")[preroll:]
-        except (soundfile.SoundFileError, OSError) as error:
-            raise DecodeError(_reason(error, path)) from error
-    if pcm.ndim == 2:
-        pcm = pcm.mean(axis=1)
-    if len(pcm) < length:
-        raise DecodeError(
-            f"is cut short: ends at sample {start + len(pcm)}, its header says {header.length}"
-        )
+        parts = [mono(pcm) for pcm in by_soundfile.read(path, start, end - start)]
+    pcm = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.float32), *parts])
+    if len(pcm) < end - start:
+        raise by_soundfile.cut_short(start + len(pcm), header.length)
+    mono.check()
     return pcm
 
 
-def _ffprobe(path: pathlib.Path) -> Header:
-    command = ["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json"]
-    command += ["-show_entries", "stream=sample_rate,duration:format=duration"]
-    answer = json.loads(_run([*command, _ffmpeg_name(path)], path))
-    if not answer.get("streams"):
-        raise DecodeError("holds no audio stream")
-    stream = answer["streams"][0]
-    duration = stream.get("duration") or answer.get("format", {}).get("duration")
-    if duration is None:
-        raise DecodeError("does not say how long it is")
-    rate = int(stream["sample_rate"])
-    return Header(rate, math.floor(float(duration) * rate), path.suffix.lower(), "ffmpeg")
-
-
-def _ffmpeg(path: pathlib.Path, header: Header, start: int, length: int) -> np.ndarray:
-    # Times in microseconds: finer than a sample of any rate.
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-ss", f"{start / header.rate:.6f}"]
-    command += ["-i", _ffmpeg_name(path), "-map", "0:a:0", "-frames:a", "999999999"]
-    command += ["-t", f"{(length + 1) / header.rate:.6f}", "-ac", "1"]
-    command += ["-ar", str(header.rate), "-f", "f32le", "-"]
-    return np.frombuffer(_run(command, path), np.float32)[:length]
-
-
-def _ffmpeg_name(path: pathlib.Path) -> str:
-    # "file:" keeps names such as "-abc.m4a" or "a:b.m4a" from being taken as an option or URL.
-    return f"file:{path}"
-
-
-def _run(command: list[str], path: pathlib.Path) -> bytes:
-    if shutil.which(command[0]) is None:
-        raise DecodeError(f"{path.suffix.lower()[1:]} needs {command[0]} (of ffmpeg) on PATH")
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise DecodeError(lines[-1] if lines else f"{command[0]} failed")
-    return done.stdout
-
-
-def _reason(error: Exception, path: pathlib.Path) -> str:
-    """The library's message on one line, without the path, which the log line has already."""
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return " ".join(text.replace(str(path), "").split())
+@functools.lru_cache(_SCANNED_FILES)
+def _points(path: pathlib.Path, length: int) -> Points:
+    """The points of an MP3 file of known length."""
+    with Recording(path) as recording:
+        return recording.scan()
 
 
 def to_int16(pcm: np.ndarray) -> np.ndarray:
     """Convert float32 `[samples]` in [-1, 1] to int16; 16-bit PCM is restored exactly.
 
     Raises:
-      DecodeError: some samples are not finite.
+      DecodeError: some samples are not finite, or far beyond [-1, 1].
     """
-    if not np.isfinite(pcm).all():
-        raise DecodeError("has NaN or infinite samples")
+    if reason := flaw(pcm):
+        raise DecodeError(reason)
     return np.clip(np.round(pcm * 32_768.0), -32_768, 32_767).astype(np.int16)

@@ -28,7 +28,8 @@ from typing import cast
 import numpy as np
 from absl import flags
 
-from a2v_tf.audio.live import Microphone, file_blocks, raw_blocks
+from a2v_tf.audio.live import Microphone, raw_blocks
+from a2v_tf.audio.read import audio_blocks
 from a2v_tf.errors import A2vError, require, run_app
 from a2v_tf.files import checked_output
 from a2v_tf.frontend import FRONT_END
@@ -224,7 +225,7 @@ class Lines:
 
 def _blocks(audio: str) -> Iterator[np.ndarray]:
     if audio != "-":
-        return file_blocks(audio)
+        return audio_blocks(audio)
     if sys.stdin is None:  # closed, as by <&-
         raise A2vError("--audio=-: standard input is closed")
     return raw_blocks(cast(io.BufferedReader, sys.stdin.buffer))  # typed as any binary file

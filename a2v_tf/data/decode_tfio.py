@@ -17,7 +17,7 @@ from a2v_tf.frontend import FRONT_END
 
 # The files that tensorflow-io can seek in, by the dtype of its output.
 _INT16_FILES = frozenset({(".wav", "PCM_16"), (".flac", "PCM_16")})
-_FLOAT_FILES = frozenset({(".ogg", "VORBIS"), (".mp3", "MPEG_LAYER_III")})
+_FLOAT_FILES = frozenset({(".ogg", "VORBIS"), (".mp3", "mp3float")})
 
 # tfio.audio.resample is the Speex resampler at quality 6: its filter has 64 taps for upsampling,
 # and proportionally more for downsampling.
@@ -53,7 +53,8 @@ def check_available() -> None:
 def plan(header: decode.Header, start: int, samples: int) -> np.ndarray:
     """Compute the arguments of `read` for a crop, int64 `[7]`; `NO_PLAN` if it cannot read it."""
     kind = header.suffix, header.subtype
-    if kind not in _INT16_FILES | _FLOAT_FILES:
+    known_length = header.points is None  # tensorflow-io would guess it
+    if kind not in _INT16_FILES | _FLOAT_FILES or header.channel is not None or not known_length:
         return NO_PLAN
     span = decode.native_span(header.rate, header.length, start, samples)
     front = back = offset = 0

@@ -28,14 +28,21 @@ class FolderSource:
 
     front_end = FRONT_END
 
-    def __init__(self, directory: str | os.PathLike, bad: BadFiles, decoder: str = "auto"):
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        bad: BadFiles,
+        decoder: str = "auto",
+        channels: str = "mix",
+    ):
         """Read the header of every audio file below `directory`.
 
         Args:
           directory: searched to any depth.
           bad: collects the skipped files.
           decoder: "soundfile", or "tfio" to decode in-graph the files that tensorflow-io can read,
-            and the others by soundfile; "auto" is soundfile, the faster of the two.
+            and the others as everywhere else; "soundfile" and "auto" are the latter, and faster.
+          channels: the channel to use, as for `decode.probe`.
 
         Raises:
           A2vError: the directory does not exist or has no audio, or too many files are bad.
@@ -48,7 +55,7 @@ class FolderSource:
         self._decoder = decoder
         self._directory = pathlib.Path(directory)
         self._paths = find_audio(self._directory)
-        self._headers = _probe_all(self._paths, bad)
+        self._headers = _probe_all(self._paths, bad, channels)
         bad.check(len(self._paths), "files")
         self._readable = [
             (path, header)
@@ -218,12 +225,14 @@ class FolderSource:
         self.bad.check(len(self._paths), "files")
 
 
-def _probe_all(paths: list[pathlib.Path], bad: BadFiles) -> list[decode.Header | None]:
+def _probe_all(
+    paths: list[pathlib.Path], bad: BadFiles, channels: str
+) -> list[decode.Header | None]:
     """Read the headers of all files; None for a file whose header cannot be read."""
 
     def probe(path: pathlib.Path) -> decode.Header | decode.DecodeError:
         try:
-            return decode.probe(path)
+            return decode.probe(path, channels)
         except decode.DecodeError as error:
             return error
 

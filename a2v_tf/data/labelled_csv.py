@@ -28,12 +28,18 @@ class CsvData:
 
     multi_label = False
 
-    def __init__(self, path: pathlib.Path, needs: Collection[str] = ("train", "test")):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        needs: Collection[str] = ("train", "test"),
+        channels: str = "mix",
+    ):
         """Read the CSV.
 
         Args:
           path: the CSV file.
           needs: splits that must not be empty.
+          channels: the channel of a file to use, as for `decode.probe`.
 
         Raises:
           A2vError: the file is missing or unreadable, lacks a column, or has an empty value, an
@@ -42,6 +48,7 @@ class CsvData:
         """
         self.name = path.stem
         self.bad = BadFiles(MAX_BAD_FRACTION)
+        self._channels = channels
         self._clips = _read_csv(path)
         _check_leakage(path, self._clips)
         labelled_clips.check_splits(self._clips, str(path), needs)
@@ -58,7 +65,7 @@ class CsvData:
         bad = BadFiles(max_bad_fraction)
         for clip in self._clips:
             try:
-                pcm = decode.read(clip.name, decode.probe(clip.name))
+                pcm = decode.whole(clip.name, self._channels)
                 labelled_clips.check_pcm(pcm)
             except decode.DecodeError as error:
                 bad.add(clip.name, str(error))
@@ -117,7 +124,7 @@ class CsvData:
             path = self._train[index].name
             try:
                 if path not in self._headers:
-                    self._headers[path] = decode.probe(path)
+                    self._headers[path] = decode.probe(path, self._channels)
                 header = self._headers[path]
                 start, length = labelled_clips.locate(header.samples, samples, place)
                 return labelled_clips.pad(

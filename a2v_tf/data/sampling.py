@@ -12,16 +12,12 @@ from typing import TypeVar
 import numpy as np
 import tensorflow as tf
 
+from a2v_tf.audio import checks
+from a2v_tf.audio.checks import LOUDEST_PEAK, SILENCE_PEAK
 from a2v_tf.frontend import FRONT_END
 
 # Positions in a stratum: 5 s, about one CBoW crop.
 STRATUM = 500
-
-# A crop is digitally silent if its peak is below half a step of 16-bit PCM.
-SILENCE_PEAK = 0.5 / 32_768.0
-
-# Decoders and resamplers overshoot 1 slightly; beyond this, the samples have another scale.
-LOUDEST_PEAK = 8.0
 
 SILENT = "digitally silent crops are left out"
 
@@ -287,12 +283,7 @@ def is_usable(pcm: tf.Tensor) -> tf.Tensor:
 
 def flaw(pcm: np.ndarray) -> str | None:
     """Return why PCM, float32 `[samples]`, cannot be used as a crop; None if it can."""
-    peak = max(pcm.max(), -pcm.min())
-    if not np.isfinite(pcm @ pcm):
-        return "has NaN or infinite samples"
-    if peak > LOUDEST_PEAK:
-        return f"has samples up to {peak:.3g}, expected [-1, 1]"
-    return SILENT if peak < SILENCE_PEAK else None
+    return checks.flaw(pcm) or (SILENT if checks.is_silent(pcm) else None)
 
 
 def usable(pcm: np.ndarray) -> np.ndarray | str:

@@ -3,18 +3,19 @@
 import csv
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tqdm
 from absl import logging
 
-from a2v_tf.audio.read import read_audio, windows
+from a2v_tf.audio.read import AudioFileError, audio_blocks, window_batches
 from a2v_tf.errors import A2vError
 from a2v_tf.files import output_file
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder
+from a2v_tf.text import printable
 
 DEFAULT_HOP_MS = 320.0
 SUFFIXES = (".npz", ".csv", ".parquet")
@@ -35,7 +36,8 @@ class ClipEmbeddings(NamedTuple):
     embeddings: np.ndarray
 
 
-EmbedClip = Callable[[np.ndarray], ClipEmbeddings]  # of PCM, float32 [samples]
+# Of PCM in blocks, float32 [any number] each: long clips take no more memory than short ones.
+EmbedClip = Callable[[Iterable[np.ndarray]], ClipEmbeddings]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +93,10 @@ class Table:
 
 
 def embed_files(
-    files: Sequence[pathlib.Path], embed_clip: EmbedClip, max_bad_fraction: float
+    files: Sequence[pathlib.Path],
+    embed_clip: EmbedClip,
+    max_bad_fraction: float,
+    channels: str = "mix",
 ) -> Table:
     """Embed files; one that cannot be read is logged, counted and left out.
 
@@ -99,6 +104,7 @@ def embed_files(
       files: at least one.
       embed_clip: from `tflite_clips` or `a2v_tf.training.keras_clips.keras_clips`.
       max_bad_fraction: of the files, that may be unreadable.
+      channels: the channel to use, as for `read_audio`.
 
     Raises:
       A2vError: more of them are; or all.
@@ -106,13 +112,12 @@ def embed_files(
     names, clips, bad = [], [], []
     for path in tqdm.tqdm(files, unit="file", disable=len(files) < 2):
         try:
-            pcm = read_audio(path)
-        except A2vError as error:
-            bad.append(str(error))
-            logging.warning("skipped %s", error)
+            clips.append(embed_clip(audio_blocks(path, channels)))
+        except AudioFileError as error:
+            bad.append(printable(str(error)))
+            logging.warning("skipped %s", bad[-1])
             continue
-        clips.append(embed_clip(pcm))
-        names += [str(path)] * len(clips[-1].embeddings)
+        names += [printable(path)] * len(clips[-1].embeddings)
     if len(bad) > max_bad_fraction * len(files) or not clips:
         limit = f"more than --max_bad_fraction={max_bad_fraction:g}; " if clips else ""
         raise A2vError(
@@ -144,7 +149,7 @@ def tflite_clips(
         raise A2vError(f"{name!r} takes spectrograms of {embedder.input_shape[1]} bands, no audio")
     if embedder.streaming:
         check_stream_hop(hop_ms, embedder.stream_hop, name)
-        return lambda pcm: _stream_clip(embedder, pcm)
+        return lambda blocks: _stream_clip(embedder, blocks)
 
     def embed(batch: np.ndarray) -> np.ndarray:
         return np.stack([embedder.embed_window(window) for window in batch])
@@ -152,11 +157,15 @@ def tflite_clips(
     return window_clips(embed, hop_ms, embedder.span)
 
 
-def _stream_clip(embedder: Embedder, pcm: np.ndarray) -> ClipEmbeddings:
+def _stream_clip(embedder: Embedder, blocks: Iterable[np.ndarray]) -> ClipEmbeddings:
     """Embed a clip as a stream that begins with it; one shorter than a hop is padded to one."""
     hop = embedder.stream_hop
     embedder.reset()
-    embeddings = embedder.stream(np.pad(pcm, (0, max(0, hop - len(pcm)))))
+    embeddings, samples = [], 0
+    for pcm in blocks:
+        embeddings += embedder.stream(pcm)
+        samples += len(pcm)
+    embeddings += embedder.stream(np.zeros(max(0, hop - samples), np.float32))
     return stream_embeddings(np.stack(embeddings), hop, embedder.span)
 
 
@@ -175,11 +184,11 @@ def window_clips(
     if hop < 1:
         raise A2vError(f"--hop_ms={hop_ms}: expected at least one sample, 0.0625 ms")
 
-    def embed_clip(pcm: np.ndarray) -> ClipEmbeddings:
-        cut = windows(pcm, hop, window)
-        batches = [embed(cut[i : i + BATCH]) for i in range(0, len(cut), BATCH)]
-        starts = hop * np.arange(len(cut))
-        return ClipEmbeddings(starts, starts + window, np.concatenate(batches))
+    def embed_clip(blocks: Iterable[np.ndarray]) -> ClipEmbeddings:
+        batches = window_batches(blocks, hop, window, BATCH)
+        embeddings = np.concatenate([embed(batch) for batch in batches])
+        starts = hop * np.arange(len(embeddings))
+        return ClipEmbeddings(starts, starts + window, embeddings)
 
     return embed_clip
 

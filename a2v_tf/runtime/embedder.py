@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from a2v_tf.audio.checks import as_pcm
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.pretrained import NAME, STREAMING, WINDOW, resolve
@@ -171,15 +172,18 @@ class Embedder:
         """Run the file once.
 
         Args:
-          values: float32 of `input_shape`.
+          values: of `input_shape`: PCM as for `stream`, or float32 log-mel.
 
         Returns:
           float32 `[embedding_dim]`.
 
         Raises:
-          A2vError: another shape.
+          A2vError: another shape, or samples of another type or scale.
         """
-        values = np.asarray(values, np.float32)
+        values = as_pcm(values) if self.input == "pcm" else np.asarray(values, np.float32)
+        return self._run(values)
+
+    def _run(self, values: np.ndarray) -> np.ndarray:
         if values.shape != self.input_shape:
             raise A2vError(
                 f"{self.input} has the shape {values.shape}: the file takes {self.input_shape}"
@@ -189,34 +193,38 @@ class Embedder:
         return outputs["embedding"][0]
 
     def embed_window(self, pcm: np.ndarray) -> np.ndarray:
-        """Embed one window of PCM, float32 `[window]`, with a window model of either input."""
+        """Embed one window of PCM, `[window]`, with a window model of either input.
+
+        The samples may have the types that `stream` takes.
+        """
         if self.streaming:
             raise A2vError("a streaming model has no window: use `stream`")
-        pcm = _checked(pcm)
-        return self.embed(pcm if self.input == "pcm" else self._log_mel(pcm))
+        pcm = as_pcm(pcm)
+        return self._run(pcm if self.input == "pcm" else self._log_mel(pcm))
 
     def stream(self, pcm: np.ndarray) -> list[np.ndarray]:
         """Take the next samples of a stream and return the embeddings that they complete.
 
         Args:
-          pcm: float32 `[any number]` in [-1, 1]; samples short of a hop are kept for the next call.
+          pcm: `[any number]`, floats in [-1, 1], or int16, int32 or uint8 of full scale. Samples
+            short of a hop are kept for the next call.
 
         Returns:
           One embedding per completed hop, float32 `[embedding_dim]`, of the window that ends with
           the hop's last sample.
 
         Raises:
-          A2vError: the file holds a window model, or `pcm` is not one channel of finite floats.
+          A2vError: the file holds a window model, or `pcm` is not one channel of such samples.
         """
         hop = self.stream_hop
-        pcm = _checked(pcm)
+        pcm = as_pcm(pcm)
         if pcm.ndim != 1:
             raise A2vError(f"pcm has the shape {pcm.shape}: expected one channel, (samples,)")
         self._waiting = np.concatenate([self._waiting, pcm])
         embeddings = []
         while len(self._waiting) >= self._carried + hop:
             taken = self._waiting[: self._carried + hop]
-            embeddings.append(self.embed(taken if self.input == "pcm" else self._log_mel(taken)))
+            embeddings.append(self._run(taken if self.input == "pcm" else self._log_mel(taken)))
             self._waiting = self._waiting[hop:]
         return embeddings
 
@@ -234,16 +242,6 @@ class Embedder:
 
     def _log_mel(self, pcm: np.ndarray) -> np.ndarray:
         return log_mel(np.asarray(pcm, np.float32)).numpy()
-
-
-def _checked(pcm: np.ndarray) -> np.ndarray:
-    """PCM as float32; integers are taken for samples that nobody has scaled to [-1, 1]."""
-    pcm = np.asarray(pcm)
-    if pcm.dtype.kind != "f":
-        raise A2vError(f"pcm is {pcm.dtype}: expected floats in [-1, 1]; int16 samples / 32768")
-    if not np.isfinite(pcm).all():
-        raise A2vError("pcm has NaN or infinite samples")
-    return pcm.astype(np.float32, copy=False)
 
 
 def _zeros(detail: dict) -> np.ndarray:

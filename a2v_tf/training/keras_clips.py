@@ -1,7 +1,10 @@
 """Embed whole recordings with the Keras encoder of a model directory; needs TensorFlow."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from a2v_tf.audio.read import joined
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.runtime.clips import (
     BATCH,
@@ -43,19 +46,24 @@ def _stream_clips(model_dir: str, hop_ms: float | None) -> EmbedClip:
     # What came more than two windows ago changes nothing: so a long clip goes in blocks.
     history = 2 * frames // step_frames
 
-    def embed_block(padded: np.ndarray, first: int, last: int) -> np.ndarray:
-        start = max(0, first - history)
-        pcm = padded[np.newaxis, start * hop : before + last * hop]
-        return np.asarray(encoder(log_mel(pcm), training=False))[0, first - start :]
+    def embed(pcm: np.ndarray, steps: int) -> np.ndarray:
+        """The last `steps` embeddings of `before` samples and whole hops."""
+        return np.asarray(encoder(log_mel(pcm[np.newaxis]), training=False))[0, -steps:]
 
-    def embed_clip(pcm: np.ndarray) -> ClipEmbeddings:
-        steps = max(1, len(pcm) // hop)
-        padded = np.zeros(before + steps * hop, np.float32)
-        padded[before : before + len(pcm)] = pcm[: steps * hop]
-        blocks = [
-            embed_block(padded, first, min(first + BATCH, steps))
-            for first in range(0, steps, BATCH)
-        ]
-        return stream_embeddings(np.concatenate(blocks), hop, FRONT_END.samples(frames))
+    def embed_clip(blocks: Iterable[np.ndarray]) -> ClipEmbeddings:
+        parts, samples, done = [], 0, 0
+        held = np.zeros(before, np.float32)  # what the next steps depend on
+        for pcm in joined(blocks, BATCH * hop):
+            held, samples = np.concatenate([held, pcm]), samples + len(pcm)
+            while samples >= (done + BATCH) * hop:
+                kept = min(done, history)
+                parts.append(embed(held[: before + (kept + BATCH) * hop], BATCH))
+                done += BATCH
+                held = held[max(0, kept + BATCH - history) * hop :]
+        rest = max(1 - done, samples // hop - done)
+        if rest > 0:
+            end = before + (min(done, history) + rest) * hop
+            parts.append(embed(np.pad(held, (0, max(0, end - len(held))))[:end], rest))
+        return stream_embeddings(np.concatenate(parts), hop, FRONT_END.samples(frames))
 
     return embed_clip

@@ -1,6 +1,6 @@
-import shutil
-import subprocess
+import pathlib
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -8,7 +8,16 @@ import soxr
 
 from a2v_tf.audio import decode
 
-_EXACT = ("wav", "wav24", "wavfloat", "flac", "ogg")
+_ROUNDING = 1e-6  # of the resampler; the decoders are exact
+
+
+def _read_at_once(path: pathlib.Path) -> tuple[np.ndarray, int]:
+    """Decode a whole file by its library's simplest means."""
+    if path.suffix not in (".mp3", ".opus"):
+        return soundfile.read(path, dtype="float32")
+    with av.open(path) as container:
+        rate = container.streams.audio[0].rate
+        return np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)]), rate
 
 
 def _tones(rate: int, seconds: float, *frequencies: float) -> np.ndarray:
@@ -22,16 +31,15 @@ def test_a_crop_equals_the_same_part_of_the_whole_file(write, kind, rate):
     rng = np.random.default_rng(0)
     path = write("a", (0.1 * rng.standard_normal(rate * 4)).astype(np.float32), rate, kind)
     header = decode.probe(path)
-    whole, native_rate = soundfile.read(path, dtype="float32")
+    whole, native_rate = _read_at_once(path)
     if native_rate != 16_000:
         whole = soxr.resample(whole, native_rate, 16_000, quality="HQ")
     assert header.samples == len(whole) == 4 * 16_000
-    tolerance = 1e-6 if kind in _EXACT else 1e-5
     for start in (0, 160 * 7, 160 * 101, len(whole) - 20_000):
         crop = decode.read(path, header, start, 20_000)
         assert crop.dtype == np.float32
-        np.testing.assert_allclose(crop, whole[start : start + 20_000], rtol=0, atol=tolerance)
-    np.testing.assert_allclose(decode.read(path, header), whole, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(crop, whole[start : start + 20_000], rtol=0, atol=_ROUNDING)
+    np.testing.assert_allclose(decode.read(path, header), whole, rtol=0, atol=_ROUNDING)
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac"])
@@ -100,27 +108,3 @@ def test_a_body_that_is_cut_short_is_an_error(write, noise):
     decode.read(path, header, 0, 16_000)
     with pytest.raises(decode.DecodeError):
         decode.read(path, header, 120_000, 16_000)
-
-
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not on PATH")
-def test_m4a_is_read_by_ffmpeg(write, tmp_path):
-    source = write("-a b", _tones(44_100, 3, 1_000), 44_100)
-    path = tmp_path / "-a b.m4a"
-    command = ["ffmpeg", "-v", "error", "-y", "-i", f"file:{source}", f"file:{path}"]
-    subprocess.run(command, check=True)
-    header = decode.probe(path)
-    assert header.samples / 16_000 == pytest.approx(3, abs=0.1)
-    crop = decode.read(path, header, 16_000, 16_000)
-    expected = _tones(16_000, 3, 1_000)[16_000:32_000]
-    # The sound starts up to an encoder's delay late; the tone is what counts.
-    assert np.corrcoef(np.abs(np.fft.rfft(crop)), np.abs(np.fft.rfft(expected)))[0, 1] > 0.99
-    (tmp_path / "bad.m4a").write_bytes(b"not audio")
-    with pytest.raises(decode.DecodeError):
-        decode.probe(tmp_path / "bad.m4a")
-
-
-def test_m4a_without_ffmpeg_says_so(tmp_path, monkeypatch):
-    (tmp_path / "a.m4a").write_bytes(b"something")
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(decode.DecodeError, match="m4a needs ffprobe"):
-        decode.probe(tmp_path / "a.m4a")

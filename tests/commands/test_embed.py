@@ -108,7 +108,7 @@ def test_stream_hears_what_came_before(model_dir, recordings):
     encoder = open_model(str(model_dir), None)
     pcm, _ = soundfile.read(recordings / "a.wav", dtype="float32")
     first_window = np.concatenate([np.zeros(240, np.float32), pcm[: 3 * HOP]])
-    _, _, window = encoder(first_window)
+    _, _, window = encoder([first_window])
     np.testing.assert_allclose(stream.embeddings[2], window[0], rtol=1e-3, atol=1e-4)
 
 
@@ -183,7 +183,7 @@ def test_bad_input_of_the_command(model_dir, recordings, tmp_path):
 def test_bad_models_and_audio(exported, model_dir, tmp_path):
     (tmp_path / "bad.tflite").write_bytes(b"TFL3 but not really")
     for model, hop_ms, stream, message in (
-        ("/no/such/model", None, False, "^--model=/no/such/model: expected a .tflite file, pretr"),
+        ("/no/such/model", None, False, "^--model=/no/such/model: expected a .tflite"),
         ("/no/such/model.tflite", None, False, "/no/such/model.tflite"),
         (str(tmp_path / "bad.tflite"), None, False, "bad.tflite"),
         (exported["streaming", True], 100, False, "has a hop of 320 ms"),
@@ -192,7 +192,7 @@ def test_bad_models_and_audio(exported, model_dir, tmp_path):
         (str(model_dir), 0.0, False, "--hop_ms=0.0: expected at least one sample"),
     ):
         with pytest.raises(A2vError, match=message):
-            open_model(model, hop_ms, stream)(np.zeros(16_000, np.float32))
+            open_model(model, hop_ms, stream)([np.zeros(16_000, np.float32)])
     for audio, message in (("/no/such.wav", "/no/such.wav"), (str(tmp_path), "no audio files")):
         with pytest.raises(A2vError, match=message):
             embed.audio_files(pathlib.Path(audio))

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2v_tf.audio import live
-from a2v_tf.audio.live import file_blocks, raw_blocks
-from a2v_tf.audio.read import read_audio
+from a2v_tf.audio.live import raw_blocks
+from a2v_tf.audio.read import audio_blocks, read_audio
 from a2v_tf.commands.stream import StreamEmbedder, json_line
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
@@ -114,7 +114,7 @@ endless.tile = np.round(probe_signal(163_841) * 32_767).astype(np.int16).astype(
 
 
 def test_times_and_changes(models, sound):
-    first, second, third, fourth, *_ = heard = hear(models["internal"], file_blocks(sound))
+    first, second, third, fourth, *_ = heard = hear(models["internal"], audio_blocks(sound))
     assert len(heard) == 64_000 // HOP
     assert [each.end_s for each in heard[:4]] == [0.32, 0.64, 0.96, 1.28]
     assert [first.start_s, third.start_s, fourth.start_s] == [0, 0, (4 * HOP - SPAN) / 16_000]
@@ -125,15 +125,15 @@ def test_times_and_changes(models, sound):
 
 
 def test_changes_are_over_320_ms_at_every_hop(models, sound):
-    slow, fast = (hear(models[form], file_blocks(sound)) for form in ("internal", "every_80_ms"))
+    slow, fast = (hear(models[form], audio_blocks(sound)) for form in ("internal", "every_80_ms"))
     assert [each.change for each in fast[:4]] == 4 * [None]
     assert [each.change for each in fast[7::4]] == [each.change for each in slow[1:]]
 
 
 @pytest.mark.parametrize("form", ["external", "log_mel", "every_80_ms"])
 def test_every_streaming_form_hears_the_same(models, sound, form):
-    expected = hear(models["internal"], file_blocks(sound))
-    got = {each.end_s: each.embedding for each in hear(models[form], file_blocks(sound))}
+    expected = hear(models["internal"], audio_blocks(sound))
+    got = {each.end_s: each.embedding for each in hear(models[form], audio_blocks(sound))}
     assert len(got) == 64_000 // Embedder(models[form]).hop
     at_the_same_times = np.stack([got[each.end_s] for each in expected])
     if form == "log_mel":  # TensorFlow's front end rounds otherwise than the file's
@@ -223,8 +223,8 @@ def resident_kb(pid):
 def test_a_file_in_blocks_is_what_read_audio_gives(tmp_path, name, rate, channels):
     pcm = np.random.default_rng(0).normal(0, 0.1, (3 * rate + 1_234, channels))
     soundfile.write(tmp_path / name, pcm, rate)
-    blocks = list(file_blocks(tmp_path / name))
-    assert len(blocks) == 4
+    blocks = list(audio_blocks(tmp_path / name))
+    assert 4 <= len(blocks) <= 5
     np.testing.assert_array_equal(np.concatenate(blocks), read_audio(tmp_path / name))
 
 
@@ -237,11 +237,11 @@ def test_files_that_cannot_be_used(tmp_path):
         "missing.wav": "no such file",
         ".": "is a directory: expected an audio file",
         "text.wav": "text.wav: ",
-        "nan.wav": "has NaN or infinite samples after 0 s",
+        "nan.wav": "has NaN or infinite samples, 0 s after its start",
         "cut.flac": "is empty",
     }.items():
         with pytest.raises(A2vError, match=message):
-            list(file_blocks(tmp_path / name))
+            list(audio_blocks(tmp_path / name))
 
 
 class Trickle(io.RawIOBase):
@@ -270,8 +270,8 @@ def test_raw_samples_survive_any_cut(samples, cuts):
     [
         (b"", "standard input is empty: expected raw signed 16-bit"),
         (b"\0\0\0", "standard input ends with half a sample"),
-        (b"RIFF....WAVEfmt ", "begins like a WAV file: expected raw .* ffmpeg -i FILE -f s16le"),
-        (b"fLaC\0", "begins like a FLAC file"),
+        (b"RIFF....WAVEfmt ", "begins like a file .WAV.: expected raw .* ffmpeg -i FILE -f s16le"),
+        (b"fLaC\0", "begins like a file .FLAC."),
     ],
 )
 def test_standard_input_that_is_no_raw_sound(content, message):
@@ -350,7 +350,7 @@ def test_the_microphone_until_ctrl_c(monkeypatch, models, sound):
 def test_a_microphone_of_another_rate_is_resampled(monkeypatch, models, tmp_path):
     pcm = np.random.default_rng(0).normal(0, 0.1, 96_000).astype(np.float32)
     soundfile.write(tmp_path / "x.wav", pcm, 48_000, subtype="FLOAT")
-    expected = hear(models["internal"], file_blocks(tmp_path / "x.wav"))
+    expected = hear(models["internal"], audio_blocks(tmp_path / "x.wav"))
     use_microphone(monkeypatch, FakeSoundDevice(pcm, 48_000, [48_000], ends=None))
     blocks = []
     with (
@@ -472,7 +472,7 @@ def test_command_prints_lines_to_look_at(models, sound, examples_dir, tmp_path, 
 
 def test_json_lines_keep_every_bit(models, sound, examples_dir):
     examples = embed_examples(examples_dir, Embedder(models["internal"]))
-    heard = hear(models["internal"], file_blocks(sound), examples)
+    heard = hear(models["internal"], audio_blocks(sound), examples)
     for each in heard:
         line = json.loads(json_line(each))
         np.testing.assert_array_equal(np.float32(line["embedding"]), each.embedding)

@@ -76,10 +76,35 @@ def test_refuses_what_is_no_sound(form: Callable) -> None:
     stream = Embedder(form("float", "streaming", "pcm")).stream
     window = Embedder(form("float", "window", "pcm"))
     for embed in (stream, window.embed_window):
-        with pytest.raises(A2vError, match=r"^pcm is int16: expected floats in \[-1, 1\]"):
-            embed(np.zeros(window.input_shape, np.int16))
-        with pytest.raises(A2vError, match=r"^pcm has NaN or infinite samples$"):
-            embed(np.full(window.input_shape, np.nan, np.float32))
+        for pcm in (np.zeros(window.input_shape, np.int64), [0] * window.input_shape[0]):
+            with pytest.raises(A2vError, match=r"^pcm is int64: expected floats in \[-1, 1\], or"):
+                embed(pcm)
+        for value in (np.nan, np.inf, -np.inf):
+            with pytest.raises(A2vError, match=r"^pcm has NaN or infinite samples$"):
+                embed(np.full(window.input_shape, value, np.float32))
+        for value in (2.01, -32_768.0, 1e30):
+            with pytest.raises(A2vError, match=r"^pcm has samples up to .*, expected \[-1, 1\]$"):
+                embed(np.full(window.input_shape, value))
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint8, np.float16, np.float64, list])
+def test_samples_of_any_type_are_scaled_as_it_says(form: Callable, dtype: type) -> None:
+    of_bytes = np.round(stream_of("noise", 1) * 100)  # what 8 bits can hold
+    pcm = of_bytes / 128
+    scales = {np.int16: 256, np.int32: 2**24, np.uint8: 1}
+    if dtype is list:
+        values = pcm.tolist()
+    elif dtype in scales:
+        values = ((of_bytes + 128 * (dtype is np.uint8)) * scales[dtype]).astype(dtype)
+    else:
+        values = pcm.astype(dtype)
+    embedder = Embedder(form("float", "streaming", "pcm"))
+    expected = embedder.stream(pcm.astype(np.float32))
+    embedder.reset()
+    np.testing.assert_array_equal(embedder.stream(values), expected)
+    np.testing.assert_array_equal(
+        Embedder(form("float", "streaming", "pcm")).embed(values), expected[0]
+    )
 
 
 def test_refuses_another_shape(form: Callable) -> None:

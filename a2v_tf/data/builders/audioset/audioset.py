@@ -12,7 +12,6 @@ import io
 import itertools
 import math
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 
@@ -36,7 +35,7 @@ _CLASSES = 527
 CLIPS_A_SHARD = 1_000  # 320 MB; an interruption costs each worker at most one shard
 
 # In order of preference, if a clip exists in several formats.
-_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")
+_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".webm", ".aac", ".wma")
 
 # Downloaders do not cut exactly. A file longer than the segment by more than this is cut again.
 _SLACK_SECONDS = 0.5
@@ -86,7 +85,7 @@ class Audioset(tfds.core.GeneratorBasedBuilder):
     more of balanced_train_segments.csv, unbalanced_train_segments.csv and eval_segments.csv into
     manual_dir. Put the clips, downloaded by a tool of your choice, there too or into folders of any
     depth and name below it, as YTID.EXT, YTID_START.EXT or YTID_START_END.EXT with EXT wav, flac,
-    ogg, opus, mp3 or m4a (which needs ffmpeg). START and END are seconds (30, 30.0, 30.000) or
+    ogg, opus, mp3, m4a, webm, aac or wma. START and END are seconds (30, 30.0, 30.000) or
     milliseconds (30000), and a Y may precede the YTID. YTID.EXT may be the clip or the whole video:
     if it is longer than the segment, the segment is cut out.
     """
@@ -205,8 +204,6 @@ def _load(clip: Clip) -> np.ndarray | str:
     if clip.path is None:
         return base.NOT_FOUND
     name = os.path.basename(clip.path)
-    if os.path.splitext(name)[1].lower() in decode.FFMPEG_SUFFIXES and not shutil.which("ffmpeg"):
-        raise ValueError(f"audioset: {name} needs ffmpeg on PATH, on every worker")
     try:
         return load_segment(clip.path, clip)
     except decode.DecodeError as error:
