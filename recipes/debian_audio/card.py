@@ -10,6 +10,7 @@ the training log of the chosen encoder.
 
 import collections
 import csv
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -22,7 +23,15 @@ import pandas as pd
 from absl import flags
 from download import read_packages
 from judging import LINEAR, NEAREST, means
-from shipped import FLOAT, SELF_SUPERVISED, STATISTICS, STREAMING, WINDOW
+from shipped import (
+    FLOAT,
+    LICENCES,
+    SELF_SUPERVISED,
+    STATISTICS,
+    STREAMING,
+    WINDOW,
+    check_licence,
+)
 
 from a2v_tf import pretrained
 from a2v_tf.errors import A2vError, run_app
@@ -33,7 +42,7 @@ from a2v_tf.specs import find_encoder
 from a2v_tf.tasks import task_names
 from a2v_tf.text import markdown_table
 from a2v_tf.training.model_dir import ENCODER, LOG, read_config
-from a2v_tf.training.settings import applies
+from a2v_tf.training.settings import TrainSettings, applies
 
 FLAGS = flags.FLAGS
 
@@ -212,6 +221,7 @@ def card(
         draws=evaluation["draws"],
         criteria=_criteria(evaluation["criteria"]),
         teachers=evaluation["teachers"],
+        grants=_grants(evaluation["teachers"]),
         machine=evaluation["machine"],
         tasks=TASKS,
         scores=markdown_table(
@@ -233,7 +243,8 @@ def card(
 
 def _is_setting(name: str, config: Mapping[str, Any]) -> bool:
     learned = task_names(config["task"], config.get("heads", ()))
-    if name in _NO_SETTINGS or not applies(name, config["task"], learned):
+    flags_ = {field.name for field in dataclasses.fields(TrainSettings)}
+    if name in _NO_SETTINGS or (name in flags_ and not applies(name, config["task"], learned)):
         return False
     return bool(config[name]) or name == "seed"
 
@@ -266,6 +277,14 @@ def _in_order(models: Iterable[str], titles: Mapping[str, str]) -> list[str]:
     return [model for model in titles if model in known]
 
 
+def _grants(teachers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The licences of the teachers, and the words by which they allow commercial use."""
+    licences = sorted({facts["licence"] for facts in teachers.values()})
+    for name, facts in teachers.items():
+        check_licence(name, facts["licence"])
+    return {licence: LICENCES[licence] for licence in licences}
+
+
 def _costs(evaluation: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     """What each model takes and gives, with its means over the tasks."""
     costs, rows = evaluation["costs"], evaluation["results"]
@@ -277,11 +296,15 @@ def _costs(evaluation: Mapping[str, Any], titles: Mapping[str, str]) -> str:
         size = f"{cost['bytes'] / 1000:,.0f} kB" if cost.get("bytes") else ""
         numbers = [f"{cost[key]:,}" if cost.get(key) else "" for key in ("numbers", "weights")]
         time = cost.get("cpu_ms")
-        cpu = f"{time:.2f} ms ({time / unit:,.2g}x)" if time and unit else ""
+        cpu = f"{time:.2f} ms ({_times(time / unit)})" if time and unit else ""
         shares = [f"{100 * of[model]:.1f}" for of in accuracies]
         lines.append((titles[model], *numbers, size, cpu, *shares))
     head = ("model", "numbers", "weights", "file", "CPU time for 1 s", "linear", "nearest")
     return markdown_table(head, lines)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
 
 
 def _few(rows: Sequence[Row], titles: Mapping[str, str]) -> str:

@@ -45,7 +45,7 @@ def teacher_facts(teacher: Teacher) -> dict[str, Any]:
     """
     module = sys.modules[teacher.compute.__module__]
     paragraphs = (module.__doc__ or "").split("\n\n")
-    about = next((part for part in paragraphs if part.startswith("Source:")), "")
+    about = next((part for part in paragraphs if part.startswith("Source:")), paragraphs[-1])
     wheel = getattr(module, "WHEEL", None)
     return {
         "licence": teacher.licence,

@@ -21,4 +21,4 @@ done
 
 python "$here/choose.py" --models="$models" --corpus="$work/corpus" \
   --cache_dir="$work/embeddings" --output="$work/choice.json"
-"$here/ship.sh" "$work"
+python "$here/ship.py" --work="$work"

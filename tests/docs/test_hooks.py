@@ -33,7 +33,9 @@ def test_what_a_flag_takes_its_default_and_whether_it_is_required() -> None:
     entries = "\n".join(hooks.flag_entries(COMMANDS["a2v_train"]))
     assert "`--model_dir`{ .flag } *text; required*" in entries
     assert "`--steps`{ .flag } *whole number; default: `10000`*" in entries
-    schedule = "`--schedule`{ .flag } *one of `constant`, `cosine`; default: `constant`*"
+    schedule = (
+        "`--schedule`{ .flag } *one of `constant`, `cosine`, `trapezoid`; default: `constant`*"
+    )
     assert f"{schedule}\n:   Learning rate" in entries
 
 

@@ -32,7 +32,8 @@ def test_teachers_are_judged_alone_and_quoted(judging):
     np.testing.assert_array_equal(embedder.embed(pcm), teacher.embed(pcm))
     assert (embedder.takes, teacher.fingerprint in embedder.key) == ("pcm", True)
     facts = judging.teacher_facts(teacher)
-    assert facts == {"licence": "Apache-2.0", "source": "a2v_tf", "about": "", "bytes": None}
+    assert facts["about"].endswith("No weights, so no licence and no data.")
+    assert (facts["licence"], facts["source"], facts["bytes"]) == ("Apache-2.0", "a2v_tf", None)
 
 
 def test_provenance_is_what_the_teachers_module_says(judging, tmp_path, monkeypatch):
@@ -177,25 +178,29 @@ FACTS = {
 }
 CONFIG = {
     **{"encoder": "small", "task": "cbow", "steps": 20_000, "batch_size": 64, "eval_every": 500},
-    **{"seed": 0, "margin": 0.1, "heads": ["cbow"], "made_with": {"keras": "3.15"}},
+    **{"seed": 0, "margin": 0.1, "heads": ["cbow"], "bins": 64, "made_with": {"keras": "3.15"}},
 }
 
 
 def test_card_has_the_numbers_and_no_others(card):
     text = card.card(CONFIG, **FACTS)
     assert "| **pretrained, int8** | 32.3 (27.3 to 36.3) | 32.3 (27.3 to 36.3) |" in text
-    assert "| **pretrained, int8** | 128 | 125,408 | 262 kB | 0.25 ms (1x) | 32.3 | 32.3 |" in text
+    assert (
+        "| **pretrained, int8** | 128 | 125,408 | 262 kB | 0.25 ms (1.0x) | 32.3 | 32.3 |" in text
+    )
     assert "| whisper_tiny (teacher) | 768 |  | 40,000 kB | 15.00 ms (60x) | 52.3 | 52.3 |" in text
     assert "| **pretrained, int8** | 32.3 ± 2.0 | 32.3 ± 2.0 |" in text
     assert "| `small` trained with `cbow` (other_cbow) | 62.3 (57.3 to 66.3) |" in text
     assert "| mean | at least 90 | 32.3 | **no** |" in text
     assert '- **whisper_tiny**: MIT; PyPI x 1.0. Source: x. Licence, in METADATA: "MIT".' in text
+    assert '- MIT: "without limitation the rights to use, copy, modify, merge' in text
     assert "BirdNET" in text
     assert "| **cbow** | small | 125,408 | 64,000 | 77.7 |" in text
     assert "| bells | 1:2.0-1 | GPL | 3.25 |" in text
     assert "4.8 hours of recordings" in text
     assert "0.36 kWh" in text
     assert "| steps | 20,000 |" in text
+    assert "| bins | 64 |" in text
     assert "margin" not in text  # of another task
     assert not re.search(r"\bnan\b|None|\{|\}", text)
 
@@ -208,6 +213,13 @@ def test_card_of_an_encoder_without_teachers(card):
     assert "BirdNET" not in text
     assert "learned without labels and without any teacher" in text
     assert not re.search(r"\bnan\b|None|\{|\}", text)
+
+
+def test_teachers_without_commercial_use_have_no_card(card):
+    taught = {"birds": {"licence": "CC-BY-NC-SA-4.0", "source": "x", "about": "", "bytes": None}}
+    facts = {**FACTS, "evaluation": {**FACTS["evaluation"], "teachers": taught}}
+    with pytest.raises(A2vError, match="teacher birds: licence CC-BY-NC-SA"):
+        card.card(CONFIG, **facts)
 
 
 def test_train_hours_are_those_of_the_log(card, tmp_path):

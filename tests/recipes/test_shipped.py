@@ -63,6 +63,18 @@ def test_the_teachers_of_own_teachers_count(shipped, tmp_path):
     assert shipped.foreign_teachers({"task": "cbow"}) == []
 
 
+def test_each_card_compares_with_what_learned_otherwise(script):
+    ship = script("ship")
+    choice = {
+        "choices": {"pretrained": "long", "pretrained_self_supervised": "cbow"},
+        "directories": {name: f"w/{name}" for name in ("long", "cbow", "skip_gram", "triplet")},
+    }
+    assert ship.compared(choice, "long") == ["w/cbow", "w/skip_gram"]
+    assert ship.compared(choice, "cbow") == ["w/skip_gram"]
+    choice["choices"]["pretrained_self_supervised"] = "triplet"
+    assert ship.compared(choice, "long") == ["w/cbow", "w/skip_gram", "w/triplet"]
+
+
 # Criteria ----------------------------------------------------------------------------------------
 
 
