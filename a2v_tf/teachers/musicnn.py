@@ -1,14 +1,15 @@
-"""musicnn as a teacher: what kind of music it is.
+"""musicnn as a teacher: the kind of music.
 
-Source: PyPI `musicnn` 0.1.0, the TensorFlow checkpoint `MSD_musicnn` inside the wheel. Licence, in
-the wheel's METADATA: "License: ISC"; its LICENSE.md: "Permission to use, copy, modify, and/or
-distribute this software for any purpose with or without fee is hereby granted".
-Data, by the package: "MSD models are trained with the Million Song Dataset" (tags of Last.fm, 30 s
-previews). Pons and Serra, "musicnn: pre-trained convolutional neural networks for music audio
-tagging", 2019.
+1,506 numbers; 27 times the CPU time of `log_mel_statistics`.
 
-Mean and maximum over time of what its dense layers read: 1,506 numbers. It hears the slice alone,
-61 frames; the package 3 s.
+Source: PyPI `musicnn` 0.1.0, the TensorFlow checkpoint `MSD_musicnn` inside the wheel.
+Licence, in the wheel's METADATA: "License: ISC"; its LICENSE.md: "Permission to use, copy, modify,
+and/or distribute this software for any purpose with or without fee is hereby granted".
+Data, by the package: "MSD models are trained with the Million Song Dataset". Paper: Pons and Serra,
+"musicnn: pre-trained convolutional neural networks for music audio tagging", 2019.
+
+What the package calls `max_pool` and `mean_pool`, one after the other: maximum and mean over time
+of what its dense layers read. The network sees the slice alone, 61 frames; in the package 3 s.
 """
 
 import pathlib

@@ -1,16 +1,21 @@
 """Resemblyzer as a teacher: who speaks.
 
-Source: PyPI `Resemblyzer` 0.1.4, `resemblyzer/pretrained.pt` inside the wheel (read without
-PyTorch). Licence: the wheel's LICENSE is the "Apache License, Version 2.0, January 2004"; its
-METADATA: "License :: OSI Approved :: Apache Software License".
+256 numbers; 15 times the CPU time of `log_mel_statistics`.
+
+Source: PyPI `Resemblyzer` 0.1.4, `resemblyzer/pretrained.pt` inside the wheel, read without
+PyTorch.
+Licence: the wheel's LICENSE is the Apache License, Version 2.0: "each Contributor hereby grants to
+You a perpetual, worldwide, non-exclusive, no-charge, royalty-free, irrevocable copyright license to
+reproduce, prepare Derivative Works of, publicly display, publicly perform, sublicense, and
+distribute the Work". METADATA: "License :: OSI Approved :: Apache Software License".
 Data: not stated in the package. Its README says that "the pretrained model that comes with
-Resemblyzer is interchangeable with models trained in" Real-Time-Voice-Cloning, whose encoder was
-trained on LibriSpeech, VoxCeleb1 and VoxCeleb2.
+Resemblyzer is interchangeable with models trained in" Real-Time-Voice-Cloning, whose encoder learns
+from LibriSpeech (train-other-500), VoxCeleb1 and VoxCeleb2 by its instructions.
 
 Three LSTM layers of 256 on 40 mel bands (power, no logarithm), a layer of 256 with ReLU, length 1
-(Wan et al., "Generalized End-To-End Loss for Speaker Verification", 2018). It hears the slice alone
-(98 frames; the package 160), raised to -30 dBFS where quieter as the package does; pauses are not
-cut out.
+(Wan et al., "Generalized End-To-End Loss for Speaker Verification", 2018). The network sees the
+slice alone, 98 frames; in the package 160. A slice below -30 dBFS is raised to that level, as the
+package does; pauses are not cut out.
 """
 
 import numpy as np

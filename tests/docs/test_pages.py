@@ -92,6 +92,7 @@ def test_the_blocks_of(
     page: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as in an interpreter that is started there
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tensorflow_datasets"))
     for write in STAND_INS.get(names(page), []):
         write(tmp_path)

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import pathlib
+import re
 import sys
 import textwrap
 
@@ -35,15 +36,18 @@ class Opened:
 
     def __init__(self) -> None:
         self._opened: dict[str, Teacher] = {}
+        self._missing: dict[str, str] = {}
 
     def __call__(self, name: str) -> Teacher:
-        if name not in self._opened:
+        if name not in self._opened and name not in self._missing:
             try:
                 self._opened[name] = find_teacher(name)
             except A2vError as error:
-                if "cannot fetch" in str(error) or "needs" in str(error):
-                    pytest.skip(str(error))
-                raise
+                if not re.search("cannot fetch|needs", str(error)):
+                    raise
+                self._missing[name] = str(error)
+        if name in self._missing:
+            pytest.skip(self._missing[name])
         return self._opened[name]
 
 
