@@ -113,7 +113,10 @@ class FolderSource:
         """The files with a readable header, by their paths below the directory; see `listing`."""
         return [
             ListedClip(
-                path.relative_to(self._directory).as_posix(), header.samples, path.stat().st_size
+                path.relative_to(self._directory).as_posix(),
+                header.samples,
+                path.stat().st_size,
+                header.channel,
             )
             for path, header in self._readable
         ]

@@ -22,11 +22,13 @@ class ListedClip:
       name: unique in the corpus, and the same wherever the corpus is stored.
       samples: its length at 16 kHz, by its header.
       size: in bytes, as stored.
+      channel: number of the channel to use; None for the mean of all.
     """
 
     name: str
     samples: int
     size: int
+    channel: int | None = None
 
 
 class Span(NamedTuple):

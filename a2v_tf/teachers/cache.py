@@ -15,8 +15,9 @@ threads, and what a killed run has written stays valid. On disk:
     DIRECTORY/CORPUS/log_mel/00000.npy        float16 [n, 96, 64]
     DIRECTORY/CORPUS/TEACHER-KEY/00000.npy    float16 [n, D]
 
-CORPUS is a hash of the names, lengths and sizes of the clips, so that the same files elsewhere are
-the same corpus. KEY is the beginning of the teacher's fingerprint. Nothing is ever removed.
+CORPUS is a hash of the names, lengths, sizes and channels of the clips, so that the same files
+elsewhere are the same corpus. KEY is the beginning of the teacher's fingerprint. Nothing is ever
+removed.
 """
 
 import concurrent.futures
@@ -345,7 +346,9 @@ def _corpus_key(clips: Sequence[ListedClip]) -> str:
     settings = (FORMAT, SHARD, LOUD, SLICE_SAMPLES, dataclasses.astuple(FRONT_END))
     digest = hashlib.sha256(repr(settings).encode())
     for clip in clips:
-        digest.update(repr(dataclasses.astuple(clip)).encode(errors="surrogateescape"))
+        channel = () if clip.channel is None else (clip.channel,)
+        facts = (clip.name, clip.samples, clip.size, *channel)
+        digest.update(repr(facts).encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 

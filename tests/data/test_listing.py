@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from a2v_tf.audio.bad_files import BadFiles
+from a2v_tf.data.folder import FolderSource
 from a2v_tf.data.listing import ListedClip, ListsClips, Span, slice_frames
 from a2v_tf.data.sources import open_source
 from a2v_tf.errors import A2vError
@@ -40,6 +42,16 @@ def test_a_folder_lists_its_readable_files(tmp_path, write, noise, caplog):
     resampled, pcm = source.read_spans([Span(0, 0, 16_000), Span(1, 160, 1_000)])
     assert resampled.shape == (16_000,)
     np.testing.assert_array_equal(pcm, first[160:1_160].astype(np.float32) / 32_768)
+
+
+def test_another_channel_is_another_corpus(tmp_path, write, noise):
+    write("stereo", np.stack([noise(16_000, 1), noise(16_000, 2)], axis=1))
+    mix = FolderSource(tmp_path, BadFiles(0.0))
+    left_only = FolderSource(tmp_path, BadFiles(0.0), channels="left")
+    assert mix.clips()[0].channel is None
+    assert left_only.clips()[0].channel == 0
+    (left,) = left_only.read_spans([Span(0, 0, 16_000)])
+    np.testing.assert_array_equal(left, noise(16_000, 1).astype(np.float32) / 32_768)
 
 
 def test_a_file_that_cannot_be_decoded_gives_the_reason(tmp_path, write, noise, caplog):
