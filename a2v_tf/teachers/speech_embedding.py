@@ -35,20 +35,27 @@ def load() -> Teacher:
     Raises:
       A2vError: the package is not installed.
     """
-    require(MODULE, "teacher speech_embedding")
-    distribution = importlib.metadata.distribution(PACKAGE)
-    files = [
-        pathlib.Path(str(distribution.locate_file(f"{MODULE}/models/{name}.tflite")))
-        for name in ("melspectrogram", "embedding_model")
-    ]
+    files = model_files()
     embeddings = in_each_thread(lambda: open_model(*files))
 
     def compute(pcm: np.ndarray) -> np.ndarray:
         return np.stack([embeddings()(one).mean(0) for one in pcm])
 
     key = fingerprint("speech_embedding", REVISION, files=files)
-    source = f"PyPI {PACKAGE} {distribution.version}"
+    source = f"PyPI {PACKAGE} {importlib.metadata.version(PACKAGE)}"
     return Teacher("speech_embedding", WIDTH, compute, "Apache-2.0", source, key)
+
+
+def model_files() -> tuple[pathlib.Path, pathlib.Path]:
+    """The package's front end and network.
+
+    Raises:
+      A2vError: the package is not installed.
+    """
+    require(MODULE, "teacher speech_embedding")
+    models = importlib.metadata.distribution(PACKAGE).locate_file(f"{MODULE}/models")
+    folder = pathlib.Path(str(models))
+    return folder / "melspectrogram.tflite", folder / "embedding_model.tflite"
 
 
 def open_model(mel: pathlib.Path, network: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -16,16 +16,13 @@ from a2v_tf.evaluation.cache import EmbeddingCache, file_key
 from a2v_tf.evaluation.embeddings import ClipEmbedder, WindowEmbedder
 from a2v_tf.evaluation.metrics import MEAN, Row
 from a2v_tf.evaluation.settings import Settings
-from a2v_tf.export.benchmark.models import OPEN_WAKE_WORD, package_version, packaged_model
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.runtime.embedder import Embedder, make_interpreter
+from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.teachers import Teacher
+from a2v_tf.teachers.speech_embedding import model_files, open_model
 
 LINEAR, NEAREST = PROTOCOLS = ("linear", "knn_clips")
 TASKS = ("SPC", "LSP", "MUS", "BSD", "NPI")
-
-# speech_embedding (Google, 2020): windows of 76 mel frames, 8 frames (80 ms) apart.
-_FRAMES, _STEP = 76, 8
 
 
 # Models ------------------------------------------------------------------------------------------
@@ -87,28 +84,14 @@ def speech_embedding(*, mean: bool) -> ClipEmbedder:
     Raises:
       A2vError: its package is not installed.
     """
-    mel = make_interpreter(packaged_model(*OPEN_WAKE_WORD, "melspectrogram.tflite"))
-    net = make_interpreter(packaged_model(*OPEN_WAKE_WORD, "embedding_model.tflite"))
-    version = package_version(OPEN_WAKE_WORD[1])
+    files = model_files()
+    open_wake_word = open_model(*files)
 
     def embed(pcm: np.ndarray) -> np.ndarray:
-        frames = _run(mel, (np.clip(pcm, -1, 1) * 32767)[np.newaxis])  # the values of int16
-        frames = frames.reshape(-1, 32) / 10 + 2  # as openWakeWord scales them
-        cut = np.lib.stride_tricks.sliding_window_view(frames, _FRAMES, axis=0)[::_STEP]
-        embeddings = _run(net, cut.transpose(0, 2, 1)[..., np.newaxis]).reshape(len(cut), -1)
+        embeddings = open_wake_word(pcm)
         return embeddings.mean(0, keepdims=True) if mean else embeddings
 
-    return ClipEmbedder(embed, f"speech_embedding of {version}, mean={mean}")
-
-
-def _run(interpreter: Any, values: np.ndarray) -> np.ndarray:
-    detail = interpreter.get_input_details()[0]
-    if tuple(detail["shape"]) != values.shape:
-        interpreter.resize_tensor_input(detail["index"], values.shape)
-        interpreter.allocate_tensors()
-    interpreter.set_tensor(detail["index"], values.astype(np.float32))
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    return ClipEmbedder(embed, f"speech_embedding {file_key(files[1])}, mean={mean}")
 
 
 # Cost --------------------------------------------------------------------------------------------
