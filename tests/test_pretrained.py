@@ -86,7 +86,10 @@ def test_checksums(directory):
 def test_the_files_are_small():
     sizes = [sum(p.stat().st_size for p in shipped(pretrained.folder(name))) for name in NAMES]
     assert sum(sizes) < 4_000_000
-    assert sizes[0] < 1_500_000
+
+
+def test_the_streaming_file_is_small(directory):
+    assert (directory / "streaming.tflite").stat().st_size <= 350_000
 
 
 def test_it_can_be_copied_by_name(name, directory, tmp_path):
