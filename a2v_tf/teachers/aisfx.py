@@ -4,9 +4,10 @@
 
 Source: PyPI `aisfx` 0.1.2, `aisfx/models/checkpoint.pth` inside the wheel, read without PyTorch.
 Licence, in the package's METADATA: "This pre-trained model and paper [1] is made available under a
-Creative Commons Attribution 4.0 International License (CC BY 4.0)." To be named: A. B. Ma and
-A. Lerch, "Representation Learning for the Automatic Indexing of Sound Effects Libraries", ISMIR
-2022.
+Creative Commons Attribution 4.0 International License (CC BY 4.0)." The deed of CC BY 4.0 allows to
+"remix, transform, and build upon the material for any purpose, even commercially". To be named:
+A. B. Ma and A. Lerch, "Representation Learning for the Automatic Indexing of Sound Effects
+Libraries", ISMIR 2022.
 Data, by the package: libraries of sound effects, whose owners provided them for this research; part
 of them follow the Universal Category System.
 

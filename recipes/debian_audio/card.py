@@ -25,7 +25,6 @@ from download import read_packages
 from judging import LINEAR, NEAREST, means
 from shipped import (
     FLOAT,
-    LICENCES,
     SELF_SUPERVISED,
     STATISTICS,
     STREAMING,
@@ -205,6 +204,8 @@ def card(
         )
         for candidate, score in choice["scores"].items()
     ]
+    for teacher, facts in evaluation["teachers"].items():
+        check_licence(teacher, facts["licence"])
     titles = _titles(name, evaluation)
     made_with = config.get("made_with", {}).items()
     template = jinja2.Template(
@@ -221,7 +222,6 @@ def card(
         draws=evaluation["draws"],
         criteria=_criteria(evaluation["criteria"]),
         teachers=evaluation["teachers"],
-        grants=_grants(evaluation["teachers"]),
         machine=evaluation["machine"],
         tasks=TASKS,
         scores=markdown_table(
@@ -275,14 +275,6 @@ def _titles(name: str, evaluation: Mapping[str, Any]) -> dict[str, str]:
 def _in_order(models: Iterable[str], titles: Mapping[str, str]) -> list[str]:
     known = set(models)
     return [model for model in titles if model in known]
-
-
-def _grants(teachers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The licences of the teachers, and the words by which they allow commercial use."""
-    licences = sorted({facts["licence"] for facts in teachers.values()})
-    for name, facts in teachers.items():
-        check_licence(name, facts["licence"])
-    return {licence: LICENCES[licence] for licence in licences}
 
 
 def _costs(evaluation: Mapping[str, Any], titles: Mapping[str, str]) -> str:

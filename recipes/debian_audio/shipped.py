@@ -20,21 +20,9 @@ MOST_WEIGHTS = 200_000  # of the first two
 LARGE_GAIN = 0.03  # in the score on val clips, for which a large encoder is worth its size
 STATISTICS = "log_mel_statistics"
 WINDOW, STREAMING, FLOAT = "int8 window", "int8 streaming", "float"  # rows of evaluate.py
-# Licences of teachers, by SPDX identifier, that allow commercial use, and the words that do.
-LICENCES = {
-    "Apache-2.0": "a perpetual, worldwide, non-exclusive, no-charge, royalty-free, irrevocable "
-    "copyright license to reproduce, prepare Derivative Works of, publicly display, publicly "
-    "perform, sublicense, and distribute the Work and such Derivative Works",
-    "BSD-3-Clause": "Redistribution and use in source and binary forms, with or without "
-    "modification, are permitted",
-    "CC-BY-4.0": "remix, transform, and build upon the material for any purpose, even commercially",
-    "CC0-1.0": "for any purpose whatsoever, including without limitation commercial, advertising "
-    "or promotional purposes",
-    "ISC": "Permission to use, copy, modify, and/or distribute this software for any purpose with "
-    "or without fee is hereby granted",
-    "MIT": "without limitation the rights to use, copy, modify, merge, publish, distribute, "
-    "sublicense, and/or sell copies of the Software",
-}
+# Licences of teachers, by SPDX identifier, that allow commercial use. The modules of the teachers
+# quote the words that do.
+LICENCES = ("Apache-2.0", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "ISC", "MIT")
 
 
 # Choosing ----------------------------------------------------------------------------------------
