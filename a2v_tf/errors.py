@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import importlib.util
+import inspect
 import math
+import os
 import pathlib
 import re
 import sys
@@ -12,6 +14,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from a2v_tf.ending import Interrupted, drop_output, flush_output, is_script, whole_process
 from a2v_tf.quiet import quiet
 
 # Packages that the light install does not bring: what users call them, and the extra that does.
@@ -37,6 +40,8 @@ _EXTRAS = {
 _MAY_BE_EMPTY = ("author", "cache_dir", "license", "name", "note", "other_data")
 
 _MOST = 2**31 - 1  # what a whole number may be, so that products of two fit into 64 bits
+
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class A2vError(Exception):
@@ -99,8 +104,11 @@ def run_app(
                 logging.set_verbosity(logging.WARNING)  # TensorFlow talks at INFO
             with contextlib.nullcontext() if logging.get_verbosity() >= logging.INFO else quiet():
                 main(argv)
+                flush_output()
 
-    app.run(guarded, flags_parser=parse)
+    caller = inspect.currentframe().f_back  # type: ignore[union-attr]  # CPython has frames
+    with whole_process() if is_script(caller) else contextlib.nullcontext():
+        app.run(guarded, flags_parser=parse)
 
 
 @contextlib.contextmanager
@@ -118,14 +126,43 @@ def _errors_in_one_line() -> Iterator[None]:
             module = "tensorflow"  # brings the others, too
         print(f"error: {_program()} needs {_how_to_install(module)}", file=sys.stderr)
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        print(f"error: {error}", file=sys.stderr)  # names the file
+    except BrokenPipeError:  # the reader of the output stopped, as `head` does
+        drop_output()
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:
+        if error.filename is None and error.errno not in _CANNOT_WRITE:
+            raise
+        what = "the output" if error.filename is None else repr(os.fsdecode(error.filename))
+        verb = "write" if error.errno in _CANNOT_WRITE else "use"
+        print(f"error: cannot {verb} {what}: {error.strerror}", file=sys.stderr)
+        drop_output()
+        sys.exit(1)
+    except MemoryError as error:
+        print(f"error: out of memory: {error}".rstrip(": "), file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        line = _line_of_tensorflow(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted", file=sys.stderr)
+        sys.exit(interrupt.code if isinstance(interrupt, Interrupted) else 130)
+
+
+def _line_of_tensorflow(error: Exception) -> str | None:
+    """One line for what TensorFlow says of files it cannot write and of memory; None for others."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return None
+    reasons = "|".join(map(os.strerror, (*_CANNOT_WRITE, errno.EACCES, errno.ENOENT)))
+    if found := re.search(rf"([^;\n]*?); ({reasons})\n", f"{error}\n"):
+        path = re.sub(r"^\{\{.*?\}\} ", "", found[1])  # without the name of the operation
+        return f"cannot write {path!r}: {found[2]}"
+    if isinstance(error, tensorflow.errors.ResourceExhaustedError):
+        return "out of memory: " + str(error).splitlines()[0]
+    return None
 
 
 def _how_to_install(module: str) -> str:

@@ -26,6 +26,10 @@ def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     try:
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        if error.errno and error.filename2 is None:  # h5py gives no name
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -26,7 +26,7 @@ LAYERS = [
     ["a2v_tf.frontend", "a2v_tf.plugins"],
     ["a2v_tf.files"],
     ["a2v_tf.errors"],
-    ["a2v_tf.quiet", "a2v_tf.text"],
+    ["a2v_tf.ending", "a2v_tf.quiet", "a2v_tf.text"],
 ]
 HEAVY = {"tensorflow", "keras", "pandas", "sklearn", "tensorflow_datasets", "jax", "torch"}
 

@@ -30,6 +30,7 @@ from absl import flags
 
 from a2v_tf.audio.live import Microphone, raw_blocks
 from a2v_tf.audio.read import audio_blocks
+from a2v_tf.ending import no_hurry
 from a2v_tf.errors import A2vError, require, run_app
 from a2v_tf.files import checked_output
 from a2v_tf.frontend import FRONT_END
@@ -155,6 +156,7 @@ def main(_: list[str]) -> None:
         except KeyboardInterrupt:
             if microphone is None:  # the microphone has no other end than Ctrl-C
                 raise
+            no_hurry()
         except BrokenPipeError:  # the reader of the lines stopped
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         finally:

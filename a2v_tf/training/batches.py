@@ -232,15 +232,16 @@ def labelled_batches(
 
 
 def training_batches(
-    one_round: Round, *, steps_per_round: int, first_round: int = 0
+    one_round: Round, *, steps_per_round: int, first_round: int = 0, skipped: int = 0
 ) -> tf.data.Dataset:
     """Endless batches for `keras.Model.fit`, in rounds of `steps_per_round` steps.
 
-    A run resumed at the start of a round gets the same batches as one without interruption.
+    A run resumed at the start of a round, or `skipped` steps later, gets the same batches as one
+    without interruption.
     """
     rounds = tf.data.Dataset.range(first_round, tf.int64.max)
     batches = rounds.flat_map(lambda index: one_round(index).take(steps_per_round))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return batches.skip(skipped).prefetch(tf.data.AUTOTUNE)
 
 
 def validation_batches(one_round: Round, *, batch_size: int, examples: int) -> tf.data.Dataset:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from a2v_tf.errors import A2vError
 from a2v_tf.models.augment import Augment
 from a2v_tf.models.on_device import OnDevice, trained_part
 from a2v_tf.models.precision import layers_of
@@ -35,6 +36,28 @@ class ExamplesPerSecond(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
             logs["examples_per_s"] = self._rate
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """End training with one line, before the round is logged or saved, if a loss is not finite."""
+
+    def __init__(self, learning_rate: float | None):
+        super().__init__()
+        self._learning_rate = learning_rate
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._check("loss", logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._check("val_loss", logs)
+
+    def _check(self, name: str, logs: dict[str, Any] | None) -> None:
+        value = float((logs or {}).get(name, 0.0))
+        if not np.isfinite(value):
+            raise A2vError(
+                f"training diverged: {name} is {value}; expected a --learning_rate below "
+                f"{self._learning_rate:g}"
+            )
 
 
 class SaveRound(keras.callbacks.Callback):

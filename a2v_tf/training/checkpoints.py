@@ -79,6 +79,12 @@ def save_checkpoint(model: keras.Model, model_dir: pathlib.Path, step: int) -> N
         model.save_weights(partial)
     for old in sorted(_all_checkpoints(model_dir), key=lambda c: c.step)[:-KEEP]:
         old.path.unlink()
+    interrupted_path(model_dir).unlink(missing_ok=True)
+
+
+def interrupted_path(model_dir: pathlib.Path) -> pathlib.Path:
+    """Where a signal leaves the round in progress; see `training.interruption`."""
+    return model_dir / DIRECTORY / "interrupted.npz"
 
 
 def save_model(model: keras.Model, path: pathlib.Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from a2v_tf.ending import signals_noted
 from a2v_tf.errors import A2vError
 from a2v_tf.specs import InputStats
 from a2v_tf.training.batches import VALIDATION_ROUND, training_batches, validation_batches
@@ -18,15 +19,18 @@ from a2v_tf.training.callbacks import (
     SaveCheckpoint,
     SaveRound,
     SeedNoise,
+    StopOnNaN,
 )
 from a2v_tf.training.checkpoints import (
     Checkpoint,
     checkpoint_at,
+    interrupted_path,
     keep_best,
     latest_checkpoint,
     trim_log,
     undo_round,
 )
+from a2v_tf.training.interruption import EndOnSignal, GoOn, fits, read_interruption
 from a2v_tf.training.model_dir import (
     LOG,
     front_end_of,
@@ -84,6 +88,9 @@ def _train(
     checkpoint = checkpoint_at(model_dir, step)
     first_round = -(-step // settings.eval_every)
     is_over = step >= settings.steps
+    interruption = None
+    if settings.strategy != "multi_worker" and not is_over:
+        interruption = read_interruption(model_dir, step, settings)
     keras.utils.set_random_seed(settings.seed)
 
     # ---- Data
@@ -100,6 +107,8 @@ def _train(
                 lambda: dataclasses.asdict(_input_stats(model_dir, checkpoint, objective))
             )
         )
+        if not is_over:
+            objective.check()
         if strategy.is_chief and not is_over:  # else it says which version made the weights
             _write_config(model_dir, settings, objective, stats)
         validation = validation_batches(
@@ -129,8 +138,11 @@ def _train(
         if strategy.is_chief:
             undo_round(model_dir, step)
             trim_log(model_dir / LOG, first_round)
-        if checkpoint:
-            print(f"Resuming {model_dir} after step {step}.")
+        if interruption and not fits(interruption, trainer):
+            interruption = None
+        if checkpoint or interruption:
+            done = interruption.step if interruption else step
+            print(f"Resuming {model_dir} after step {done}.")
 
         # ---- Training
         averaged = []
@@ -138,47 +150,61 @@ def _train(
             clean = objective.clean(VALIDATION_ROUND)
             count = -(-BATCH_NORM_SLICES // (settings.batch_size * model.input_shape[1]))
             averaged = [AveragedWeights(clean.take(count))]
-        for rounds in _equal_rounds(settings, first_round):
-            steps_per_round = settings.step_after(rounds[0]) - rounds[0] * settings.eval_every
-            if steps_per_round < settings.eval_every and strategy.is_chief:
-                keep_best(model_dir)
-            trainer.fit(
-                training_batches(
-                    objective.train, steps_per_round=steps_per_round, first_round=rounds[0]
-                ),
-                epochs=rounds[-1] + 1,
-                initial_epoch=rounds[0],
-                steps_per_epoch=steps_per_round,
-                validation_data=validation,
-                shuffle=False,  # the data is in random order
-                verbose="auto" if strategy.is_chief else 0,
-                callbacks=[
-                    SeedNoise(settings.seed),
-                    keras.callbacks.TerminateOnNaN(raise_error=True),
-                    *_records(
-                        settings,
-                        model_dir,
-                        validation,
-                        strategy,
-                        lambda: objective.feed(objective.build(stats)),
-                        make_probe,
+        with signals_noted("interrupted: run the same command to go on") as signals:
+            for rounds in _equal_rounds(settings, first_round, alone=interruption is not None):
+                first_step = rounds[0] * settings.eval_every
+                steps_per_round = settings.step_after(rounds[0]) - first_step
+                skipped = interruption.step - first_step if interruption else 0
+                if steps_per_round < settings.eval_every and strategy.is_chief:
+                    keep_best(model_dir)
+                trainer.fit(
+                    training_batches(
+                        objective.train,
+                        steps_per_round=steps_per_round,
+                        first_round=rounds[0],
+                        skipped=skipped,
                     ),
-                    *averaged,
-                    *(
-                        [strategy.of_chief(SaveCheckpoint(model_dir, settings.step_after))]
-                        if strategy.is_chief
-                        else []
-                    ),
-                ],
-            )
+                    epochs=rounds[-1] + 1,
+                    initial_epoch=rounds[0],
+                    steps_per_epoch=steps_per_round - skipped,
+                    validation_data=validation,
+                    shuffle=False,  # the data is in random order
+                    verbose="auto" if strategy.is_chief else 0,
+                    callbacks=[
+                        SeedNoise(settings.seed),
+                        *([GoOn(interruption)] if interruption else []),
+                        StopOnNaN(settings.learning_rate),
+                        *_records(
+                            settings,
+                            model_dir,
+                            validation,
+                            strategy,
+                            lambda: objective.feed(objective.build(stats)),
+                            make_probe,
+                        ),
+                        *averaged,
+                        *(
+                            [strategy.of_chief(SaveCheckpoint(model_dir, settings.step_after))]
+                            if strategy.is_chief
+                            else []
+                        ),
+                        EndOnSignal(model_dir, signals, settings, first_step + skipped),
+                    ],
+                )
+                interruption = None
     print(f"Trained encoder: {model_dir}/encoder.keras   Curves: tensorboard --logdir {model_dir}")
     return model
 
 
-def _equal_rounds(settings: TrainSettings, first: int) -> list[range]:
-    """The rounds still to train, in ranges of equal length: the last may be shorter."""
-    full = settings.steps // settings.eval_every
-    return [rounds for rounds in (range(first, full), range(full, settings.rounds())) if rounds]
+def _equal_rounds(settings: TrainSettings, first: int, *, alone: bool) -> list[range]:
+    """The rounds still to train, in ranges of equal length: the last may be shorter.
+
+    With `alone`, the first is a range of its own.
+    """
+    begin = first + alone
+    full = max(begin, settings.steps // settings.eval_every)
+    ranges = range(first, begin), range(begin, full), range(full, settings.rounds())
+    return [rounds for rounds in ranges if rounds]
 
 
 def _records(
@@ -207,12 +233,13 @@ def _records(
 def _first_step(model_dir: pathlib.Path, settings: TrainSettings) -> int:
     """Steps trained already; checks that the directory is new, or holds this same run."""
     checkpoint = latest_checkpoint(model_dir)
-    if settings.resume == "always" and not checkpoint:
+    begun = checkpoint or interrupted_path(model_dir).exists()
+    if settings.resume == "always" and not begun:
         raise A2vError(f"--resume=always, but {str(model_dir)!r} holds no checkpoint")
-    if settings.resume == "never" and checkpoint:
+    if settings.resume == "never" and begun:
+        steps = f"of {checkpoint.step} steps" if checkpoint else "that was interrupted"
         raise A2vError(
-            f"--resume=never, but {str(model_dir)!r} holds a run of {checkpoint.step} steps: give "
-            "another --model_dir"
+            f"--resume=never, but {str(model_dir)!r} holds a run {steps}: give another --model_dir"
         )
     if checkpoint:
         settings.check_resumes(read_config(model_dir), checkpoint.step)

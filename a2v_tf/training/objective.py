@@ -18,6 +18,7 @@ from a2v_tf.specs import BandLevels, InputStats, find_encoder
 from a2v_tf.tasks import DISTILL, SUPERVISED, multi_head, supervised
 from a2v_tf.tasks.task import Setup, find_tasks
 from a2v_tf.training.batches import (
+    VALIDATION_ROUND,
     Round,
     cut_batches,
     input_stats,
@@ -25,6 +26,7 @@ from a2v_tf.training.batches import (
     labelled_stats,
     task_batches,
 )
+from a2v_tf.training.comparisons import check_comparisons
 from a2v_tf.training.distillation import open_taught
 from a2v_tf.training.settings import TrainSettings
 from a2v_tf.training.strategy import Strategy
@@ -44,6 +46,7 @@ class Objective(NamedTuple):
       feed: wraps the model so that it takes the batches.
       compile_options: losses, as `keras.Model.compile` takes them.
       learning_rate: the papers'.
+      check: raises `A2vError` if the batches hold nothing to learn from.
     """
 
     train: Round
@@ -56,6 +59,7 @@ class Objective(NamedTuple):
     feed: Callable[[keras.Model], keras.Model]
     compile_options: Mapping[str, Any]
     learning_rate: float
+    check: Callable[[], None] = lambda: None
 
     @contextlib.contextmanager
     def one_line_errors(self) -> Iterator[None]:
@@ -167,6 +171,12 @@ def _self_supervised(
             raw=on_device,
         )
 
+    def check() -> None:
+        check_comparisons(f"--data={settings.data}", source, tasks, settings, 0)
+        if held_out:
+            name = f"--validation_data={held_out}"
+            check_comparisons(name, validation_source, tasks, settings, VALIDATION_ROUND)
+
     across = multi_head.cuts_across(tasks)
     return Objective(
         train=batches(source, settings.gain_db, settings.crops_per_clip),
@@ -179,6 +189,7 @@ def _self_supervised(
         feed=lambda model: OnDevice(model, across=across) if on_device else model,
         compile_options=multi_head.losses(tasks, settings.task_factors),
         learning_rate=multi_head.learning_rate(tasks),
+        check=check,
     )
 
 

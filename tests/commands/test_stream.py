@@ -499,7 +499,7 @@ def test_closed_standard_input_and_a_full_disk(models, sound, monkeypatch):
             text=True,
         )
     assert run.returncode == 1
-    assert run.stderr.endswith("error: [Errno 28] No space left on device\n")
+    assert run.stderr.endswith("error: cannot write the output: No space left on device\n")
     assert "Traceback" not in run.stderr
     monkeypatch.setattr(sys, "stdin", None)
     run = run_here("a2v_stream", ["a2v_stream", model, "--audio=-"])

@@ -220,6 +220,55 @@ def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):
     assert_same_run(tmp_path, straight_run)
 
 
+def interrupted_at(text, flags, number):
+    """Start training, send a signal once the progress bar shows `text`; return what it said."""
+    process = subprocess.Popen(
+        [command("a2v_train"), *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    shown = ""
+    while text not in shown:
+        read = process.stdout.read(1)
+        assert read, shown + process.stderr.read()
+        shown += read
+    process.send_signal(number)
+    start = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - start < 5
+    assert process.returncode == 128 + number
+    return said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["--task=multi_head", "--heads=autoencoder,triplet,contrastive", "--variant=variational"],
+        ["--task=cbow", "--frontend=device", "--steps_per_execution=5", "--schedule=cosine"],
+    ],
+    ids=["cbow", "noise", "device"],
+)
+def test_a_signal_saves_the_last_step(more, recordings, tmp_path):
+    """And the run that is resumed there is the uninterrupted one, its log included."""
+    flags = [f"--data={recordings}", *QUICK, "--eval_every=100", "--steps=240", *more]
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    run_command("a2v_train", *flags, f"--model_dir={straight}", here=True)
+    flags = [*flags, f"--model_dir={resumed}"]
+    for text, number in [("20/100", signal.SIGTERM), ("45/100", signal.SIGINT)]:
+        said = interrupted_at(text, flags, number)
+        assert "interrupted after step" in said
+        assert said.endswith(", which is saved: run the same command to go on\n")
+        assert "Traceback" not in said
+        assert (resumed / "checkpoints" / "interrupted.npz").is_file()
+    run = run_command("a2v_train", *flags, "--resume=never", fails=True)
+    assert "holds a run" in run.stderr
+    step = int(said.split("after step ")[1].split(",")[0])
+    run = run_command("a2v_train", *flags, here=True)
+    assert f"Resuming {resumed} after step {step}." in run.stdout
+    assert_same_run(resumed, straight)
+    assert not (resumed / "checkpoints" / "interrupted.npz").exists()
+
+
 def test_steps_are_exact(recordings, straight_run, tmp_path):
     """The last round is shorter; a longer run repeats it at full length, and is the same run."""
     flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
@@ -315,6 +364,15 @@ def test_bad_input_gets_one_line(flags, message, tmp_path, recordings):
     run = run_command("a2v_train", *defaults, *flags, fails=True)
     assert message in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_training_that_diverges_is_one_line(recordings, tmp_path):
+    defaults = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    run = run_command("a2v_train", *defaults, "--learning_rate=1e30", "--steps=4", fails=True)
+    assert run.stderr.splitlines()[-1].startswith("error: training diverged: ")
+    assert "expected a --learning_rate below 1e+30" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not list(tmp_path.glob("checkpoints/*"))
 
 
 def test_model_dir_that_cannot_be_made(recordings, tmp_path):
