@@ -13,7 +13,9 @@ from a2v_tf.errors import A2vError
 _KINDS_SHOWN = 8
 
 
-def find_audio(directory: pathlib.Path, flag: str = "--data") -> list[pathlib.Path]:
+def find_audio(
+    directory: pathlib.Path, flag: str = "--data", *, quiet: bool = False
+) -> list[pathlib.Path]:
     """List the audio files below `directory`, sorted, without hidden files and folders.
 
     Files of other kinds are counted in one line of the log.
@@ -21,6 +23,7 @@ def find_audio(directory: pathlib.Path, flag: str = "--data") -> list[pathlib.Pa
     Args:
       directory: folder to search; links to folders are followed.
       flag: flag that named it, for messages.
+      quiet: do not log files of other kinds.
 
     Raises:
       A2vError: there are none.
@@ -39,7 +42,7 @@ def find_audio(directory: pathlib.Path, flag: str = "--data") -> list[pathlib.Pa
     if not paths:
         known = ", ".join(sorted(suffix[1:] for suffix in decode.SUFFIXES))
         raise A2vError(f"{flag}={directory}: no audio files there or below; looked for {known}")
-    if others_found:
+    if others_found and not quiet:
         logging.warning("%s: %s", directory, _not_read(others_found))
     return sorted(paths, key=lambda path: path.relative_to(directory).as_posix())
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pathlib
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,6 +113,10 @@ class Embedder:
     embedder.reset()  # before another recording
     ```
 
+    One object is one stream: threads that use it at once get an error. Threads may share a window
+    model, which has no state; its calls run one after another. For more speed, and for several
+    streams, open the file once for each thread.
+
     Attributes:
       streaming: whether the file carries state from call to call.
       input: "pcm" or "log_mel", what `embed` takes.
@@ -128,6 +135,7 @@ class Embedder:
         Raises:
           A2vError: it is not a file of `export_tflite`.
         """
+        self._lock = threading.RLock()
         model = model if isinstance(model, bytes) else resolve(model, STREAMING)
         self.interpreter = make_interpreter(model, kernels)
         signatures = self.interpreter.get_signature_list()
@@ -152,10 +160,11 @@ class Embedder:
 
     def reset(self) -> None:
         """Reset the state: the next embeddings are those of a newly opened file."""
-        self._states = dict(self._start)
-        self._waiting = np.zeros(self._carried, np.float32)
-        if self._reset is not None:
-            self._reset(trigger=np.zeros(1, np.float32))
+        with self._alone():
+            self._states = dict(self._start)
+            self._waiting = np.zeros(self._carried, np.float32)
+            if self._reset is not None:
+                self._reset(trigger=np.zeros(1, np.float32))
 
     @property
     def stream_hop(self) -> int:
@@ -188,9 +197,10 @@ class Embedder:
             raise A2vError(
                 f"{self.input} has the shape {values.shape}: the file takes {self.input_shape}"
             )
-        outputs = self._embed(**{self.input: values[None]}, **self._states)
-        self._states = {name: outputs[name] for name in self._states}
-        return outputs["embedding"][0]
+        with self._alone():
+            outputs = self._embed(**{self.input: values[None]}, **self._states)
+            self._states = {name: outputs[name] for name in self._states}
+            return outputs["embedding"][0]
 
     def embed_window(self, pcm: np.ndarray) -> np.ndarray:
         """Embed one window of PCM, `[window]`, with a window model of either input.
@@ -214,19 +224,34 @@ class Embedder:
           the hop's last sample.
 
         Raises:
-          A2vError: the file holds a window model, or `pcm` is not one channel of such samples.
+          A2vError: the file holds a window model, `pcm` is not one channel of such samples, or
+            another thread is using this object.
         """
         hop = self.stream_hop
         pcm = as_pcm(pcm)
         if pcm.ndim != 1:
             raise A2vError(f"pcm has the shape {pcm.shape}: expected one channel, (samples,)")
-        self._waiting = np.concatenate([self._waiting, pcm])
         embeddings = []
-        while len(self._waiting) >= self._carried + hop:
-            taken = self._waiting[: self._carried + hop]
-            embeddings.append(self._run(taken if self.input == "pcm" else self._log_mel(taken)))
-            self._waiting = self._waiting[hop:]
+        with self._alone():
+            self._waiting = np.concatenate([self._waiting, pcm])
+            while len(self._waiting) >= self._carried + hop:
+                taken = self._waiting[: self._carried + hop]
+                embeddings.append(self._run(taken if self.input == "pcm" else self._log_mel(taken)))
+                self._waiting = self._waiting[hop:]
         return embeddings
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other threads out: they wait for a window, but would mix up a stream."""
+        if not self._lock.acquire(blocking=not self.streaming):
+            raise A2vError(
+                "two threads use one Embedder at once: expected one for each stream, opened with "
+                "the same file"
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _lay_out_samples(self) -> None:
         """Set `hop`, `window`, `span` and the samples that this object carries from hop to hop."""

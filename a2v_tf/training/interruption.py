@@ -18,10 +18,9 @@ from a2v_tf.ending import Interrupted
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file
 from a2v_tf.training.checkpoints import interrupted_path
-from a2v_tf.training.model_dir import read_config
+from a2v_tf.training.resuming import check_resumes
 from a2v_tf.training.settings import TrainSettings
 
-_STEP = "step"
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # that NumPy raises
 
 
@@ -44,9 +43,9 @@ def read_interruption(
     """
     try:
         with np.load(interrupted_path(model_dir), allow_pickle=False) as arrays:
-            saved = int(arrays[_STEP])
-            settings.check_resumes(read_config(model_dir), saved)
-            values = [arrays[_name(i)] for i in range(len(arrays.files) - 1)]
+            step_saved, *values = (arrays[f"arr_{i}"] for i in range(len(arrays.files)))
+        saved = int(step_saved)
+        check_resumes(settings, model_dir, saved)
     except (A2vError, *_DAMAGED):
         return None
     end = settings.step_after(step // settings.eval_every)
@@ -119,19 +118,15 @@ def save_interruption(model: keras.Model, model_dir: pathlib.Path, step: int) ->
     """Save all that the rest of a round depends on."""
     path = interrupted_path(model_dir)
     path.parent.mkdir(exist_ok=True)
-    values = {_name(i): np.asarray(x) for i, x in enumerate(_variables(model))}
+    values = [np.asarray(variable) for variable in _variables(model)]
     with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez(file, **{_STEP: np.int64(step)}, **values)
+        np.savez(file, np.int64(step), *values)
 
 
 def fits(interruption: Interruption, model: keras.Model) -> bool:
     """Whether an interruption is of such a model, also as the settings of this run feed it."""
     now = [tuple(x.shape) for x in _once(*model.variables, *model.optimizer.variables)]
     return now == [value.shape for value in interruption.values[: len(now)]]
-
-
-def _name(index: int) -> str:
-    return f"v{index:05d}"
 
 
 def _variables(model: keras.Model) -> list[Any]:

@@ -40,6 +40,7 @@ from a2v_tf.training.model_dir import (
     write_config,
 )
 from a2v_tf.training.objective import Objective, open_objective
+from a2v_tf.training.resuming import FINGERPRINTS, check_resumes, fingerprints
 from a2v_tf.training.schedule import learning_rate
 from a2v_tf.training.settings import TrainSettings
 from a2v_tf.training.strategy import Strategy, check_settings, open_strategy, synchronise_batch_norm
@@ -100,7 +101,7 @@ def _train(
     if settings.learning_rate is None:
         settings = dataclasses.replace(settings, learning_rate=objective.learning_rate)
         if checkpoint:
-            settings.check_resumes(read_config(model_dir), step)
+            check_resumes(settings, model_dir, step)
     with objective.one_line_errors():
         stats = InputStats(
             **strategy.from_chief(
@@ -242,7 +243,7 @@ def _first_step(model_dir: pathlib.Path, settings: TrainSettings) -> int:
             f"--resume=never, but {str(model_dir)!r} holds a run {steps}: give another --model_dir"
         )
     if checkpoint:
-        settings.check_resumes(read_config(model_dir), checkpoint.step)
+        check_resumes(settings, model_dir, checkpoint.step)
         if checkpoint.step < settings.steps and checkpoint.step % settings.eval_every:
             checkpoint = latest_checkpoint(model_dir, before=checkpoint.step)
     return checkpoint.step if checkpoint else 0
@@ -272,6 +273,7 @@ def _write_config(
         "input_mean": stats.mean,
         "input_variance": stats.variance,
         "front_end": vars(objective.front_end),
+        FINGERPRINTS: fingerprints(settings),
     }
     write_config(model_dir, config)
 

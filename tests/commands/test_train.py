@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -391,6 +392,30 @@ def test_other_settings_do_not_overwrite_a_run(recordings, straight_run):
         run = run_command("a2v_train", *flags, *extra, fails=True)
         assert message in run.stderr
         assert "Traceback" not in run.stderr
+
+
+def test_the_same_recordings_elsewhere_are_the_same_data(recordings, straight_run, tmp_path):
+    """Spelt otherwise, or moved; but others of the same names and sizes are not."""
+    model_dir, moved = tmp_path / "model", tmp_path / "moved"
+    run_command(
+        "a2v_train",
+        f"--data={recordings}/../{recordings.name}/",
+        f"--model_dir={model_dir}",
+        *QUICK,
+        "--steps=2",
+        here=True,
+    )
+    shutil.copytree(recordings, moved)
+    flags = [f"--data={moved}", f"--model_dir={model_dir}", *QUICK]
+    run_command("a2v_train", *flags, "--steps=4", here=True)
+    flags[0] = f"--data={recordings}"
+    run_command("a2v_train", *flags, "--steps=6", here=True)
+    assert_same_run(model_dir, straight_run)
+    assert json.loads((model_dir / "config.json").read_text())["data"] == str(recordings)
+    pcm, rate = soundfile.read(moved / "1.wav")
+    soundfile.write(moved / "1.wav", -pcm, rate)
+    run = run_command("a2v_train", f"--data={moved}", *flags[1:], "--steps=8", fails=True)
+    assert f"was trained with --data={recordings}, not {moved}" in run.stderr
 
 
 def test_damaged_checkpoint(recordings, straight_run, tmp_path):

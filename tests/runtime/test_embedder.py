@@ -1,11 +1,13 @@
 """`Embedder` and `make_interpreter`: every form behind one face, and bad input in one line."""
 
 import pathlib
+import threading
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+import a2v_tf
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.runtime.embedder import Embedder, make_interpreter
@@ -135,3 +137,61 @@ def test_refuses_what_is_no_file_of_export_tflite(form: Callable, tmp_path: path
     model.signatureDefs[0].signatureKey = "classify"
     with pytest.raises(A2vError, match=r"signatures \['classify'\]: expected 'embed'"):
         Embedder(fb.write(model))
+
+
+def in_threads(work, count=4):
+    """The results of `count` threads that call `work(index)`, and what they raised."""
+    results, errors = {}, []
+
+    def run(index):
+        try:
+            results[index] = work(index)
+        except A2vError as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results, errors
+
+
+def test_threads_may_share_a_window_model():
+    rng = np.random.default_rng(0)
+    sounds = 0.1 * rng.standard_normal((4, 8, 15_600)).astype(np.float32)
+    embedder = a2v_tf.load(window=True)
+    expected = [[embedder.embed_window(pcm) for pcm in of_thread] for of_thread in sounds]
+    results, errors = in_threads(lambda i: [embedder.embed_window(pcm) for pcm in sounds[i]])
+    assert not errors
+    for index in range(4):
+        np.testing.assert_array_equal(results[index], expected[index])
+
+
+def test_a_stream_that_threads_use_at_once_is_an_error():
+    pcm = 0.1 * np.random.default_rng(0).standard_normal(1_280).astype(np.float32)
+    shared = a2v_tf.load()
+    starts = threading.Barrier(4)
+
+    def work(_):
+        starts.wait()
+        for _ in range(2_000):
+            shared.stream(pcm)
+
+    _, errors = in_threads(work)
+    assert errors
+    assert set(errors) == {
+        "two threads use one Embedder at once: expected one for each stream, opened with the same "
+        "file"
+    }
+    shared.reset()
+    np.testing.assert_array_equal(shared.stream(pcm), a2v_tf.load().stream(pcm))
+
+
+def test_threads_with_an_embedder_each():
+    pcm = 0.1 * np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    expected = a2v_tf.load().stream(pcm)
+    results, errors = in_threads(lambda _: a2v_tf.load().stream(pcm), count=8)
+    assert not errors
+    for result in results.values():
+        np.testing.assert_array_equal(result, expected)
