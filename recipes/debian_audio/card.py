@@ -66,7 +66,15 @@ TASKS = {
 }
 # Of config.json, what says nothing of how the encoder learned.
 _NO_SETTINGS = {
-    *("data", "data_fingerprints", "front_end", "made_with", "resume", "decoder", "max_bad_fraction"),
+    *(
+        "data",
+        "data_fingerprints",
+        "front_end",
+        "made_with",
+        "resume",
+        "decoder",
+        "max_bad_fraction",
+    ),
     *("taught_by", "cache"),
     *("validation_examples", "strategy", "spectrogram_period"),
 }
