@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import operator
 
 from a2v_tf.errors import A2vError
 from a2v_tf.plugins import is_reference, load_object
@@ -114,7 +115,60 @@ class EncoderConfig:
         return 2 ** sum(self.pools)
 
 
-ENCODERS = {
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """Layers of a multiscale encoder at one resolution, and the pool after them.
+
+    Attributes:
+      channels: output channels of each layer.
+      kernel: size of each layer's kernel, frames and bins, the latter odd.
+      pool: size of the max-pool after the last layer, frames and bins.
+      reads: how the embedding reads the level after its pool, some of `READS`: over the slice, of
+        the learned sum over frequency of each column and channel.
+    """
+
+    channels: tuple[int, ...]
+    kernel: tuple[int, int] = (3, 3)
+    pool: tuple[int, int] = (2, 2)
+    reads: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiscaleConfig:
+    """The shape of an encoder whose embedding reads several levels, not only the last one.
+
+    The first layer is a convolution; the others are depthwise separable, with a residual where the
+    number of channels does not change.
+
+    Attributes:
+      levels: from the input on.
+      embedding_dim: d, outputs of the fully-connected layer.
+      frequency_stride: of the first layer.
+      log_mel_statistics: whether the embedding also reads the mean and the deviation over the slice
+        of each log-mel bin.
+    """
+
+    levels: tuple[Level, ...]
+    embedding_dim: int
+    frequency_stride: int = 2
+    log_mel_statistics: bool = True
+
+    @property
+    def column_frames(self) -> tuple[int, ...]:
+        """For each level, the frames that one column of it stands for after its pool."""
+        return tuple(itertools.accumulate((level.pool[0] for level in self.levels), operator.mul))
+
+    @property
+    def step_frames(self) -> int:
+        """Frames that one column of the last level stands for: the least streaming step."""
+        return self.column_frames[-1]
+
+
+AnyEncoder = EncoderConfig | MultiscaleConfig
+
+READS = ("mean", "max")  # of a level's columns over a slice
+
+ENCODERS: dict[str, AnyEncoder] = {
     # ICLR Table 1.
     "small": EncoderConfig(channels=(8, 16, 32, 64, 128), embedding_dim=128),
     # ICLR section 4, "Impact of encoder architecture size": channels x4.
@@ -126,11 +180,22 @@ ENCODERS = {
         separable=False,
         pool_before_growth=True,
     ),
+    # For distillation. A first layer with more channels keeps harmonics, depthwise separable layers
+    # make room for them, and what the embedding reads includes levels of finer resolution.
+    "multiscale": MultiscaleConfig(
+        levels=(
+            Level((24,), kernel=(3, 5), pool=(2, 1)),
+            Level((40,), reads=("mean",)),
+            Level((80, 80), reads=("mean", "max")),
+            Level((128, 128), reads=("mean", "max")),
+        ),
+        embedding_dim=256,
+    ),
 }
 
 
-def find_encoder(name: str, flag: str = "--encoder") -> EncoderConfig:
-    """Look up an encoder by name, or import the `EncoderConfig` that `package.module:NAME` names.
+def find_encoder(name: str, flag: str = "--encoder") -> AnyEncoder:
+    """Look up an encoder by name, or import the one that `package.module:NAME` names.
 
     Raises:
       A2vError: there is no such encoder.
@@ -140,15 +205,49 @@ def find_encoder(name: str, flag: str = "--encoder") -> EncoderConfig:
     if not is_reference(name):
         raise A2vError(f"{flag}={name}: expected {', '.join(ENCODERS)} or package.module:NAME")
     config = load_object(name, flag)
-    if not isinstance(config, EncoderConfig):
-        raise A2vError(f"{flag}={name}: expected an EncoderConfig, not {type(config).__name__}")
-    sizes = (*config.channels, config.embedding_dim)
-    if not config.channels or not all(isinstance(n, int) and n > 0 for n in sizes):
+    if isinstance(config, MultiscaleConfig):
+        _check_multiscale(config, f"{flag}={name}")
+    elif isinstance(config, EncoderConfig):
+        _check_sizes(config.channels, config.embedding_dim, f"{flag}={name}")
+    else:
         raise A2vError(
-            f"{flag}={name}: channels={config.channels} and embedding_dim={config.embedding_dim}: "
-            "expected positive whole numbers, channels of at least one layer"
+            f"{flag}={name}: expected an EncoderConfig or a MultiscaleConfig, not "
+            f"{type(config).__name__}"
         )
     return config
+
+
+def _check_sizes(channels: tuple[int, ...], embedding_dim: int, what: str) -> None:
+    if not channels or not all(map(_positive, (*channels, embedding_dim))):
+        raise A2vError(
+            f"{what}: channels={channels} and embedding_dim={embedding_dim}: "
+            "expected positive whole numbers, channels of at least one layer"
+        )
+
+
+def _check_multiscale(config: MultiscaleConfig, what: str) -> None:
+    if not config.levels:
+        raise A2vError(f"{what}: expected at least one level")
+    if not _positive(config.frequency_stride):
+        raise A2vError(
+            f"{what}: frequency_stride={config.frequency_stride}: expected a positive whole number"
+        )
+    for number, level in enumerate(config.levels, start=1):
+        where = f"{what}: level {number}"
+        _check_sizes(level.channels, config.embedding_dim, where)
+        if not all(map(_positive, (*level.kernel, *level.pool))) or level.kernel[1] % 2 == 0:
+            raise A2vError(
+                f"{where}: kernel={level.kernel} and pool={level.pool}: expected positive whole "
+                "numbers, an odd number of bins in the kernel"
+            )
+        if unknown := [how for how in level.reads if how not in READS]:
+            raise A2vError(f"{where}: reads {unknown[0]!r}: expected some of {', '.join(READS)}")
+    if not config.levels[-1].reads:
+        raise A2vError(f"{what}: expected reads of the last level, which nothing else takes")
+
+
+def _positive(number: object) -> bool:
+    return isinstance(number, int) and number > 0
 
 
 @dataclasses.dataclass(frozen=True)

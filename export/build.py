@@ -19,7 +19,14 @@ from a2v_tf.export.rewrite import frames_of
 from a2v_tf.files import output_file
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 from a2v_tf.pretrained import resolve
-from a2v_tf.specs import SOURCE_OPTIONS, BandLevels, EncoderConfig, InputStats, find_encoder
+from a2v_tf.specs import (
+    SOURCE_OPTIONS,
+    AnyEncoder,
+    BandLevels,
+    InputStats,
+    MultiscaleConfig,
+    find_encoder,
+)
 from a2v_tf.training.model_dir import check_takes_audio, front_end_of, read_config
 
 _CHECKED_HOPS, _CHECKED_FRAMES = 8, 256  # whichever is longer
@@ -125,7 +132,9 @@ def export_file(
         "config": config,
     }
     metadata.attach(model, {**facts, **(described or {})})
-    content = fb.write(model)
+    # Files of the other encoders keep every byte.
+    shared = isinstance(find_encoder(config["encoder"]), MultiscaleConfig)
+    content = fb.write(model, shared=shared)
     summary = {
         "output": str(output),
         "file_bytes": len(content),
@@ -319,7 +328,7 @@ def silent_and_loudest(front_end: FrontEnd | BandLevels) -> tuple[float, float] 
     return math.log(front_end.log_offset), math.log(2 * window.sum() + front_end.log_offset)
 
 
-def possible_hops(encoder: EncoderConfig, window_frames: int) -> list[int]:
+def possible_hops(encoder: AnyEncoder, window_frames: int) -> list[int]:
     """The hops, in frames, at which an encoder can stream, in descending order.
 
     These are the encoder's total pooling in time, the multiples of it that divide the window, and

@@ -29,6 +29,8 @@ _STATE_OPS = {
     "VAR_HANDLE",
 }
 _STANDARDISE_OPS = {"SUB", "MUL"}
+_STATISTICS_OPS = {"ADD", "CONCATENATION", "MEAN", "MUL", "RESHAPE", "SQRT", "SQUARED_DIFFERENCE"}
+_FLOAT_STATES = {f"{STATE}{name}" for name in ("pcm", "log_mel")}
 _FRONT_END_OPS = {
     "CONCATENATION",
     "DEPTHWISE_CONV_2D",
@@ -65,7 +67,7 @@ def check_file(model: fb.Model, *, quantized: bool) -> dict:
     """
     graph = embed_graph(model)
     encoder = encoder_ops(graph)
-    _check_ops(model, graph, encoder)
+    _check_ops(model, graph, encoder, quantized=quantized)
     if quantized:
         _check_integers(graph, encoder)
     states = _states(model, graph)
@@ -137,16 +139,19 @@ def _computed_input(graph: fb.Graph, op: fb.Op) -> int:
     return computed[-1]
 
 
-def _check_ops(model: fb.Model, graph: fb.Graph, encoder: list[fb.Op]) -> None:
+def _check_ops(model: fb.Model, graph: fb.Graph, encoder: list[fb.Op], *, quantized: bool) -> None:
     inside = {id(op) for op in encoder}
     for op in graph.subgraph.operators:
         kind = fb.kind(model, op)
         if kind.startswith("CUSTOM"):
             raise A2vError(f"the file has the custom op {kind}: expected built-in ops only")
         if id(op) in inside:
-            allowed = _ENCODER_OPS | _STATE_OPS | {"DEQUANTIZE"}
+            # int16 encoders have a QUANTIZE from one scale to another before a CONCATENATION.
+            more = {"QUANTIZE", "DEQUANTIZE"} if quantized else _STATISTICS_OPS
+            allowed = _ENCODER_OPS | _STATE_OPS | more
         else:
-            allowed = _FRONT_END_OPS | _STANDARDISE_OPS | _STATE_OPS | {"QUANTIZE"}
+            in_front = _FRONT_END_OPS | _STANDARDISE_OPS | _STATISTICS_OPS
+            allowed = in_front | _STATE_OPS | {"QUANTIZE"}
         if kind not in allowed:
             where = "encoder" if id(op) in inside else "front end"
             raise A2vError(f"the file has the op {kind} in its {where}: expected {sorted(allowed)}")
@@ -155,18 +160,28 @@ def _check_ops(model: fb.Model, graph: fb.Graph, encoder: list[fb.Op]) -> None:
 def _check_integers(graph: fb.Graph, encoder: list[fb.Op]) -> None:
     """Check that every computed tensor of the encoder, except the result, has an integer type."""
     kinds = Counter(fb.kind(graph.model, op) for op in graph.subgraph.operators)
-    if (kinds["QUANTIZE"], kinds["DEQUANTIZE"]) != (1, 1):
+    quantized = sum(_is_float(graph, op.inputs[0]) for op in _ops(graph, "QUANTIZE"))
+    inputs = 2 if kinds["SQUARED_DIFFERENCE"] else 1  # log-mel, and its statistics
+    if (quantized, kinds["DEQUANTIZE"]) != (inputs, 1):
         raise A2vError(
-            f"the file has {kinds['QUANTIZE']} QUANTIZE and {kinds['DEQUANTIZE']} DEQUANTIZE: "
-            "expected one at each end of the encoder"
+            f"the file has {quantized} QUANTIZE of float values and {kinds['DEQUANTIZE']} "
+            f"DEQUANTIZE: expected {inputs} before the encoder and 1 after it"
         )
     for op in encoder:
         kind = fb.kind(graph.model, op)
         ends = [] if kind == "DEQUANTIZE" else op.outputs
         for index in [*op.inputs, *ends]:
-            if index >= 0 and fb.dtype(graph.tensor(index)) in ("FLOAT32", "FLOAT16"):
+            if index >= 0 and _is_float(graph, index):
                 name = fb.text(graph.tensor(index).name)
                 raise A2vError(f"the quantised encoder has a float {kind}: tensor {name!r}")
+
+
+def _ops(graph: fb.Graph, kind: str) -> list[fb.Op]:
+    return [op for op in graph.subgraph.operators if fb.kind(graph.model, op) == kind]
+
+
+def _is_float(graph: fb.Graph, index: int) -> bool:
+    return fb.dtype(graph.tensor(index)) in ("FLOAT32", "FLOAT16")
 
 
 def _states(model: fb.Model, graph: fb.Graph) -> dict[str, tuple[fb.Tensor, fb.Tensor]]:
@@ -195,7 +210,7 @@ def _check_state(name: str, before: fb.Tensor, after: fb.Tensor, quantized: bool
     ends = [(fb.shape(end), fb.dtype(end), fb.scales(end)) for end in (before, after)]
     if ends[0] != ends[1]:
         raise A2vError(f"{name}: the input is {ends[0]}, but the output is {ends[1]}")
-    integers = quantized and name != f"{STATE}pcm"
+    integers = quantized and name not in _FLOAT_STATES
     expected = ("INT8", "INT16") if integers else ("FLOAT32",)
     if fb.dtype(before) not in expected:
         raise A2vError(f"{name} is {fb.dtype(before)}: expected {' or '.join(expected)}")

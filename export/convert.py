@@ -4,12 +4,12 @@ The encoder is converted once. `streaming.py` derives all other forms from the r
 the same weights and scales.
 """
 
-import functools
 import hashlib
 import json
 import pathlib
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -18,16 +18,15 @@ from absl import logging
 
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.parts import STANDARDISE, Parts, X, Y, split
 from a2v_tf.export.quantize import DEFAULT, Quantization, with_ranges
 from a2v_tf.files import whole_file
-from a2v_tf.models.encoder import build_encoder, fold_batch_norm
 from a2v_tf.pretrained import is_packaged
-from a2v_tf.specs import EncoderConfig, InputStats, Slicing
+from a2v_tf.specs import Slicing
 from a2v_tf.training.model_dir import ENCODER, load_encoder
 
 QUANTIZED_CORE = "quantized_core.tflite"  # in the model directory; the basis of every int8 export
 _KEY = "a2v_tf.calibration"  # metadata of that file: its encoder and calibration settings
-_STANDARDISE = "standardise"  # the encoder's layer that remains float
 _OPS = {
     "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
     "int16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
@@ -35,6 +34,7 @@ _OPS = {
 ANY_LENGTH = Slicing().frames  # the window of an encoder that takes any number of frames
 
 Slices = np.ndarray  # float32 [n, N, F], log-mel
+Inputs = Mapping[str, np.ndarray]  # of the quantised part, by name
 
 
 def window_model(
@@ -55,48 +55,32 @@ def window_model(
     Raises:
       A2vError: the encoder has no layer `standardise`, or the slices have another shape.
     """
-    if _STANDARDISE not in [layer.name for layer in encoder.layers]:
-        raise A2vError(f"encoder {encoder.name!r} has no layer {_STANDARDISE!r}: cannot export it")
     _, frames, bins = encoder.input_shape
     frames = frames or ANY_LENGTH
-    encoder = _folded(encoder)
-    standardise = encoder.get_layer(_STANDARDISE)
-    core = keras.Model(standardise.output, encoder.output, name="core")
-    standardised = None
+    parts = split(encoder, frames)
     if calibration is not None:
         _check_slices(calibration, frames, bins)
-        standardised = keras.ops.convert_to_numpy(standardise(calibration))
-    front = _convert(encoder, standardise, [1, frames, bins])
+    shape = {X: [1, frames, bins]}
+    front = fb.read(_convert(parts.owner, lambda inputs: parts.front(inputs[X]), shape))
+    # The core's inputs, with one slice if there is no calibration: for their shapes alone.
+    slices = calibration if calibration is not None else np.zeros((1, frames, bins), np.float32)
+    values = {name: keras.ops.convert_to_numpy(x) for name, x in parts.front(slices).items()}
+    shapes = {name: [1, *x.shape[1:]] for name, x in values.items()}
 
-    def body(values: np.ndarray | None) -> fb.Model:
-        shape = [1, frames, bins]
-        function = functools.partial(core, training=False)
-        return fb.read(_convert(core, function, shape, values, how.activations))
+    def core(calibration: Inputs | None) -> fb.Model:
+        return fb.read(_convert(parts.owner, parts.core, shapes, calibration, how.activations))
 
-    if standardised is None or how.activations == "int16":
-        return _joined(fb.read(front), body(standardised))
+    if calibration is None:
+        return _joined(front, core(None), parts)
+    if how.activations == "int16":
+        return _joined(front, core(values), parts)
     least_range = None
     if how.loudest:
-        values = standardise(np.array(how.loudest, np.float32))
-        least_range = keras.ops.convert_to_numpy(values).ravel()
-    model = with_ranges(body(standardised), body(None), standardised, how.ranges, least_range)
-    return _joined(fb.read(front), model)
-
-
-def _folded(encoder: keras.Model) -> keras.Model:
-    """Fold the batch norms that follow a sum, which the converter cannot fold."""
-    names = {layer.name for layer in encoder.layers}
-    prefixes = [n.removesuffix("_bn") for n in names if n.endswith("_bn")]
-    if not any(f"{prefix}_residual" in names for prefix in prefixes):
-        return encoder
-    standardise = encoder.get_layer(_STANDARDISE)
-    last = [layer for layer in encoder.layers if layer.name.endswith("_residual")]
-    config = EncoderConfig(tuple(layer.filters for layer in last), encoder.output_shape[-1])
-    stats = InputStats(float(standardise.input_mean), float(standardise.input_variance))
-    frames, bins = encoder.input_shape[1:]
-    folded = build_encoder(config, frames, bins, stats, folded=True)
-    fold_batch_norm(encoder, folded)
-    return folded
+        standardise = encoder.get_layer(STANDARDISE)
+        extremes = standardise(np.array(how.loudest, np.float32))
+        least_range = keras.ops.convert_to_numpy(extremes).ravel()
+    model = with_ranges(core(values), core(None), values, how.ranges, {X: least_range})
+    return _joined(front, model, parts)
 
 
 def _check_slices(slices: Slices, frames: int, bins: int) -> None:
@@ -109,37 +93,69 @@ def _check_slices(slices: Slices, frames: int, bins: int) -> None:
         raise A2vError("calibration slices have a value that is not finite")
 
 
-def _joined(front: fb.Model, body: fb.Model) -> fb.Model:
-    """Join two models with one input and output each to `embed(log_mel) -> embedding`."""
+def _joined(front: fb.Model, core: fb.Model, parts: Parts) -> fb.Model:
+    """Join the converted parts to `embed(log_mel) -> embedding`."""
+    if parts.short_names:
+        for model in (front, core):
+            _shorten_names(model)
     graph = fb.Graph.new(fb.empty_model(), "embed")
-    first, second = (fb.single_graph(model).subgraph for model in (front, body))
+    first, second = (fb.signature(model, "embed") for model in (front, core))
     at_front = fb.insert(graph, front, {})
-    at_body = fb.insert(graph, body, {int(second.inputs[0]): at_front[int(first.outputs[0])]})
-    inputs = {"log_mel": at_front[int(first.inputs[0])]}
-    fb.set_signature(graph, "embed", inputs, {"embedding": at_body[int(second.outputs[0])]})
+    if parts.short_names:
+        graph.tensor(at_front[fb.names(first.outputs)[X]]).name = "log_mel"  # and its state
+    made = {name: at_front[index] for name, index in fb.names(first.outputs).items()}
+    at_core = fb.insert(
+        graph, core, {index: made[name] for name, index in fb.names(second.inputs).items()}
+    )
+    inputs = {"log_mel": at_front[fb.names(first.inputs)[X]]}
+    fb.set_signature(graph, "embed", inputs, {"embedding": at_core[fb.names(second.outputs)[Y]]})
     return graph.model
+
+
+def _shorten_names(model: fb.Model) -> None:
+    """Name each tensor after its layer: "conv1" for "core/trunk/conv1_pad_1/Pad;core/trunk/...".
+
+    The converter's names would be a tenth of the file.
+    """
+    for tensor in fb.single_graph(model).subgraph.tensors:
+        scopes = fb.text(tensor.name).split(";")[0].split("/")
+        own = [re.sub(r"_\d+$", "", scope) for scope in scopes]
+        layers = [scope for scope in own if scope not in ("core", "trunk")]
+        tensor.name = layers[0].removesuffix("_bn") if layers else ""
 
 
 def _convert(
     owner: keras.Model,
-    function: Callable[[tf.Tensor], tf.Tensor],
-    shape: list[int],
-    calibration: np.ndarray | None = None,
+    function: Callable[[Inputs], Inputs],
+    shapes: Mapping[str, list[int]],
+    calibration: Inputs | None = None,
     activations: str = "int8",
 ) -> bytes:
-    """Convert a function of one float tensor to TFLite; `owner` has its variables."""
+    """Convert a function of named float tensors to TFLite; `owner` has its variables.
+
+    `calibration` has the inputs of many calls, along the first axis.
+    """
     archive = keras.export.ExportArchive()
     archive.track(owner)
-    signature = [tf.TensorSpec(shape, tf.float32, name="x")]
-    archive.add_endpoint("embed", lambda x: {"y": function(x)}, input_signature=signature)
+    signature = [tf.TensorSpec(shape, tf.float32, name=name) for name, shape in shapes.items()]
+    archive.add_endpoint(
+        "embed",
+        lambda *values: function(dict(zip(shapes, values, strict=True))),
+        input_signature=signature,
+    )
     with tempfile.TemporaryDirectory() as saved_model:
         archive.write_out(saved_model, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=["embed"])
         if calibration is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_ops = [_OPS[activations]]
-            converter.representative_dataset = lambda: ([x[None]] for x in calibration)
+            converter.representative_dataset = lambda: _calls(calibration)
         return converter.convert()
+
+
+def _calls(calibration: Inputs) -> Iterator[Inputs]:
+    for row in zip(*calibration.values(), strict=True):
+        yield {name: value[np.newaxis] for name, value in zip(calibration, row, strict=True)}
 
 
 # One quantised model for all exports from a model directory --------------------------------------

@@ -8,7 +8,7 @@ get new scales, and biases are rounded to the new steps.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -23,8 +23,8 @@ _BINS = 2_048
 _LEVELS = 255  # int8 steps in a range, as in the converter
 _OUTSIDE = 1e-4  # for "percentile": the fraction of values outside the range, at each end
 _SHRINK = np.linspace(0.3, 1.0, 71)  # for "mse": the fractions of the whole range to try
-_OWN_SCALE = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD"}
-_WEIGHTED = _OWN_SCALE - {"ADD"}
+_WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+_OWN_SCALE = _WEIGHTED | {"ADD", "CONCATENATION"}
 
 
 # Choosing a range --------------------------------------------------------------------------------
@@ -99,31 +99,37 @@ def scale_of(values: Range) -> tuple[float, int]:
 def with_ranges(
     quantized: fb.Model,
     real: fb.Model,
-    values: np.ndarray,
+    values: Mapping[str, np.ndarray],
     choice: str,
-    least_range: np.ndarray | None,
+    least_ranges: Mapping[str, np.ndarray | None],
 ) -> fb.Model:
     """Set the ranges of an int8 model's activations.
 
     Args:
-      quantized: the converter's int8 model, with one input and one output.
+      quantized: the converter's int8 model.
       real: the converter's float model, with the same ops.
-      values: calibration inputs, float32 `[n, ...]`.
+      values: calibration inputs by name, float32 `[n, ...]` each.
       choice: how to choose ranges, a key of `RANGES`.
-      least_range: two values that the input's range must include; None for no such values.
+      least_ranges: two values that an input's range must include, by the input's name.
 
     Returns:
       The int8 model, changed in place.
     """
+    inputs = fb.names(fb.signature(real, "embed").inputs)
     histograms = _histograms(real, values, counted=choice != "min_max")
     choose = RANGES[choice]
     graph, floats = fb.single_graph(quantized), fb.single_graph(real)
+    named = {
+        index: name for name, index in fb.names(fb.signature(quantized, "embed").inputs).items()
+    }
     of_float = iter(floats.subgraph.operators)
     for op in graph.subgraph.operators:
         kind = fb.kind(quantized, op)
         result = graph.tensor(int(op.outputs[0]))
         if kind == "QUANTIZE":
-            low, high = min_max(histograms[int(floats.subgraph.inputs[0])])
+            name = named[int(op.inputs[0])]
+            low, high = min_max(histograms[inputs[name]])
+            least_range = least_ranges.get(name)
             if least_range is not None:
                 low, high = min(low, least_range[0]), max(high, least_range[1])
             fb.set_scale(result, *scale_of((low, high)))
@@ -133,10 +139,18 @@ def with_ranges(
                 _round_bias(graph, op, floats, twin)
             if kind in _OWN_SCALE:
                 fb.set_scale(result, *scale_of(choose(histograms[int(twin.outputs[0])])))
+                if kind == "CONCATENATION":  # its inputs, which nothing else takes, share its scale
+                    _share_scale(graph, result, op.inputs)
             else:  # the op only rearranges values
                 source = fb.scales(graph.tensor(int(op.inputs[0])))
                 fb.set_scale(result, source[0][0], source[1][0])
     return quantized
+
+
+def _share_scale(graph: fb.Graph, result: fb.Tensor, inputs: Iterable[int]) -> None:
+    (scale,), (zero_point,) = fb.scales(result)
+    for index in inputs:
+        fb.set_scale(graph.tensor(int(index)), scale, zero_point)
 
 
 def _round_bias(graph: fb.Graph, op: fb.Op, floats: fb.Graph, twin: fb.Op) -> None:
@@ -155,13 +169,15 @@ def _round_bias(graph: fb.Graph, op: fb.Op, floats: fb.Graph, twin: fb.Op) -> No
     op.inputs[2] = bias
 
 
-def _histograms(real: fb.Model, values: np.ndarray, *, counted: bool) -> dict[int, Histogram]:
+def _histograms(
+    real: fb.Model, values: Mapping[str, np.ndarray], *, counted: bool
+) -> dict[int, Histogram]:
     """Histograms of the values of each tensor of a float model, by tensor index.
 
     If not `counted`, only the outer edges are computed, which saves a pass over the values.
     """
     graph = fb.single_graph(real).subgraph
-    wanted = [int(graph.inputs[0]), *(int(op.outputs[0]) for op in graph.operators)]
+    wanted = [*map(int, graph.inputs), *(int(op.outputs[0]) for op in graph.operators)]
     limits = dict.fromkeys(wanted, (math.inf, -math.inf))
     for activations in _activations(real, values, wanted):
         for index, value in activations.items():
@@ -178,11 +194,13 @@ def _histograms(real: fb.Model, values: np.ndarray, *, counted: bool) -> dict[in
 
 
 def _activations(
-    real: fb.Model, values: np.ndarray, wanted: list[int]
+    real: fb.Model, values: Mapping[str, np.ndarray], wanted: list[int]
 ) -> Iterator[dict[int, np.ndarray]]:
     interpreter = make_interpreter(fb.write(real), "builtin", keep_tensors=True)
     interpreter.allocate_tensors()
-    for value in values:
-        interpreter.set_tensor(wanted[0], value[None])
+    inputs = fb.names(fb.signature(real, "embed").inputs)
+    for row in zip(*values.values(), strict=True):
+        for name, value in zip(values, row, strict=True):
+            interpreter.set_tensor(inputs[name], value[np.newaxis])
         interpreter.invoke()
         yield {index: interpreter.get_tensor(index) for index in wanted}

@@ -19,7 +19,17 @@ TIME = 1  # the time axis in [batch, frames, bins] and [batch, frames, bins, cha
 _ELEMENTWISE = {"ADD", "SUB", "MUL", "RELU", "RELU6", "QUANTIZE", "DEQUANTIZE"}
 _CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D"}
 _SAME_SCALES = {"PAD", "MAX_POOL_2D", "RESHAPE", "REDUCE_MAX"}  # state input and output match
-_AFTER_POOL = _ELEMENTWISE | {"FULLY_CONNECTED"}
+# On what was computed from a whole window: one row per step.
+_OF_WINDOWS = _ELEMENTWISE | {
+    "CONCATENATION",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "MAX_POOL_2D",
+    "MEAN",
+    "RESHAPE",
+    "SQRT",
+    "SQUARED_DIFFERENCE",
+}
 
 
 @dataclasses.dataclass
@@ -31,17 +41,29 @@ class Rewrite:
     window_frames: int
     frames: int
     hop_frames: int
-    mapping: dict[int, int]  # source tensor -> target tensor
+    # Source tensor -> target tensor.
+    mapping: dict[int, int] = dataclasses.field(default_factory=dict)
     # Source tensor with a time axis -> distance of its columns in the target, in target columns:
     # 1, or more after a pool with stride 1.
-    dilation: dict[int, int]
-    states: dict[str, tuple[int, int]]  # name -> (input, output) in the target
+    dilation: dict[int, int] = dataclasses.field(default_factory=dict)
+    # Source tensor with a time axis -> the columns of each step's window in the target,
+    # `[steps, columns of a window, ...]`.
+    windows: dict[int, int] = dataclasses.field(default_factory=dict)
+    # Name -> (input, output) in the target.
+    states: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def kind(self, op: fb.Op) -> str:
         return fb.kind(self.source.model, op)
 
     def constant(self, index: int) -> np.ndarray | None:
         return fb.constant(self.source.model, self.source.tensor(index))
+
+    def made_by(self, index: int) -> str | None:
+        """Kind of the op whose result a source tensor is; None for an input."""
+        for op in self.source.subgraph.operators:
+            if index in map(int, op.outputs):
+                return self.kind(op)
+        return None
 
     def constant_input(self, op: fb.Op, number: int) -> np.ndarray:
         """An input that the op's definition requires to be constant."""
@@ -65,11 +87,15 @@ class Form:
       hold: combine each column with earlier ones for pooling, `count` columns with a distance of
         `back`: `(rewrite, x, back, count, name) -> (x, columns to pool in time)`.
       pool: maximum over frequency and the whole window: `(rewrite, x, dilation) -> [steps, d]`.
+      gather: all columns of each step's window, `count` with a distance of `dilation`:
+        `(rewrite, x, count, dilation, name) -> [steps, count, ...]`. Before the stream there are
+        zeros.
     """
 
     pad: Callable[[Rewrite, int, list[tuple[int, int]], str], int]
     hold: Callable[[Rewrite, int, int, int, str], tuple[int, int]]
     pool: Callable[[Rewrite, int, int], int]
+    gather: Callable[[Rewrite, int, int, int, str], int]
 
 
 # The ops -----------------------------------------------------------------------------------------
@@ -88,7 +114,8 @@ def rewrite_window(window: fb.Model, frames: int, hop_frames: int, form: Form) -
     source, target = fb.single_graph(window), fb.Graph.new(fb.empty_model(), "embed")
     target.model.operatorCodes = list(window.operatorCodes)
     target.model.buffers = list(window.buffers)
-    rewrite = Rewrite(source, target, frames_of(window), frames, hop_frames, {}, {log_mel: 1}, {})
+    rewrite = Rewrite(source, target, frames_of(window), frames, hop_frames)
+    rewrite.dilation[log_mel] = 1
     rewrite.mapping[log_mel] = _retimed(rewrite, log_mel)
     for op in source.subgraph.operators:
         _rewrite_op(rewrite, op, form)
@@ -109,8 +136,10 @@ def _rewrite_op(rewrite: Rewrite, op: fb.Op, form: Form) -> None:
     kind, result = rewrite.kind(op), int(op.outputs[0])
     timed = [int(i) for i in op.inputs if int(i) in rewrite.dilation]
     _check_scales(rewrite, op)
-    if not timed:
-        _copy_after_pool(rewrite, op)
+    if not timed or _takes_windows(rewrite, op, timed):
+        for index in timed:
+            _gather(rewrite, index, form)
+        _copy_on_windows(rewrite, op)
         return
     x, dilation = rewrite.mapping[timed[0]], rewrite.dilation[timed[0]]
     if any(rewrite.dilation[i] != dilation for i in timed):
@@ -176,25 +205,65 @@ def _pool_columns(rewrite: Rewrite, op: fb.Op, x: int, form: Form) -> None:
     pool.filterHeight = pool.strideH = height
 
 
-def _copy_after_pool(rewrite: Rewrite, op: fb.Op) -> None:
-    """Copy an op on embeddings, with one row per step."""
+def _takes_windows(rewrite: Rewrite, op: fb.Op, timed: list[int]) -> bool:
+    """Whether an op takes all columns of the window, not each column on its own."""
+    kind, options = rewrite.kind(op), op.builtinOptions
+    computed = [int(i) for i in op.inputs if i >= 0 and rewrite.constant(int(i)) is None]
+    if len(timed) < len(computed):  # the others were computed from a window
+        return True
+    columns = fb.shape(rewrite.source.tensor(timed[0]))[TIME]
+    if kind == "MEAN":
+        axes = {int(axis) % 4 for axis in np.atleast_1d(rewrite.constant_input(op, 1))}
+        return axes == {TIME}
+    if kind == "CONCATENATION":
+        return columns == 1
+    if columns == 1 or fb.shape(rewrite.source.tensor(int(op.outputs[0])))[TIME] > 1:
+        return False
+    if kind == "MAX_POOL_2D":
+        return not fb.is_same_padding(options) and options.filterHeight == columns
+    if kind == "DEPTHWISE_CONV_2D":
+        causal = rewrite.made_by(timed[0]) == "PAD"
+        return not causal and _kernel_frames(rewrite, op) == columns
+    return False
+
+
+def _gather(rewrite: Rewrite, index: int, form: Form) -> None:
+    """Gather the columns of each step's window, once for all ops that take them."""
+    if index not in rewrite.windows:
+        count = fb.shape(rewrite.source.tensor(index))[TIME]
+        x, dilation = rewrite.mapping[index], rewrite.dilation[index]
+        name = _unused(_layer(rewrite, index), rewrite.states)
+        rewrite.windows[index] = form.gather(rewrite, x, count, dilation, name)
+
+
+def _copy_on_windows(rewrite: Rewrite, op: fb.Op) -> None:
+    """Copy an op on what was computed from windows, with one row per step."""
     kind, result = rewrite.kind(op), int(op.outputs[0])
-    if kind not in _AFTER_POOL:
+    if kind not in _OF_WINDOWS:
         _refuse(rewrite, result, f"no rule for the op {kind} after the global max-pooling")
-    embeddings = next(int(i) for i in op.inputs if i >= 0 and rewrite.constant(i) is None)
-    rows = fb.shape(rewrite.target.tensor(rewrite.mapping[embeddings]))[0]
+    inputs = {i: rewrite.windows.get(i, rewrite.mapping.get(i, -1)) for i in map(int, op.inputs)}
+    computed = next(i for i in inputs if i >= 0 and rewrite.constant(i) is None)
+    rows = fb.shape(rewrite.target.tensor(inputs[computed]))[0]
     tensor = rewrite.source.tensor(result)
-    size = (rows, *fb.shape(tensor)[1:])
-    rewrite.mapping[result] = rewrite.target.like(tensor, fb.text(tensor.name), size)
+    name, size = fb.text(tensor.name), (rows, *fb.shape(tensor)[1:])
+    if kind == "RESHAPE":
+        rewrite.mapping[result] = rewrite.target.reshape(name, inputs[computed], size)
+        return
+    rewrite.mapping[result] = rewrite.target.like(tensor, name, size)
     _copy(rewrite, op)
 
 
 def _copy(rewrite: Rewrite, op: fb.Op) -> fb.Op:
     """Copy an op, and its constants that are not in the target yet."""
+    of_windows = int(op.outputs[0]) not in rewrite.dilation
     for index in map(int, op.inputs):
         if index >= 0 and index not in rewrite.mapping:
             rewrite.mapping[index] = rewrite.target.add(rewrite.source.tensor(index))
     mapped = [rewrite.mapping.get(int(index), -1) for index in op.inputs]
+    if of_windows:
+        mapped = [
+            rewrite.windows.get(int(index), x) for index, x in zip(op.inputs, mapped, strict=True)
+        ]
     return rewrite.target.copy_op(op, mapped, [rewrite.mapping[int(op.outputs[0])]])
 
 

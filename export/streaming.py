@@ -164,7 +164,19 @@ def _slide_maximum(rewrite: Rewrite, x: int, dilation: int) -> int:
     return graph.reshape("global_pool", x, (steps, channels))
 
 
-_OFFLINE = Form(pad_frames, _hold_offline, _slide_maximum)
+def _gather_offline(rewrite: Rewrite, x: int, count: int, dilation: int, name: str) -> int:
+    """The columns of every step's window, with zeros before the first."""
+    graph, steps = rewrite.target, rewrite.frames // rewrite.hop_frames
+    _, columns, *rest = fb.shape(graph.tensor(x))
+    in_hop, reach = columns // steps, dilation * (count - 1)
+    before = reach + 1 - in_hop
+    padded = graph.pad(f"{name}_before", x, [(0, 0), (before, 0), *[(0, 0)] * len(rest)])
+    rows = in_hop * np.arange(steps)[:, np.newaxis] + dilation * np.arange(count)
+    windows = graph.gather(f"{name}_windows", padded, TIME, rows.astype(np.int32))
+    return graph.reshape(f"{name}_rows", windows, (steps, count, *rest))
+
+
+_OFFLINE = Form(pad_frames, _hold_offline, _slide_maximum, _gather_offline)
 
 
 # The streaming form ------------------------------------------------------------------------------
@@ -214,4 +226,20 @@ def _carry_maxima(rewrite: Rewrite, x: int, dilation: int) -> int:
     return graph.reduce_max("global_pool", joined, [TIME], (batch, channels))
 
 
-_STREAMING = Form(_carry_frames, _hold_columns, _carry_maxima)
+def _carry_columns(rewrite: Rewrite, x: int, count: int, dilation: int, name: str) -> int:
+    """Keep the columns of the window that earlier steps computed as a state."""
+    graph, (_, columns, *rest) = rewrite.target, fb.shape(rewrite.target.tensor(x))
+    reach = count * dilation - columns
+    if reach:
+        state = rewrite.add_state(f"{STATE}{name}", x, reach)
+        x = graph.concatenate(f"{name}_joined", [state, x], TIME)
+        rewrite.states[f"{STATE}{name}"] = state, graph.last(f"{name}_kept", x, TIME, reach)
+    if dilation == 1:
+        return x
+    # Only the last of every `dilation` columns.
+    groups = graph.reshape(f"{name}_groups", x, (count, dilation, *rest))
+    held = graph.last(f"{name}_held", groups, 1, 1)
+    return graph.reshape(f"{name}_window", held, (1, count, *rest))
+
+
+_STREAMING = Form(_carry_frames, _hold_columns, _carry_maxima, _carry_columns)

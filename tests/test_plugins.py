@@ -6,7 +6,7 @@ import pytest
 
 from a2v_tf.errors import A2vError
 from a2v_tf.plugins import is_reference, load_object
-from a2v_tf.specs import ENCODERS, EncoderConfig, find_encoder
+from a2v_tf.specs import ENCODERS, EncoderConfig, Level, MultiscaleConfig, find_encoder
 
 MINE = EncoderConfig(channels=(4, 8), embedding_dim=16)
 
@@ -70,9 +70,11 @@ def test_a_reference_is_a_module_and_a_name():
 def test_encoders_by_name():
     assert find_encoder("small") is ENCODERS["small"]
     assert find_encoder(f"{__name__}:MINE") is MINE
-    with pytest.raises(A2vError, match=r"^--encoder=tiny: expected small, large, vgg6 or package"):
+    with pytest.raises(
+        A2vError, match=r"^--encoder=tiny: expected small, large, vgg6, multiscale or package"
+    ):
         find_encoder("tiny")
-    with pytest.raises(A2vError, match="expected an EncoderConfig, not dict"):
+    with pytest.raises(A2vError, match="expected an EncoderConfig or a MultiscaleConfig, not dict"):
         find_encoder("a2v_tf.specs:ENCODERS")
 
 
@@ -84,3 +86,23 @@ def test_an_encoder_needs_sizes(channels, embedding_dim, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "MINE", config)
     with pytest.raises(A2vError, match=rf"^--encoder={__name__}:MINE: .*expected positive whole n"):
         find_encoder(f"{__name__}:MINE")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (MultiscaleConfig((), 4), "at least one level"),
+        (MultiscaleConfig((Level((), reads=("max",)),), 4), r"level 1: channels=\(\)"),
+        (MultiscaleConfig((Level((4,), reads=("max",)),), 0), "embedding_dim=0"),
+        (MultiscaleConfig((Level((4,), kernel=(3, 4), reads=("max",)),), 4), "an odd number"),
+        (MultiscaleConfig((Level((4,), pool=(0, 2), reads=("max",)),), 4), r"pool=\(0, 2\)"),
+        (MultiscaleConfig((Level((4,), reads=("sum",)),), 4), "'sum': expected some of mean, max"),
+        (MultiscaleConfig((Level((4,)),), 4), "expected reads of the last level"),
+        (MultiscaleConfig((Level((4,), reads=("max",)),), 4, 0), "frequency_stride=0"),
+    ],
+)
+def test_a_multiscale_encoder_needs_sizes_and_readings(config, message, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "MINE", config)
+    with pytest.raises(A2vError, match=rf"^--encoder={__name__}:MINE: .*{message}") as error:
+        find_encoder(f"{__name__}:MINE")
+    assert "\n" not in str(error.value)

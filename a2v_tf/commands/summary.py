@@ -20,7 +20,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "encoder",
         "small",
-        f"Encoder architecture: {', '.join(ENCODERS)}, or package.module:NAME of an EncoderConfig.",
+        f"Encoder architecture: {', '.join(ENCODERS)}, or package.module:NAME of one of your own.",
     )
     flags.DEFINE_integer("frames", 96, "N, the number of frames of a slice.", lower_bound=1)
     flags.DEFINE_integer(

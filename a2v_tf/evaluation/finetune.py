@@ -188,7 +188,7 @@ def _hasten_statistics(encoder: keras.Model, steps: int) -> None:
 
 
 def _level(layer: str) -> float:
-    """Level of a layer: 3 for conv3, infinity for the last layer, -infinity for others."""
+    """Level of a layer: 3 for conv3, infinity for the last one and what it reads, or -infinity."""
     if match := re.match(r"conv(\d+)_", layer):
         return int(match[1])
-    return math.inf if layer == "embedding" else -math.inf
+    return math.inf if re.match(r"embedding|features_|level\d", layer) else -math.inf

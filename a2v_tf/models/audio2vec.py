@@ -9,14 +9,14 @@ import keras
 
 from a2v_tf.models.augment import Augment, Transpose
 from a2v_tf.models.encoder import build_encoder
-from a2v_tf.specs import EncoderConfig, InputStats
+from a2v_tf.specs import AnyEncoder, InputStats
 
 # From embeddings `[batch, S, d]` to the predictions of a task.
 Head = Callable[[keras.KerasTensor], keras.KerasTensor]
 
 
 def build_model(
-    config: EncoderConfig,
+    config: AnyEncoder,
     slices: int,
     frames: int,
     bins: int,

@@ -1,11 +1,13 @@
 """The decoder, from embeddings to log-mel slices: the mirrored encoder (ICLR section 3)."""
 
+import math
+
 import keras
 from keras import layers
 
 from a2v_tf.models.batch_norm import BatchNormalization
 from a2v_tf.models.encoder import restore_scale
-from a2v_tf.specs import EncoderConfig, InputStats
+from a2v_tf.specs import AnyEncoder, EncoderConfig, InputStats, MultiscaleConfig
 
 
 def _deconv_layer(
@@ -27,7 +29,7 @@ def _deconv_layer(
 
 
 def build_decoder(
-    config: EncoderConfig,
+    config: AnyEncoder,
     inputs: int,
     frames: int,
     bins: int,
@@ -49,18 +51,71 @@ def build_decoder(
     Returns:
       A model from `[batch, inputs]` to log-mel slices `[batch, outputs, frames, bins]`.
     """
-    scale = config.step_frames
-    rows, columns = -(-frames // scale), -(-bins // scale)  # the encoder's last feature map, 3x2
     z = keras.Input((inputs,), name="embeddings")
-    x = layers.Dense(rows * columns * config.channels[-1], use_bias=False, name="expand")(z)
+    if isinstance(config, MultiscaleConfig):
+        x = _mirrored_levels(config, z, frames, bins, outputs)
+    else:
+        x = _mirrored_layers(config, z, frames, bins, outputs)
+    _, made_frames, made_bins, _ = x.shape
+    x = layers.Cropping2D(((0, made_frames - frames), (0, made_bins - bins)))(x)
+    x = layers.Permute((3, 1, 2), name="slices_first")(x)
+    return keras.Model(z, restore_scale(stats)(x), name=name)
+
+
+def _expanded(z: keras.KerasTensor, rows: int, columns: int, channels: int) -> keras.KerasTensor:
+    """The encoder's last feature map, computed from the embeddings."""
+    x = layers.Dense(rows * columns * channels, use_bias=False, name="expand")(z)
     x = layers.ReLU()(BatchNormalization(name="expand_bn")(x))
-    x = layers.Reshape((rows, columns, config.channels[-1]))(x)
+    return layers.Reshape((rows, columns, channels))(x)
+
+
+def _mirrored_layers(
+    config: EncoderConfig, z: keras.KerasTensor, frames: int, bins: int, outputs: int
+) -> keras.KerasTensor:
+    scale = config.step_frames
+    x = _expanded(z, -(-frames // scale), -(-bins // scale), config.channels[-1])
     below = (outputs, *config.channels[:-1])
     shapes = zip(below, config.pools, strict=True)
     for i, (channels, pooled) in reversed(list(enumerate(shapes, start=1))):
         if pooled:
             x = layers.UpSampling2D(2, interpolation="nearest", name=f"deconv{i}_up")(x)
         x = _deconv_layer(x, channels, f"deconv{i}", separable=config.separable, last=i == 1)
-    x = layers.Cropping2D(((0, rows * scale - frames), (0, columns * scale - bins)))(x)
-    x = layers.Permute((3, 1, 2), name="slices_first")(x)
-    return keras.Model(z, restore_scale(stats)(x), name=name)
+    return x
+
+
+def _mirrored_levels(
+    config: MultiscaleConfig, z: keras.KerasTensor, frames: int, bins: int, outputs: int
+) -> keras.KerasTensor:
+    scale = math.prod(level.pool[1] for level in config.levels) * config.frequency_stride
+    rows, columns = -(-frames // config.step_frames), -(-bins // scale)
+    x = _expanded(z, rows, columns, config.levels[-1].channels[-1])
+    channels = [n for level in config.levels for n in level.channels]
+    below = iter(reversed([outputs, *channels[:-1]]))
+    i = len(channels)
+    for level in reversed(config.levels):
+        x = _up(x, level.pool, f"deconv{i}_up")
+        for _ in level.channels:
+            if i > 1:
+                x = _separable_deconv_layer(x, next(below), level.kernel, f"deconv{i}")
+            i -= 1
+    x = _up(x, (1, config.frequency_stride), "deconv1_frequency_up")
+    kernel = config.levels[0].kernel
+    return layers.Conv2D(next(below), kernel, padding="same", name="deconv1_conv")(x)
+
+
+def _up(x: keras.KerasTensor, size: tuple[int, int], name: str) -> keras.KerasTensor:
+    if size == (1, 1):
+        return x
+    return layers.UpSampling2D(size, interpolation="nearest", name=name)(x)
+
+
+def _separable_deconv_layer(
+    x: keras.KerasTensor, channels: int, kernel: tuple[int, int], name: str
+) -> keras.KerasTensor:
+    """The mirrored separable layer: a pointwise, then a depthwise convolution."""
+    y = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_pointwise")(x)
+    y = layers.DepthwiseConv2D(kernel, padding="same", use_bias=False, name=f"{name}_depthwise")(y)
+    y = BatchNormalization(name=f"{name}_bn")(y)
+    if x.shape[-1] == channels:
+        y = layers.Add(name=f"{name}_add")([y, x])
+    return layers.ReLU(name=f"{name}_relu")(y)

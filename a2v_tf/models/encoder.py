@@ -5,7 +5,8 @@ import numpy as np
 from keras import layers
 
 from a2v_tf.models.batch_norm import BatchNormalization
-from a2v_tf.specs import EncoderConfig, InputStats
+from a2v_tf.models.multiscale import multiscale_features
+from a2v_tf.specs import AnyEncoder, EncoderConfig, InputStats, MultiscaleConfig
 
 
 def standardise(stats: InputStats) -> layers.Layer:
@@ -80,7 +81,7 @@ def _convolutions(
 
 
 def build_encoder(
-    config: EncoderConfig,
+    config: AnyEncoder,
     frames: int | None,
     bins: int,
     stats: InputStats,
@@ -89,27 +90,31 @@ def build_encoder(
 ) -> keras.Model:
     """Build the encoder.
 
-    It has convolutional layers with 2x2 max-pooling, global max-pooling and a fully-connected
-    layer.
+    It has convolutional layers with max-pooling, and a fully-connected layer. What that takes is
+    the global maximum of the last layer, or the `multiscale_features`.
 
     Args:
       config: shape of the encoder.
       frames: N, frames of a slice; None for any number.
       bins: F, mel bins.
       stats: mean and variance of the input. It is standardised, so zero padding is the average.
-      folded: omit batch norm, for export; see `fold_batch_norm`.
+      folded: omit the batch norm of separable layers, for export; see `fold_batch_norm`.
 
     Returns:
       A model from log-mel `[batch, frames, bins]` to embeddings `[batch, embedding_dim]`.
     """
-    log_mel, x = _convolutions(config, frames, bins, stats, folded=folded)
-    x = layers.GlobalMaxPooling2D(name="global_pool")(x)
+    if isinstance(config, MultiscaleConfig):
+        log_mel = keras.Input((frames, bins), name="log_mel")
+        x = multiscale_features(config, standardise(stats)(log_mel))
+    else:
+        log_mel, x = _convolutions(config, frames, bins, stats, folded=folded)
+        x = layers.GlobalMaxPooling2D(name="global_pool")(x)
     embedding = layers.Dense(config.embedding_dim, use_bias=False, name="embedding")(x)
     return keras.Model(log_mel, embedding, name="encoder")
 
 
 def build_stream_encoder(
-    config: EncoderConfig, frames: int, bins: int, stats: InputStats
+    config: AnyEncoder, frames: int, bins: int, stats: InputStats
 ) -> keras.Model:
     """Build the stateless equivalent of a streaming export, for whole streams.
 
@@ -128,14 +133,22 @@ def build_stream_encoder(
       A model from log-mel `[batch, T, bins]`, T a multiple of `step_frames`, to embeddings
       `[batch, T / step_frames, embedding_dim]`.
     """
-    log_mel, x = _convolutions(config, None, bins, stats)
-    columns = frames // config.step_frames
+    if isinstance(config, MultiscaleConfig):
+        log_mel = keras.Input((None, bins), name="log_mel")
+        x = multiscale_features(config, standardise(stats)(log_mel), window=frames)
+    else:
+        log_mel, x = _convolutions(config, None, bins, stats)
+        x = _sliding_maximum(x, frames // config.step_frames)
+    embeddings = layers.Dense(config.embedding_dim, use_bias=False, name="embedding")(x)
+    return keras.Model(log_mel, embeddings, name="stream_encoder")
+
+
+def _sliding_maximum(x: keras.KerasTensor, columns: int) -> keras.KerasTensor:
+    """Maximum over frequency and the last `columns` columns, `[batch, columns, channels]`."""
     # Zeros before the stream do not change the maximum, since ReLU outputs are at least zero.
     x = layers.ZeroPadding2D(((columns - 1, 0), (0, 0)), name="before_stream")(x)
     x = layers.MaxPooling2D((columns, x.shape[2]), strides=1, name="sliding_pool")(x)
-    x = layers.Reshape((-1, x.shape[-1]), name="columns")(x)
-    embeddings = layers.Dense(config.embedding_dim, use_bias=False, name="embedding")(x)
-    return keras.Model(log_mel, embeddings, name="stream_encoder")
+    return layers.Reshape((-1, x.shape[-1]), name="columns")(x)
 
 
 def fold_batch_norm(encoder: keras.Model, folded: keras.Model) -> None:

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from a2v_tf.models.decoder import build_decoder
-from a2v_tf.specs import EncoderConfig, InputStats
+from a2v_tf.specs import AnyEncoder, InputStats
 
 HIDDEN = 64  # units of TemporalGap's hidden layer
 
@@ -14,7 +14,7 @@ HIDDEN = 64  # units of TemporalGap's hidden layer
 def reconstruct(
     z: keras.KerasTensor,
     name: str,
-    config: EncoderConfig,
+    config: AnyEncoder,
     frames: int,
     bins: int,
     outputs: int,

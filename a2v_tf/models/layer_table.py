@@ -1,7 +1,9 @@
 """An encoder's layers: output sizes, parameters and FLOPs, as in ICLR Table 1."""
 
 import dataclasses
+import itertools
 
+import keras
 import numpy as np
 
 from a2v_tf.frontend import FRONT_END
@@ -45,24 +47,38 @@ def layer_table(encoder: str, frames: int = 96, bins: int = FRONT_END.mel_bins) 
     config = find_encoder(encoder)
     model = build_encoder(config, frames, bins, InputStats())
     rows = []
-    for i, pooled in enumerate(config.pools, start=1):
-        convolutions = [
-            layer
-            for layer in model.layers
-            if layer.name.startswith(f"conv{i}_") and hasattr(layer, "kernel")
-        ]
+    for i in itertools.count(1):
+        convolutions = _with_kernels(model, f"conv{i}_")
+        if not convolutions:
+            break
         size = model.get_layer(f"conv{i}_relu").output.shape[1:]
-        macs = sum(
-            int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:3]))
-            for layer in convolutions
-        )
-        output = model.get_layer(f"conv{i}_pool").output.shape[1:] if pooled else size
-        weights = sum(int(np.prod(layer.kernel.shape)) for layer in convolutions)
-        flops = 2 * macs + 2 * int(np.prod(size))
-        rows.append(Row(f"Conv. layer {i}", tuple(output), weights, flops))
+        pools = [layer for layer in model.layers if layer.name == f"conv{i}_pool"]
+        output = pools[0].output.shape[1:] if pools else size
+        flops = 2 * _macs(convolutions) + 2 * int(np.prod(size))
+        rows.append(Row(f"Conv. layer {i}", tuple(output), _weights(convolutions), flops))
+    for layer in _with_kernels(model, "level"):
+        level = layer.name.removesuffix("_columns")
+        output = tuple(layer.output.shape[1:])
+        rows.append(Row(f"Columns, {level}", output, _weights([layer]), 2 * _macs([layer])))
     weights = model.get_layer("embedding").count_params()
     rows.append(Row("FC layer", (1, 1, config.embedding_dim), weights, 2 * weights))
     return rows
+
+
+def _with_kernels(model: keras.Model, prefix: str) -> list[keras.layers.Layer]:
+    return [x for x in model.layers if x.name.startswith(prefix) and hasattr(x, "kernel")]
+
+
+def _weights(convolutions: list[keras.layers.Layer]) -> int:
+    return sum(int(np.prod(layer.kernel.shape)) for layer in convolutions)
+
+
+def _macs(convolutions: list[keras.layers.Layer]) -> int:
+    """Multiply-accumulates; a depthwise kernel is `[frames, bins, channels, 1]`."""
+    return sum(
+        int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:3]))
+        for layer in convolutions
+    )
 
 
 def table_text(encoder: str, frames: int = 96, bins: int = FRONT_END.mel_bins) -> str:

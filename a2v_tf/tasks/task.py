@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from a2v_tf.errors import A2vError
 from a2v_tf.plugins import is_reference, load_object
-from a2v_tf.specs import EncoderConfig, InputStats, Slicing, TaskOptions
+from a2v_tf.specs import AnyEncoder, InputStats, Slicing, TaskOptions
 from a2v_tf.tasks import DISTILL, TASKS
 from a2v_tf.tasks.crops import Crops, SliceSet
 
@@ -28,7 +28,7 @@ class Setup:
       components: for distill, how many numbers of each teacher to predict, by its task's name.
     """
 
-    config: EncoderConfig
+    config: AnyEncoder
     slicing: Slicing
     bins: int
     stats: InputStats

@@ -74,7 +74,7 @@ class TrainSettings:
     )
     encoder: str = setting(
         "small",
-        "Encoder: small (ICLR Table 1), large, vgg6, or package.module:CONFIG, an EncoderConfig of "
+        "Encoder: small (ICLR Table 1), large, vgg6, multiscale, or package.module:CONFIG, one of "
         "your own.",
     )
     steps: int = setting(10_000, "Steps to train for, in all.", low=1, free=True)

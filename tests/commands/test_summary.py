@@ -59,5 +59,8 @@ def test_command(flags, words, here):
 
 def test_unknown_encoder_gets_one_line():
     run = run_command("a2v_summary", "--encoder=huge", fails=True)
-    assert "--encoder=huge: expected small, large, vgg6 or package.module:NAME" in run.stderr
+    assert (
+        "--encoder=huge: expected small, large, vgg6, multiscale or package.module:NAME"
+        in run.stderr
+    )
     assert "Traceback" not in run.stderr

@@ -19,6 +19,7 @@ REACH = {
     "small": 96 + 2 * (1 + 2 + 4 + 8 + 16),
     "large": 96 + 2 * (1 + 2 + 4 + 8 + 16),
     "vgg6": 96 + 2 * (1 + 2 + 4 + 4 + 8 + 8),
+    "multiscale": 96 + 2 * (1 + 2 + 4 + 4 + 8 + 8),
 }
 CASES = [(encoder, hop) for encoder in ENCODERS for hop in HOPS]
 SHIFTED = [(encoder, hop) for encoder, hop in CASES if hop < ENCODERS[encoder].step_frames]

@@ -100,7 +100,7 @@ def test_variants(task, variant, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("encoder", ["large", "vgg6"])
+@pytest.mark.parametrize("encoder", ["large", "vgg6", "multiscale"])
 def test_larger_encoders(encoder, task, tmp_path):
     options = {"encoder": encoder, "learning_rate": 3e-4, **pace(task)}
     learns_and_streams(tmp_path, task=task, resumed=True, **options)
