@@ -10,6 +10,7 @@ import pathlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -126,7 +127,7 @@ def _shorten_names(model: fb.Model) -> None:
 
 def _convert(
     owner: keras.Model,
-    function: Callable[[Inputs], Inputs],
+    function: Callable[[dict[str, Any]], dict[str, Any]],
     shapes: Mapping[str, list[int]],
     calibration: Inputs | None = None,
     activations: str = "int8",

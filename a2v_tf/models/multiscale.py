@@ -7,6 +7,7 @@ follow. All of it streams: see `export/streaming.py`.
 """
 
 import math
+from typing import Any
 
 import keras
 from keras import layers
@@ -137,7 +138,7 @@ class LogMelStatistics(layers.Layer):
       step: frames.
     """
 
-    def __init__(self, window: int | None = None, step: int | None = None, **kwargs) -> None:
+    def __init__(self, window: int | None = None, step: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.window, self.step = window, step
 
@@ -153,7 +154,7 @@ class LogMelStatistics(layers.Layer):
             variance = keras.ops.relu(square - keras.ops.square(mean))
         return keras.ops.concatenate([mean, keras.ops.sqrt(variance + LEAST_VARIANCE)], axis=-1)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[int | None, ...]:
         batch, frames, bins = input_shape
         if self.step is None:
             return batch, 2 * bins

@@ -155,7 +155,7 @@ def test_a_trained_encoder_is_left_alone(run, streaming, exported, quick, capsys
     ("option", "message"),
     [
         ("--hops=30", "expected some of 320, 160, 80, 40, 20, 10"),
-        ("--encoders=huge", "expected some of small, large, vgg6"),
+        ("--encoders=huge", "expected some of small, large, vgg6, multiscale"),
         ("--model_dir=/no/such", "no config.json in '/no/such'"),
     ],
 )

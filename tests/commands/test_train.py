@@ -344,7 +344,10 @@ def test_checkpoints_of_an_older_version(recordings, straight_run, tmp_path):
         (["--task=multi_head", "--head_weights=1,2,much"], "expected numbers"),
         (["--task=no_such_package:TASK"], "cannot import no_such_package"),
         (["--task=a2v_tf.specs:ENCODERS"], "expected a Task, not dict"),
-        (["--encoder=tiny"], "--encoder=tiny: expected small, large, vgg6 or package.module:NAME"),
+        (
+            ["--encoder=tiny"],
+            "--encoder=tiny: expected small, large, vgg6, multiscale or package.module:NAME",
+        ),
         (["--data=no_such_package:SOURCE"], "cannot import no_such_package"),
         (["--data=a2v_tf.specs:PERIOD"], "a source from a BadFiles, not float"),
         (["--data=a2v_tf.specs:Slicing"], "its Slicing lacks bad, front_end, check, crops, desc"),
