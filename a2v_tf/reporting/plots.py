@@ -191,7 +191,7 @@ def normalised_plot(title: str, means: Means) -> Picture:
 # ---- Training ----
 
 _UNITS = {
-    **dict.fromkeys(("cbow", "skip_gram", "autoencoder"), "mean squared error"),
+    **dict.fromkeys(("cbow", "skip_gram", "autoencoder", "distill"), "mean squared error"),
     **dict.fromkeys(("temporal_gap", "arrow_of_time", "supervised"), "cross-entropy"),
     **dict.fromkeys(("contrastive", "transposition"), "cross-entropy"),
     "triplet": "triplet loss / margin",
@@ -241,6 +241,28 @@ def _focus(axis: Axes) -> None:
         axis.set_ylim(top=min(axis.get_ylim()[1], 1.3 * max(map(np.nanmax, values))))
     if axis.get_ylim()[0] < 0 <= min(np.nanmin(line.get_ydata()) for line in axis.lines):
         axis.set_ylim(bottom=0)
+
+
+@mpl.rc_context(STYLE)
+def explained_plot(label: str, steps: pd.Series, log: pd.DataFrame) -> Picture | None:
+    """How much of each teacher's outputs a distilled encoder predicts; None without teachers."""
+    columns = {name: re.fullmatch(r"val_(.+)_explained", name) for name in log}
+    lines = {match[1]: log[name] for name, match in columns.items() if match}
+    if not lines:
+        return None
+    figure = Figure((7.0, 2.6), layout="constrained")
+    axis = figure.subplots()
+    for teacher, values in lines.items():
+        axis.plot(steps, values, lw=1.2, label=teacher)
+    axis.set(title=label, xlabel="step", ylabel="explained variance")
+    axis.set_ylim(max(0.0, min(map(min, lines.values()))), 1.0)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    caption = (
+        f"{label}: the fraction of the variance of each teacher's outputs that it predicts for "
+        "validation clips; 1 would be all of it."
+    )
+    ends = [f"{teacher} {values.iloc[-1]:.2f}" for teacher, values in lines.items()]
+    return picture(figure, caption, f"At the end: {', '.join(ends)}.")
 
 
 @mpl.rc_context(STYLE)

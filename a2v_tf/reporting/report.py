@@ -106,6 +106,8 @@ def _training(found: Inputs, names: Mapping[Model, str], logs: Logs) -> list[Blo
     curves = [(names[model], model.kind, steps[model], log) for model, log in logs.items()]
     blocks: list[Block] = [plots.training_plot(curves)]
     for model, log in logs.items():
+        if explained := plots.explained_plot(names[model], steps[model], log):
+            blocks.append(explained)
         if probes := inputs.read_probes(found.directories[model]):
             blocks.append(plots.probing_plot(names[model], steps[model], log, probes))
     return blocks

@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -109,6 +110,7 @@ def main(_: list[str]) -> None:
         licences={package.name: package.licence for package in packages},
         versions={package.name: package.version for package in packages},
         train_hours=train_hours(pathlib.Path(log), read_config(packed)),
+        explained=explained(pathlib.Path(log)),
         cores=FLAGS.cores,
         watts=FLAGS.watts,
         note=FLAGS.note,
@@ -152,6 +154,14 @@ def train_hours(log: pathlib.Path, config: Mapping[str, Any]) -> float:
     return float((examples / speeds).sum() / 3600)
 
 
+def explained(log: pathlib.Path) -> dict[str, float]:
+    """How much of each teacher's outputs the encoder predicts on validation clips, at its best."""
+    rows = pd.read_csv(log)
+    best = rows.loc[rows["val_loss"].idxmin()]
+    found = {name: re.fullmatch(r"val_(.+)_explained", name) for name in rows}
+    return {match[1]: float(best[name]) for name, match in found.items() if match}
+
+
 def write_sums(packed: pathlib.Path) -> list[pathlib.Path]:
     """Write SHA256SUMS, as sha256sum does; return all files that are shipped."""
     files = shipped_files(packed)
@@ -181,6 +191,7 @@ def card(
     licences: Mapping[str, str],
     versions: Mapping[str, str],
     train_hours: float,
+    explained: Mapping[str, float],
     cores: int,
     watts: float,
     note: str = "",
@@ -196,6 +207,7 @@ def card(
       licences: of the packages.
       versions: of the packages.
       train_hours: of the chosen encoder.
+      explained: of it, see `explained`.
       cores: that training kept busy.
       watts: of each.
       note: on the data.
@@ -242,6 +254,12 @@ def card(
         task_hours=_task_hours(hours),
         settings=markdown_table(("setting", "value"), settings),
         train_hours=train_hours,
+        explained=markdown_table(
+            ("teacher", "explained variance"),
+            [(name, f"{value:.2f}") for name, value in explained.items()],
+        )
+        if explained
+        else "",
         made_with=", ".join(f"{name} {version}" for name, version in made_with if version),
         cores=cores,
         watts=watts,

@@ -173,6 +173,7 @@ FACTS = {
     "licences": {"bells": "GPL", "horns": "CC0"},
     "versions": {"bells": "1:2.0-1", "horns": "0.1"},
     "train_hours": 12.0,
+    "explained": {"whisper_tiny": 0.375},
     "cores": 2,
     "watts": 15.0,
 }
@@ -193,6 +194,7 @@ def test_card_has_the_numbers_and_no_others(card):
     assert "| `small` trained with `cbow` (other_cbow) | 62.3 (57.3 to 66.3) |" in text
     assert "| mean | at least 90 | 32.3 | **no** |" in text
     assert '- **whisper_tiny**: MIT; PyPI x 1.0. Source: x. Licence, in METADATA: "MIT".' in text
+    assert "| whisper_tiny | 0.38 |" in text
     assert "BirdNET" in text
     assert "| **cbow** | small | 125,408 | 64,000 | 77.7 |" in text
     assert "| bells | 1:2.0-1 | GPL | 3.25 |" in text
@@ -223,10 +225,17 @@ def test_teachers_without_commercial_use_have_no_card(card):
 
 def test_train_hours_are_those_of_the_log(card, tmp_path):
     log = tmp_path / "train_log.csv"
-    log.write_text("epoch,examples_per_s\n0,100\n1,200\n")
+    log.write_text("epoch,examples_per_s,val_loss\n0,100,3\n1,200,2\n")
+    assert card.explained(log) == {}
     assert card.train_hours(log, CONFIG) == pytest.approx(500 * 64 * (1 / 100 + 1 / 200) / 3600)
     with pytest.raises(A2vError, match=r"expected train_log\.csv"):
         card.train_hours(tmp_path / "none.csv", CONFIG)
+
+
+def test_explained_variance_is_that_of_the_saved_encoder(card, tmp_path):
+    log = tmp_path / "train_log.csv"
+    log.write_text("epoch,val_loss,val_a_explained,a_explained\n0,2,0.5,0.6\n1,3,0.4,0.7\n")
+    assert card.explained(log) == {"a": 0.5}
 
 
 def test_checksums_of_what_is_shipped(card, tmp_path):

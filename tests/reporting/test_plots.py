@@ -51,6 +51,14 @@ def test_training_and_probing():
     assert "ICLR Figure 2a" in plots.probing_plot("one", steps, log, probes).caption
 
 
+def test_explained_variance_of_teachers():
+    steps = pd.Series([10, 20])
+    log = pd.DataFrame({"val_loss": [2.0, 1.0], "val_aisfx_explained": [-0.1, 0.25]})
+    picture = plots.explained_plot("mine", steps, log)
+    assert "At the end: aisfx 0.25." in picture.alt
+    assert plots.explained_plot("mine", steps, log[["val_loss"]]) is None
+
+
 def test_map_of_files_means():
     paths = np.array([f"/x/{'ab'[i % 2]}/{i // 2}.wav" for i in range(40)])
     values = np.random.default_rng(0).normal(size=(40, 8))
