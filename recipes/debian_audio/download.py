@@ -5,7 +5,7 @@
 Uses apt-get as a normal user, with lists and settings of its own under WORK/apt, and always the
 same release of Debian, independent of this machine's. `packages.csv` has the versions and SHA-256
 digests of the files that the shipped weights were trained with; if Debian has a newer version, it
-is used with a warning. What exists already is neither downloaded nor unpacked again. About 3.3 GB.
+is used with a warning. What exists already is neither downloaded nor unpacked again. About 8.4 GB.
 
 WORK/debs has the packages, WORK/unpacked their recordings, WORK/licences their copyright files, and
 WORK/packages.csv the versions used.
@@ -14,6 +14,7 @@ WORK/packages.csv the versions used.
 import csv
 import dataclasses
 import hashlib
+import io
 import logging
 import os
 import pathlib
@@ -24,10 +25,12 @@ import tarfile
 import tempfile
 import urllib.parse
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO
 
 import tqdm
 from absl import flags
+from archives import ARCHIVE, members
 
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.files import whole_file
@@ -35,9 +38,8 @@ from a2v_tf.files import whole_file
 FLAGS = flags.FLAGS
 
 LOCK = pathlib.Path(__file__).with_name("packages.csv")
-WANTED = re.compile(r"\.(ogg|opus|wav|flac|g722|gsm|au|sf2)$")
+WANTED = re.compile(r"\.(ogg|opus|wav|flac|mp3|g722|gsm|au|ALS|sf2)$")
 _COPYRIGHT = re.compile(r"/usr/share/doc/[^/]+/copyright$")
-_ARCHIVE = re.compile(r"/public\.zip$")  # 0 A.D. stores its files in a ZIP archive
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -246,14 +248,14 @@ def unpack_all(packages: list[Package], work: pathlib.Path) -> None:
     licences.mkdir(exist_ok=True)
     for package in tqdm.tqdm(packages, desc="unpack", unit="package", disable=None):
         target = work / "unpacked" / package.name
-        stamp = target / ".sha256"
-        if not (stamp.is_file() and stamp.read_text() == package.sha256):
+        stamp, made_of = target / ".sha256", f"{package.sha256} {WANTED.pattern}"
+        if not (stamp.is_file() and stamp.read_text() == made_of):
             partial = target.with_name(f".{package.name}.partial")
             for old in (partial, target):
                 shutil.rmtree(old, ignore_errors=True)
             partial.mkdir(parents=True)
             unpack(find_deb(work / "debs", package), partial)
-            (partial / ".sha256").write_text(package.sha256)
+            (partial / ".sha256").write_text(made_of)
             os.replace(partial, target)
         for copyright_ in target.glob("usr/share/doc/*/copyright"):
             shutil.copyfile(copyright_, licences / f"{package.name}.txt")
@@ -274,27 +276,25 @@ def unpack(deb: pathlib.Path, target: pathlib.Path) -> None:
                 path = "/" + member.name.removeprefix("./")
                 if not member.isfile():
                     continue
-                if _ARCHIVE.search(path):
-                    _unpack_zip(archive.extractfile(member), target)
+                if ARCHIVE.search(path):
+                    _unpack_archive(archive.extractfile(member), target)
                 elif WANTED.search(path) or _COPYRIGHT.search(path):
                     _write(archive.extractfile(member), target, path)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, zipfile.BadZipFile) as error:
         raise A2vError(f"cannot unpack {deb}: {error}") from error
     if pipe.returncode:
         raise A2vError(f"cannot unpack {deb}: dpkg-deb failed")
 
 
-def _unpack_zip(stream: Iterator[bytes], target: pathlib.Path) -> None:
+def _unpack_archive(stream: BinaryIO, target: pathlib.Path) -> None:
     with tempfile.TemporaryFile(dir=target) as file:
         shutil.copyfileobj(stream, file)
-        with zipfile.ZipFile(file) as archive:
-            for name in archive.namelist():
-                if WANTED.search(name):
-                    with archive.open(name) as member:
-                        _write(member, target, f"/{name}")
+        file.seek(0)
+        for name, content in members(file, WANTED):
+            _write(io.BytesIO(content), target, f"/{name}")
 
 
-def _write(stream: Iterator[bytes], target: pathlib.Path, path: str) -> None:
+def _write(stream: BinaryIO, target: pathlib.Path, path: str) -> None:
     output = (target / path.lstrip("/")).resolve()
     if not output.is_relative_to(target.resolve()):
         raise A2vError(f"a package has the path {path!r}, which leaves its folder")
