@@ -24,9 +24,8 @@ INSTALLED := $(VENV)/.installed
 CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
   sys.exit("error: $(PYTHON) is Python %d.%d: a2v_tf needs 3.10 to 3.13; try make PYTHON=python3.12" % v[:2])
 
-# For `make pretrained`: working folder, and --large for twice the audio.
+# For `make pretrained`: working folder.
 WORK ?= pretrained_work
-RECIPE_FLAGS ?=
 
 # For `make apk`: build folder, and the model directory of the bundled encoder.
 APK := android_demo/build
@@ -89,7 +88,7 @@ $(OUT)/model/encoder.keras: | $(INSTALLED)
 	$(TRAIN)
 
 pretrained: $(INSTALLED)  ## retrain a2v_tf/pretrained/ from Debian packages (hours)
-	PATH="$(abspath $(BIN)):$$PATH" recipes/debian_audio/run.sh $(WORK) $(RECIPE_FLAGS)
+	PATH="$(abspath $(BIN)):$$PATH" recipes/debian_audio/run.sh $(WORK)
 
 apk: $(INSTALLED) $(if $(filter pretrained pretrained_%,$(APK_MODEL_DIR)),,$(APK_MODEL_DIR)/encoder.keras)  ## build the Android app: android_demo/build/a2v_tf.apk
 	android_demo/install_packages.sh

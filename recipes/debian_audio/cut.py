@@ -1,7 +1,6 @@
 """Cut the unpacked recordings into clips: five labelled tasks, and unlabelled audio.
 
   python recipes/debian_audio/cut.py --work=work
-  python recipes/debian_audio/cut.py --work=work --large    # twice the unlabelled audio
 
 WORK/corpus gets TASK.csv (path,label,split) for each of these, `unlabelled/` with clips of 10 s,
 `hours.csv`, and `sources.csv`, the files that each clip was cut from:
@@ -12,9 +11,10 @@ WORK/corpus gets TASK.csv (path,label,split) for each of these, `unlabelled/` wi
   BSD  a bird, or none   real calls mixed over real backgrounds; split by call and background
   NPI  40 pitches        rendered notes of two sound fonts; split by instrument
 
-No file of a val or test clip, nor another take of it, is part of the unlabelled audio. The result
-is deterministic: the same packages and programs give the same clips. The name of a clip is derived
-from its sources, so that existing clips are not made again and an interrupted run can resume.
+No file of a val or test clip, nor another take of it, is part of the unlabelled audio, and neither
+is what `held_back.txt` lists for tests by other tasks. The result is deterministic: the same
+packages and programs give the same clips. The name of a clip is derived from its sources, so that
+existing clips are not made again and an interrupted run can resume.
 """
 
 import concurrent.futures
@@ -67,17 +67,22 @@ UTTERANCES = 110  # of a speaker
 SPEECH, NOISE = 12, 450  # of MUS: utterances a voice, recordings
 PIECES = 4  # of a recording in MUS
 
+SPEECH_KINDS = ("speaker", "speech", "extra speech")
+BATCH = 40  # files that a process of ffmpeg decodes
+PARTS = 8  # short sounds are joined in so many pools, in parallel
+MUSIC_KINDS = ("music", "extra music")
+SOUND_KINDS = ("sound", "extra sound")
+HELD_BACK = pathlib.Path(__file__).with_name("held_back.txt")
+HELD_BACK_DIGITS = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Amount:
-    """How much unlabelled audio: clips a track and a sound, utterances a voice."""
+    """How much unlabelled audio: at most so many clips of a track, a sound and a voice."""
 
-    track: int
-    sound: int
-    voice: int
-
-
-AMOUNTS = {False: Amount(3, 8, 90), True: Amount(6, 8, 300)}  # as much music as speech
+    track: int = 6
+    sound: int = 8
+    voice: int = 180
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,21 +112,20 @@ class Example:
 def define_flags() -> None:
     """Define the command's flags."""
     flags.DEFINE_string("work", None, "The directory of download.py.", required=True)
-    flags.DEFINE_bool("large", False, "About twice as much unlabelled audio.")
 
 
 def main(_: list[str]) -> None:
     work = pathlib.Path(FLAGS.work)
     packages = read_packages(work / "packages.csv")
     wanted = [f"{package.name} {package.sha256}" for package in packages]
-    recipe = {"packages": wanted, "large": FLAGS.large, "code": _code_digest()}
+    recipe = {"packages": wanted, "code": _code_digest()}
     done = work / "corpus" / "done.json"
     if done.is_file() and json.loads(done.read_text()) == recipe:
         print(f"{done.parent}: is up to date")
         return
     sounds.check_tools()
     done.unlink(missing_ok=True)
-    cut(work, AMOUNTS[FLAGS.large])
+    cut(work, Amount())
     write_json(done, recipe)
 
 
@@ -132,6 +136,7 @@ def cut(work: pathlib.Path, amount: Amount) -> None:
     found = find_sources(work / "unpacked", TABLE)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         cutter = Cutter(corpus, pool)
+        decode_first(cutter, found)
         tasks = {
             "SPC": spoken_words(cutter, found),
             "LSP": speakers(cutter, found),
@@ -139,13 +144,13 @@ def cut(work: pathlib.Path, amount: Amount) -> None:
             "BSD": birds(cutter, found),
             "NPI": pitches(cutter, found),
         }
-        held = held_out(tasks)
+        held = held_out(tasks) | held_back(found)
         free = {
             kind: [s for s in sources if s.digest not in held and s.group not in held]
             for kind, sources in found.items()
         }
         unlabelled = unlabelled_audio(cutter, free, amount)
-    check_apart(tasks, unlabelled)
+    check_apart(tasks, unlabelled, held)
     for name, examples in tasks.items():
         rows = [(x.clip.path, x.label, x.split) for x in examples]
         write_csv(corpus / f"{name}.csv", ("path", "label", "split"), rows)
@@ -193,28 +198,70 @@ class Cutter:
 
         A shorter recording is one excerpt; the rest at the end counts if it is half as long.
         """
-        samples = seconds * sounds.RATE
-        listing = self._corpus / self._path(
-            f".pieces/{folder}", [source], f"{seconds} {most}", ".json"
-        )
-        if not listing.is_file():
-            pcm = sounds.decode(source.path)
+
+        def cut() -> dict[int, np.ndarray]:
+            pcm, samples = sounds.decode(source.path), seconds * sounds.RATE
             cuts = [pcm[i : i + samples] for i in range(0, len(pcm), samples)]
             if len(cuts) > 1 and len(cuts[-1]) < samples // 2:
                 cuts.pop()
-            chosen = [i for i, cut in enumerate(cuts) if len(cut) >= 3_200 and sounds.is_sound(cut)]
-            if len(chosen) > most:
-                chosen = [chosen[i * len(chosen) // most] for i in range(most)]
-            for i in chosen:
-                self.make(
-                    folder, [source], f"{seconds} {i}", functools.partial(cuts.__getitem__, i)
-                )
+            wanted = [i for i, cut in enumerate(cuts) if len(cut) >= 3_200 and sounds.is_sound(cut)]
+            if len(wanted) > most:
+                wanted = [wanted[i * len(wanted) // most] for i in range(most)]
+            return {i: cuts[i] for i in wanted}
+
+        return self._once(folder, source, f"{seconds}", most, cut)
+
+    def excerpts(self, source: Source, most: int) -> list[Clip]:
+        """At most `most` unlabelled clips of a recording, spread over all of it; none is silent.
+
+        Only these are decoded, where the format allows.
+        """
+
+        def cut() -> dict[int, np.ndarray]:
+            excerpts = sounds.excerpts(source.path, UNLABELLED_S, most)
+            return {i: pcm for i, pcm in excerpts.items() if sounds.is_busy(pcm)}
+
+        return self._once("unlabelled", source, f"excerpt {UNLABELLED_S}", most, cut)
+
+    def _once(
+        self,
+        folder: str,
+        source: Source,
+        key: str,
+        most: int,
+        cut: Callable[[], dict[int, np.ndarray]],
+    ) -> list[Clip]:
+        """The clips of a recording; `cut` cuts them if that was not done before."""
+        path = self._path(f".pieces/{folder}", [source], f"{key} {most}", ".json")
+        listing = self._corpus / path
+        if not listing.is_file():
+            cuts = cut()
+            for i, pcm in cuts.items():
+                self.make(folder, [source], f"{key} {i}", functools.partial(np.copy, pcm))
             listing.parent.mkdir(parents=True, exist_ok=True)
-            write_json(listing, chosen)
+            write_json(listing, list(cuts))
         return [
-            self.make(folder, [source], f"{seconds} {i}", functools.partial(_lost, source))
+            self.make(folder, [source], f"{key} {i}", functools.partial(_lost, source))
             for i in json.loads(listing.read_text())
         ]
+
+    def joined(self, job: tuple[Sequence[Source], int | None]) -> list[Clip]:
+        """Recordings concatenated and cut every 10 s, at most 20 s of each: some clips, or all."""
+        sources, most = job
+        clips, waiting, made_of = [], np.zeros(0, np.int16), []
+        samples = UNLABELLED_S * sounds.RATE
+        for source in sources:
+            waiting = np.concatenate([waiting, sounds.decode(source.path)[: 2 * samples]])
+            made_of.append(source)
+            while len(waiting) >= samples:
+                if sounds.is_busy(waiting[:samples]):
+                    make = functools.partial(np.copy, waiting[:samples])
+                    clips.append(self.make("unlabelled", made_of, f"joined {len(waiting)}", make))
+                if len(clips) == most:
+                    return clips
+                waiting = waiting[samples:]
+                made_of = [source] if len(waiting) else []
+        return clips
 
     def _path(self, folder: str, made_of: Sequence[Source], key: str, suffix: str = ".wav") -> str:
         content = " ".join((key, *(source.digest for source in made_of)))
@@ -224,6 +271,14 @@ class Cutter:
 
 def _lost(source: Source) -> np.ndarray:
     raise A2vError(f"a clip of {source.name} is missing: delete the corpus and run cut.py again")
+
+
+def decode_first(cutter: Cutter, found: dict[str, list[Source]]) -> None:
+    """Decode the telephone formats, many files at a time."""
+    paths = sorted({s.path for sources in found.values() for s in sources})
+    paths = [path for path in paths if sounds.needs_ffmpeg(path)]
+    batches = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
+    cutter.each("decode by ffmpeg", sounds.decode_by_ffmpeg, batches)
 
 
 # Labelled tasks ----------------------------------------------------------------------------------
@@ -360,67 +415,62 @@ def held_out(tasks: dict[str, list[Example]]) -> set[str]:
         for example in examples:
             if example.split != "train":
                 for source in example.clip.made_of:
-                    held.add(source.digest)
-                    if source.kind not in ("speaker", "speech"):
-                        held.add(source.group)
+                    held |= _held_with(source)
     return held
+
+
+def held_back(found: dict[str, list[Source]]) -> set[str]:
+    """Digests of the sources that HELD_BACK keeps for tests by other tasks; and their groups."""
+    lines = HELD_BACK.read_text(encoding="utf-8").splitlines()
+    starts = {line for line in lines if not line.startswith("#")}
+    sources = (source for sources in found.values() for source in sources)
+    held = (_held_with(s) for s in sources if s.digest[:HELD_BACK_DIGITS] in starts)
+    return set().union(*held)
+
+
+def _held_with(source: Source) -> set[str]:
+    return {source.digest} if source.kind in SPEECH_KINDS else {source.digest, source.group}
 
 
 def unlabelled_audio(cutter: Cutter, free: dict[str, list[Source]], amount: Amount) -> list[Clip]:
     """Clips of 10 s: excerpts of long recordings; short ones and speech are concatenated."""
-    jobs = [(source, amount.track) for source in free["music"]]
-    jobs += [(source, amount.sound) for kind in ("sound", "extra") for source in free[kind]]
+    free = _without_repetitions(free)
+    jobs = [(source, amount.track) for kind in MUSIC_KINDS for source in free[kind]]
+    jobs += [(source, amount.sound) for kind in SOUND_KINDS for source in free[kind]]
     jobs = [job for job in jobs if job[0].size > 60_000]  # smaller files hardly last 10 s
 
-    def long(job: tuple) -> list[Clip]:
-        source, most = job
-        clips = cutter.pieces("unlabelled", source, UNLABELLED_S, most)
-        return [clip for clip in clips if clip.seconds == UNLABELLED_S]
-
-    pieces = cutter.each("unlabelled: music and sounds", long, jobs)
+    pieces = cutter.each("unlabelled: music and sounds", lambda job: cutter.excerpts(*job), jobs)
     used = {clip.made_of[0].digest for part in pieces for clip in part}
-    pools = {
-        name: shuffled(sources, "unlabelled")[: amount.voice]
-        for name, sources in by_label([*free["speaker"], *free["speech"]]).items()
-    }
-    pools |= {
-        kind: [s for s in shuffled(free[kind], "unlabelled") if s.digest not in used]
-        for kind in ("sound", "extra")
-    }
-    joined = cutter.each(
-        "unlabelled: speech and short sounds",
-        functools.partial(_joined, cutter),
-        list(pools.values()),
-    )
+    speech = (source for kind in SPEECH_KINDS for source in free[kind])
+    pools = [(shuffled(voice, "unlabelled"), amount.voice) for voice in by_label(speech).values()]
+    for kind in SOUND_KINDS:
+        short = [s for s in shuffled(free[kind], "unlabelled") if s.digest not in used]
+        pools += [(short[i::PARTS], None) for i in range(PARTS)]
+    joined = cutter.each("unlabelled: speech and short sounds", cutter.joined, pools)
     return list({c.path: c for part in (*pieces, *joined) for c in part}.values())
 
 
-def _joined(cutter: Cutter, sources: Sequence[Source]) -> list[Clip]:
-    """Recordings concatenated and cut every 10 s; at most 20 s of each."""
-    clips, waiting, made_of = [], np.zeros(0, np.int16), []
-    samples = UNLABELLED_S * sounds.RATE
-    for source in sources:
-        waiting = np.concatenate([waiting, sounds.decode(source.path)[: 2 * samples]])
-        made_of.append(source)
-        while len(waiting) >= samples:
-            if sounds.is_sound(waiting[:samples]):
-                make = functools.partial(np.copy, waiting[:samples])
-                clips.append(cutter.make("unlabelled", made_of, f"joined {len(waiting)}", make))
-            waiting = waiting[samples:]
-            made_of = [source] if len(waiting) else []
-    return clips
+def _without_repetitions(free: dict[str, list[Source]]) -> dict[str, list[Source]]:
+    """The sources of unlabelled audio, those that are of several kinds only in the first."""
+    seen: set[str] = set()
+    left = {}
+    for kind in (*SPEECH_KINDS, *MUSIC_KINDS, *SOUND_KINDS):
+        left[kind] = [source for source in free[kind] if source.digest not in seen]
+        seen |= {source.digest for source in left[kind]}
+    return left
 
 
 # Output ------------------------------------------------------------------------------------------
 
 
-def check_apart(tasks: dict[str, list[Example]], unlabelled: Sequence[Clip]) -> None:
-    """Check that splits and held-out sources are disjoint.
+def check_apart(
+    tasks: dict[str, list[Example]], unlabelled: Sequence[Clip], held: set[str]
+) -> None:
+    """Check that splits are disjoint, and that no held source is unlabelled.
 
     Raises:
       A2vError: they are not, which would be a bug.
     """
-    held = held_out(tasks)
     for clip in unlabelled:
         for source in clip.made_of:
             if source.digest in held:
@@ -459,7 +509,7 @@ def _remove_all_but(corpus: pathlib.Path, kept: set[str]) -> None:
 
 def _code_digest() -> str:
     folder = pathlib.Path(__file__).parent
-    files = ("cut.py", "sources.py", "sounds.py", "files.csv", LOCK.name)
+    files = ("cut.py", "sources.py", "sounds.py", "files.csv", HELD_BACK.name, LOCK.name)
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in files)).hexdigest()
 
 

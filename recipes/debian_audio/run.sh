@@ -1,15 +1,14 @@
 #!/bin/sh
 # From nothing to weights. Every step goes on where it was stopped: start it again.
-#   recipes/debian_audio/run.sh WORK [--large]
+#   recipes/debian_audio/run.sh WORK
 # PATH has the project's commands; a2v_tf/pretrained/ is replaced at the end.
 set -eu
 here=$(dirname "$0")
-work=${1:?usage: run.sh WORK [--large]}
-shift
+work=${1:?usage: run.sh WORK}
 
 python -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
 python "$here/download.py" --work="$work"
-python "$here/cut.py" --work="$work" "$@"
+python "$here/cut.py" --work="$work"
 
 models=
 for flags in "$here"/candidates/*.flags; do

@@ -1,5 +1,10 @@
-"""Decoding, speech synthesis, notes and mixtures, as PCM: int16 `[samples]`, 16 kHz, mono."""
+"""Decoding, speech synthesis, notes and mixtures, as PCM: int16 `[samples]`, 16 kHz, mono.
 
+Recordings are decoded by the same libraries as ever, not as `a2v_tf.audio` does, so that later
+versions of it leave the clips as they are.
+"""
+
+import os
 import pathlib
 import shutil
 import subprocess
@@ -8,13 +13,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import soundfile
+import soxr
 
-from a2v_tf.audio import decode as files
+from a2v_tf.audio.decode import native_span
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file
 
 RATE = 16_000
-_OF_LIBSNDFILE = (".ogg", ".wav", ".flac")
+_SEEKABLE = (".ogg", ".wav", ".flac")
+_OF_LIBSNDFILE = (*_SEEKABLE, ".mp3")
+_OF_FFMPEG = (".g722", ".gsm", ".au", ".opus")
+_ALS_RATE = 11_025
+_FRAME = RATE // 10
 TOOLS = ("ffmpeg", "espeak-ng", "flite", "fluidsynth")
 
 # Notes of one instrument: each lasts 1.4 s, and starts 2.5 s after the previous one.
@@ -37,18 +47,113 @@ def check_tools() -> None:
 def decode(path: pathlib.Path) -> np.ndarray:
     """Decode any recording of the packages; unreadable ones are empty.
 
-    libsndfile reads most of them, ffmpeg the telephone formats.
+    libsndfile reads most of them, ffmpeg Opus and the telephone formats.
     """
+    if path.suffix == ".ALS":  # of Drascula: unsigned bytes without a header
+        wave = np.frombuffer(path.read_bytes(), np.uint8).astype(np.float32) / 128 - 1
+        return _to_pcm(wave, _ALS_RATE)
     if path.suffix in _OF_LIBSNDFILE:
         try:
-            return files.to_int16(files.read(path, files.probe(path)))
-        except files.DecodeError:
+            with soundfile.SoundFile(path) as file:
+                rate = file.samplerate
+                wave = file.read(dtype="float32", always_2d=True).mean(axis=1)
+        except soundfile.SoundFileError:
             return np.zeros(0, np.int16)
-    headerless = ["-f", "mulaw", "-ar", "8000"] if path.suffix == ".au" else []  # of saytime
-    command = ["ffmpeg", "-v", "error", "-nostdin", *headerless, "-i", str(path), "-vn"]
-    command += ["-ac", "1", "-ar", str(RATE), "-f", "s16le", "-"]
-    run = subprocess.run(command, capture_output=True)
-    return np.frombuffer(run.stdout[: len(run.stdout) // 2 * 2], "<i2")
+        pcm = _to_pcm(wave, rate)
+        return pcm[: len(wave) * RATE // rate] if path.suffix in _SEEKABLE else pcm
+    decoded = _decoded(path)
+    if not decoded.is_file():
+        decode_by_ffmpeg([path])
+    return np.fromfile(decoded, "<i2")
+
+
+def excerpts(path: pathlib.Path, seconds: float, most: int) -> dict[int, np.ndarray]:
+    """At most `most` excerpts of `seconds`, spread evenly over a recording, by their number in it.
+
+    Args:
+      path: a recording of the packages; unreadable and shorter ones have no excerpts.
+      seconds: length of each.
+      most: number of excerpts.
+
+    Returns:
+      int16 `[seconds * 16000]` each.
+    """
+    samples = round(seconds * RATE)
+    if path.suffix not in _SEEKABLE:
+        pcm = decode(path)
+        chosen = _spread(len(pcm) // samples, most)
+        return {i: pcm[i * samples : (i + 1) * samples] for i in chosen}
+    found = {}
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate, length = file.samplerate, file.frames
+            for i in _spread(length * RATE // rate // samples, most):
+                span = native_span(rate, length, i * samples, samples)
+                file.seek(span.begin)
+                wave = file.read(span.end - span.begin, dtype="float32", always_2d=True)
+                found[i] = _to_int16(span.cut(wave.mean(axis=1)))
+    except soundfile.SoundFileError:
+        return {}
+    return {i: pcm for i, pcm in found.items() if len(pcm) == samples}
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most `most` of `range(count)`, evenly spread."""
+    return [i * count // min(most, count) for i in range(min(most, count))]
+
+
+def decode_by_ffmpeg(paths: Sequence[pathlib.Path]) -> None:
+    """Decode files of telephone formats into PCM files beside them, for `decode`.
+
+    One process decodes all of them: starting one takes longer than decoding a file.
+    """
+    partial = [_decoded(path).with_suffix(".partial") for path in paths]
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-y"]
+    for path in paths:
+        # The .au files of saytime have no header.
+        command += ["-f", "mulaw", "-ar", "8000"] if path.suffix == ".au" else []
+        command += ["-i", str(path)]
+    for i, output in enumerate(partial):
+        command += ["-map", f"{i}:a", "-ac", "1", "-ar", str(RATE), "-f", "s16le", str(output)]
+    failed = subprocess.run(command, capture_output=True).returncode
+    if failed and len(paths) > 1:  # one of them is damaged
+        for path in paths:
+            decode_by_ffmpeg([path])
+        return
+    for path, output in zip(paths, partial, strict=True):
+        if failed:
+            output.write_bytes(b"")
+        os.replace(output, _decoded(path))
+
+
+def _decoded(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f"{path.name}.pcm")
+
+
+def needs_ffmpeg(path: pathlib.Path) -> bool:
+    """Whether `decode` has no other way to read a file, and has not yet read it."""
+    return path.suffix in _OF_FFMPEG and not _decoded(path).is_file()
+
+
+def _to_pcm(wave: np.ndarray, rate: int) -> np.ndarray:
+    if rate != RATE and len(wave):
+        wave = soxr.resample(wave, rate, RATE, quality="HQ")
+    return _to_int16(wave)
+
+
+def _to_int16(wave: np.ndarray) -> np.ndarray:
+    """16-bit PCM, clipped; empty if the file is damaged."""
+    if not np.isfinite(wave).all():
+        return np.zeros(0, np.int16)
+    return np.clip(np.round(wave * 32_768), -32_768, 32_767).astype(np.int16)
+
+
+def is_busy(pcm: np.ndarray) -> bool:
+    """Whether a clip is not silent, and no more than 60 % of it is: pauses below -60 dB."""
+    if not is_sound(pcm):
+        return False
+    frames = pcm[: len(pcm) // _FRAME * _FRAME].reshape(-1, _FRAME).astype(np.float32) / 32_768
+    return bool(np.mean(np.mean(frames**2, axis=1) > 1e-6) >= 0.4)
 
 
 def is_sound(pcm: np.ndarray) -> bool:

@@ -1,6 +1,7 @@
 """`recipes/debian_audio/cut.py`, on packages of some short sounds."""
 
 import csv
+import hashlib
 import json
 import shutil
 
@@ -22,7 +23,9 @@ digit val,,voices,/digits/(\\d)_val,,
 digit test,,voices,/digits/(\\d)_test,,
 music,,songs,/music/,,folder
 sound,,effects,/sounds/,_not,
-extra,,effects,/more/,,
+extra sound,,effects,/more/,,
+extra music,,songs,/album/,,
+extra speech,talk,voices,/(dan)/,,
 bird,,effects,/birds/,,
 event,,effects,/sounds/,,
 background,,effects,/wind/,,
@@ -40,8 +43,11 @@ def cut(script, tmp_path, monkeypatch):
         "FAMILIES": ("piano",),
         "NOTES": 2,
         "MIXTURES": {"train": 4, "val": 2, "test": 2},
+        "PARTS": 1,
     }.items():
         monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(module, "HELD_BACK", tmp_path / "held_back.txt")
+    (tmp_path / "held_back.txt").write_text("# nothing\n")
     table = tmp_path / "files.csv"
     table.write_text(TABLE)
     monkeypatch.setattr(module, "TABLE", table)
@@ -62,9 +68,11 @@ def work(tmp_path):
     """What download.py leaves."""
     work, seed = tmp_path / "work", iter(range(1_000))
     unpacked = work / "unpacked"
-    for who in ("ann", "bob", "crowd"):
+    for who in ("ann", "bob", "crowd", "dan"):
         for i in range(10):
             write_sound(unpacked / f"voices/{who}/{i}_word.wav", next(seed), 2.5)
+    for i in range(2):
+        write_sound(unpacked / f"songs/album/{i}.wav", next(seed), 45)
     for split in ("val", "test"):
         for i in range(2):
             write_sound(unpacked / f"voices/digits/{i}_{split}.wav", next(seed), 0.5)
@@ -126,6 +134,44 @@ def test_nothing_held_out_is_unlabelled(cut, work):
     songs = {name.rsplit("/", 1)[0] for name in held if name.startswith("songs/")}
     assert songs
     assert not {name for name in free if name.rsplit("/", 1)[0] in songs}
+
+
+def unlabelled_sources(corpus):
+    clips = [r for r in rows(corpus / "sources.csv") if r["clip"].startswith("unlabelled/")]
+    return [name for clip in clips for name in clip["sources"].split("|")]
+
+
+def test_what_is_held_back_is_not_unlabelled(cut, work):
+    before = unlabelled_sources(make(cut, work))
+    voice = next(name for name in before if "/dan/" in name)
+    sound = next(name for name in before if name.startswith("effects/more/"))
+    digests = [
+        hashlib.sha256((work / "unpacked" / name).read_bytes()).hexdigest()[:16]
+        for name in (voice, sound)
+    ]
+    cut.HELD_BACK.write_text("\n".join(["# kept", *digests]))
+    after = set(unlabelled_sources(make(cut, work)))
+    assert not {voice, sound} & after
+    assert any("/dan/" in name for name in after)  # other utterances
+    take = sound.removesuffix(".wav")[:-1]
+    assert not [name for name in after if name.startswith(take)]  # another take of the sound
+
+
+def test_a_recording_of_two_kinds_is_used_once(cut, work):
+    once = unlabelled_sources(make(cut, work))
+    with cut.TABLE.open("a") as table:
+        table.write("extra sound,,voices,/dan/,,\n")
+    assert sorted(unlabelled_sources(make(cut, work))) == sorted(once)
+
+
+def test_no_voice_has_more_clips_than_the_amount(cut, work):
+    def of_dan(most):
+        corpus = make(cut, work, cut.Amount(2, 2, most))
+        clips = [r["sources"] for r in rows(corpus / "sources.csv") if "/dan/" in r["sources"]]
+        return len(clips)
+
+    assert of_dan(1) == 1
+    assert of_dan(10) == 2  # 25 s
 
 
 def test_twins_are_one_source(cut, work):
@@ -206,9 +252,9 @@ def test_the_recipe_finishes_only_once(cut, work, monkeypatch, capsys):
     """`main` writes `done.json`, which tells the next call that nothing is left to do."""
     (work / "packages.csv").write_text("package,version,sha256,licence\nsongs,1,00,CC0\n")
     monkeypatch.setattr(cut.sounds, "check_tools", lambda: None)
-    monkeypatch.setattr(cut, "FLAGS", type("Flags", (), {"work": str(work), "large": False}))
+    monkeypatch.setattr(cut, "FLAGS", type("Flags", (), {"work": str(work)}))
     cut.main([])
-    assert json.loads((work / "corpus/done.json").read_text())["large"] is False
+    assert json.loads((work / "corpus/done.json").read_text())["packages"] == ["songs 00"]
     capsys.readouterr()
     cut.main([])
     assert "is up to date" in capsys.readouterr().out
