@@ -21,7 +21,6 @@ removed.
 """
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -32,7 +31,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -43,7 +42,7 @@ from threadpoolctl import threadpool_limits
 from a2v_tf.audio.read import SLICE_SAMPLES
 from a2v_tf.data.listing import ListedClip, ListsClips, Span, slice_frames
 from a2v_tf.errors import A2vError
-from a2v_tf.files import output_file, write_json
+from a2v_tf.files import whole_file, write_json
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.teachers.base import Teacher, in_batches
 
@@ -93,7 +92,11 @@ def fill(
     if len(set(names)) < len(names):
         raise A2vError(f"teachers {', '.join(names)}: expected each of them once")
     corpus = _Corpus(source, pathlib.Path(directory))
-    _compute(corpus, teachers, workers or _cpus())
+    try:
+        corpus.directory.mkdir(parents=True, exist_ok=True)
+        _compute(corpus, teachers, workers or _cpus())
+    except OSError as error:
+        raise A2vError(f"cannot write the cache {str(directory)!r}: {error.strerror}") from error
     return TeacherCache(corpus, teachers)
 
 
@@ -280,13 +283,19 @@ class _Corpus:
 
     def write_slices(self, shard: int, slices: _Slices) -> None:
         """Write the slices of a shard."""
-        with _whole_file(self._slices_path(shard)) as file:
+        path = self._slices_path(shard)
+        path.parent.mkdir(exist_ok=True)
+        with whole_file(path) as partial, partial.open("wb") as file:
             np.savez(file, **vars(slices))
+            _sync(file.fileno())
 
     def write(self, folder: str, shard: int, values: np.ndarray) -> None:
         """Write values of a shard in half precision."""
-        with _whole_file(self.path(folder, shard)) as file:
+        path = self.path(folder, shard)
+        path.parent.mkdir(exist_ok=True)
+        with whole_file(path) as partial, partial.open("wb") as file:
             np.save(file, values.astype(np.float16))
+            _sync(file.fileno())
 
     def read_pcm(self, shard: int) -> tuple[np.ndarray, _Slices]:
         """Read the slices of a shard that are loud enough: float32 `[n, 15600]`."""
@@ -348,21 +357,9 @@ def _folder(teacher: Teacher) -> str:
     return f"{name}-{teacher.fingerprint[:12]}"
 
 
-@contextlib.contextmanager
-def _whole_file(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """A file to write, which is there completely or not at all, also after a power cut."""
-    _make(path.parent)
-    with output_file(path) as partial, partial.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _make(directory: pathlib.Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise A2vError(f"cannot write the cache {str(directory)!r}: {error.strerror}") from error
+def _sync(descriptor: int) -> None:
+    """Write to the disk now: after a power cut, a renamed file could otherwise be empty."""
+    os.fsync(descriptor)
 
 
 # --- Computing ------------------------------------------------------------------------------------
@@ -377,7 +374,6 @@ def _compute(corpus: _Corpus, teachers: Sequence[Teacher], workers: int) -> None
     }
     if not missing:
         return
-    _make(corpus.directory)
     others = [path for path in corpus.directory.parent.iterdir() if (path / _ABOUT).is_file()]
     if not (corpus.directory / _ABOUT).is_file() and others:
         logging.warning(

@@ -77,9 +77,7 @@ def test_says_what_it_is(name, teacher):
     assert found.fingerprint not in others
 
 
-@pytest.mark.parametrize(
-    "name", [*TEACHERS, "model:pretrained", f"tflite:{resolve('pretrained', WINDOW)}"]
-)
+@pytest.mark.parametrize("name", TEACHERS)
 def test_each_slice_and_thread_is_by_itself(name, teacher):
     embed = teacher(name).embed
     pcm = np.concatenate([slices(), slices()[::-1] * 0.5, slices() * 0.25])
