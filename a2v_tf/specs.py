@@ -7,6 +7,7 @@ import operator
 from a2v_tf.errors import A2vError
 from a2v_tf.plugins import is_reference, load_object
 
+CHANNELS = ("mix", "left", "loudest")  # which of a recording's channels are used
 MAX_BAD_FRACTION = 0.1  # of the recordings of a corpus that may be unusable
 PERIOD = 0.125  # seconds from one frame of a precomputed spectrogram to the next (SpecCense)
 STRATEGIES = ("none", "mirrored", "multi_worker")
@@ -17,6 +18,7 @@ SPECTROGRAM = "spectrogram:"  # how --data names a corpus of precomputed spectro
 SOURCE_OPTIONS = (
     "max_bad_fraction",
     "decoder",
+    "channels",
     "spectrogram_time",
     "spectrogram_columns",
     "spectrogram_period",

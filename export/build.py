@@ -221,7 +221,9 @@ def draw_slices(
     batch = min(count, 32)
     batches_wanted = -(-count // batch)
     if config.get("task") == "supervised" and data == config["data"]:
-        return _labelled_slices(data, frames, batch, seed, batches_wanted)[:count]
+        return _labelled_slices(
+            data, frames, batch, seed, batches_wanted, config.get("channels", "mix")
+        )[:count]
     source = open_source(data, **{name: config[name] for name in SOURCE_OPTIONS if name in config})
     if source.front_end != front_end:
         raise A2vError(
@@ -235,12 +237,14 @@ def draw_slices(
     return np.concatenate(drawn)[:count]
 
 
-def _labelled_slices(data: str, frames: int, batch: int, seed: int, batches: int) -> np.ndarray:
+def _labelled_slices(
+    data: str, frames: int, batch: int, seed: int, batches: int, channels: str
+) -> np.ndarray:
     """Draw slices of the train clips of labelled data sets, as for training a classifier."""
     from a2v_tf.data.labelled import open_labelled
     from a2v_tf.training.batches import labelled_batches
 
-    datasets = open_labelled(data)
+    datasets = open_labelled(data, channels=channels)
     share = -(-batch // len(datasets)) * len(datasets)
     crops = labelled_batches(datasets, frames, batch_size=share, seed=seed)(0)
     return np.concatenate([x for x, *_ in crops.take(batches).as_numpy_iterator()])

@@ -8,6 +8,7 @@ from typing import NoReturn
 from absl import logging
 
 from a2v_tf.errors import A2vError
+from a2v_tf.text import printable
 
 _REASONS_SHOWN = 3
 
@@ -35,10 +36,11 @@ class BadFiles:
         return len(self._reasons)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._reasons
+        return printable(name) in self._reasons
 
     def add(self, name: str, reason: str) -> None:
         """Log that `name` is skipped because of `reason`, once per name."""
+        name = printable(name)
         with self._lock:
             if name in self._reasons:
                 return
@@ -49,6 +51,7 @@ class BadFiles:
 
     def note_once(self, name: str, remark: str) -> None:
         """Log a remark about a usable file, once per file."""
+        name = printable(name)
         with self._lock:
             if name in self._notes:
                 return
@@ -57,6 +60,7 @@ class BadFiles:
 
     def write_down(self, name: str, remark: str) -> None:
         """Add a remark about a usable file to `bad_files.csv`, without counting the file as bad."""
+        name = printable(name)
         with self._lock:
             logging.info("%s: %s", name, remark)
             if self._csv:

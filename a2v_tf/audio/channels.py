@@ -6,8 +6,6 @@ import numpy as np
 
 from a2v_tf.audio.errors import DecodeError
 
-CHANNELS = ("mix", "left", "loudest")
-
 # A mean that is 40 dB below its channels: these are each other's negative.
 _CANCELLED = 1e-4
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from typing import Any
 
 # First bytes of files of sound, and of what is piped by mistake.
 _MAGIC = {
@@ -49,6 +49,8 @@ _MAGIC = {
     b"\x7fELF": "program",
 }
 _MP4_ATOMS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"})
+_FRAMES = {"mp3float": "MP3", "mp2float": "MP2", "aac": "AAC", "ac3": "AC-3", "dca": "DTS"}
+_ENOUGH_FRAMES = 3
 _TS_PACKET, _TS_SYNC = 188, 0x47
 
 # Bytes that tell; of frames such as those of MP3, which begin like some sample, several are needed.
@@ -76,11 +78,15 @@ def may_be_frames(head: bytes) -> bool:
 
 
 def _frames(head: bytes) -> str | None:
+    """The codec by which every frame in `head` can be decoded."""
     import av
 
-    formats = {"format_whitelist": "aac,ac3,eac3,dts,loas,mp3"}
-    try:
-        with av.open(io.BytesIO(head), options=formats) as container:
-            return container.format.name.upper() if container.streams.audio else None
-    except av.FFmpegError:
-        return None
+    for codec, name in _FRAMES.items():
+        context: Any = av.CodecContext.create(codec, "r")
+        try:
+            frames = sum(len(context.decode(packet)) for packet in context.parse(head))
+        except av.FFmpegError:
+            continue
+        if frames >= _ENOUGH_FRAMES:
+            return name
+    return None

@@ -20,12 +20,13 @@ import soxr
 
 from a2v_tf.audio import by_soundfile, mp3
 from a2v_tf.audio.by_av import Point, Points, Recording, as_points
-from a2v_tf.audio.channels import CHANNELS, Energies, Mono
+from a2v_tf.audio.channels import Energies, Mono
 from a2v_tf.audio.checks import flaw
 from a2v_tf.audio.errors import DecodeError
 from a2v_tf.audio.measured import Measured, measured
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
+from a2v_tf.specs import CHANNELS
 
 __all__ = ["SUFFIXES", "DecodeError", "Header", "blocks", "probe", "read", "to_int16", "whole"]
 

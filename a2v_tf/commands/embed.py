@@ -15,6 +15,7 @@ import numpy as np
 from absl import flags
 
 from a2v_tf.audio.find import find_audio
+from a2v_tf.commands.flag_types import define_channels
 from a2v_tf.errors import A2vError, require, run_app
 from a2v_tf.files import checked_output
 from a2v_tf.pretrained import STREAMING, WINDOW, in_words, names, resolve
@@ -59,6 +60,7 @@ def define_flags() -> None:
         lower_bound=0.0,
         upper_bound=1.0,
     )
+    define_channels()
 
 
 def main(_: list[str]) -> None:
@@ -67,7 +69,7 @@ def main(_: list[str]) -> None:
         require("pyarrow", f"--output={FLAGS.output!r}")
     files = audio_files(FLAGS.audio)
     embed_clip = open_model(FLAGS.model, FLAGS.hop_ms, FLAGS.stream)
-    table = embed_files(files, embed_clip, FLAGS.max_bad_fraction)
+    table = embed_files(files, embed_clip, FLAGS.max_bad_fraction, FLAGS.channels)
     table.write(output)
     print(f"{output}: {len(table)} embeddings of {len(np.unique(table.path))} files")
 

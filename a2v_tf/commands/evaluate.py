@@ -12,7 +12,7 @@ import sys
 
 from absl import flags, logging
 
-from a2v_tf.commands.flag_types import define_counts, define_some_of
+from a2v_tf.commands.flag_types import define_channels, define_counts, define_some_of
 from a2v_tf.errors import run_app
 from a2v_tf.evaluation.metrics import BASELINES, SPECTROGRAM, UNTRAINED
 from a2v_tf.evaluation.paper import DATASETS
@@ -148,6 +148,7 @@ def define_flags() -> None:
     )
 
     flags.register_validator("finetune", bool, "expected some of none,fc,conv5,conv4,...,all")
+    define_channels()
 
 
 def main(_: list[str]) -> None:
@@ -197,6 +198,7 @@ def _settings() -> EvaluationSettings:
         baselines=FLAGS.baselines,
         seed=FLAGS.seed,
         untrained_seeds=FLAGS.untrained_seeds,
+        channels=FLAGS.channels,
         cache_dir=FLAGS.cache_dir,
     )
 

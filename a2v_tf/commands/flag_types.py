@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from absl import flags
 
+from a2v_tf.specs import CHANNELS
+
 flags.disclaim_key_flags()  # they are flags of the command that calls: of its --help, for example
 
 
@@ -25,6 +27,17 @@ def define_some_of(
         name,
         lambda names: set(names) <= set(known) and (empty or bool(names)),
         f"expected some of {', '.join(known)}",
+    )
+
+
+def define_channels() -> None:
+    """Define --channels, what to use of recordings with several channels."""
+    flags.DEFINE_enum(
+        "channels",
+        CHANNELS[0],
+        list(CHANNELS),
+        "What to use of a recording with several channels: mix, their mean; left, the first; "
+        "loudest, the one with the most energy in the whole recording.",
     )
 
 

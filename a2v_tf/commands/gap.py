@@ -8,6 +8,7 @@ temporal_gap among its heads (patent paragraphs 140-145, figure 9).
 
 from absl import flags
 
+from a2v_tf.commands.flag_types import define_channels
 from a2v_tf.errors import run_app
 
 FLAGS = flags.FLAGS
@@ -19,6 +20,7 @@ def define_flags() -> None:
     flags.DEFINE_string("audio", None, "Audio file.", required=True)
     flags.DEFINE_float("first", None, "Start of one slice, in seconds.", required=True)
     flags.DEFINE_float("second", None, "Start of the other slice, in seconds.", required=True)
+    define_channels()
 
 
 def main(_: list[str]) -> None:
@@ -29,7 +31,7 @@ def main(_: list[str]) -> None:
     from a2v_tf.training.trained_task import first_sample, open_task
 
     task = open_task(FLAGS.model_dir, ["temporal_gap"])
-    pcm = read_audio(FLAGS.audio)
+    pcm = read_audio(FLAGS.audio, FLAGS.channels)
     starts = [
         first_sample(flag, getattr(FLAGS, flag), pcm, task.slicing.frames)
         for flag in ("first", "second")

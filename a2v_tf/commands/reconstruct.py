@@ -18,6 +18,7 @@ import pathlib
 
 from absl import flags
 
+from a2v_tf.commands.flag_types import define_channels
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.settings import RECONSTRUCTING
 
@@ -47,6 +48,7 @@ def define_flags() -> None:
         "Which task of a multi_head model predicts. Default: the first of these that the model was "
         "trained on.",
     )
+    define_channels()
 
 
 def main(_: list[str]) -> None:
@@ -65,7 +67,7 @@ def main(_: list[str]) -> None:
 
     require_librosa()
     task = open_task(FLAGS.model_dir, [FLAGS.head] if FLAGS.head else list(RECONSTRUCTING))
-    pcm = read_audio(audio)
+    pcm = read_audio(audio, FLAGS.channels)
     result = reconstruct(task, pcm, FLAGS.at)
     try:
         figure(result, audio.name).savefig(f"{output}.png", dpi=130)

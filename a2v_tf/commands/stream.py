@@ -30,6 +30,7 @@ from absl import flags
 
 from a2v_tf.audio.live import Microphone, raw_blocks
 from a2v_tf.audio.read import audio_blocks
+from a2v_tf.commands.flag_types import define_channels
 from a2v_tf.ending import no_hurry
 from a2v_tf.errors import A2vError, require, run_app
 from a2v_tf.files import checked_output
@@ -137,6 +138,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "plot", None, "PNG file to write when the stream ends: embeddings and changes over time."
     )
+    define_channels()
 
 
 def main(_: list[str]) -> None:
@@ -144,7 +146,7 @@ def main(_: list[str]) -> None:
     if plot:
         require("matplotlib", f"--plot={FLAGS.plot!r}")
     embedder = open_stream(FLAGS.model)
-    examples = embed_examples(FLAGS.examples, embedder) if FLAGS.examples else None
+    examples = embed_examples(FLAGS.examples, embedder, FLAGS.channels) if FLAGS.examples else None
     stream = StreamEmbedder(embedder, examples)
     picture = StreamPicture() if plot else None
     show = json_line if FLAGS.format == "jsonl" else Lines(examples)
@@ -227,7 +229,7 @@ class Lines:
 
 def _blocks(audio: str) -> Iterator[np.ndarray]:
     if audio != "-":
-        return audio_blocks(audio)
+        return audio_blocks(audio, FLAGS.channels)
     if sys.stdin is None:  # closed, as by <&-
         raise A2vError("--audio=-: standard input is closed")
     return raw_blocks(cast(io.BufferedReader, sys.stdin.buffer))  # typed as any binary file

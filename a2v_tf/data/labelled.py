@@ -90,7 +90,9 @@ class LabelledData(Protocol):
         """
 
 
-def open_labelled(spec: str, *, needs: Collection[str] = ("train", "test")) -> list[LabelledData]:
+def open_labelled(
+    spec: str, *, needs: Collection[str] = ("train", "test"), channels: str = "mix"
+) -> list[LabelledData]:
     """Open labelled data.
 
     Args:
@@ -99,11 +101,12 @@ def open_labelled(spec: str, *, needs: Collection[str] = ("train", "test")) -> l
         `label` (a class) or `labels` (a sequence of classes); or `package.module:NAME`, a
         `LabelledData` of another package, or a function without arguments that returns one.
       needs: splits that must not be empty; of `package.module:NAME` not checked.
+      channels: what to use of the channels of the files of a CSV; see `decode.probe`.
 
     Raises:
       A2vError: a data set cannot be used, or two have the same name.
     """
-    found = [data for part in spec.split(",") for data in _open(part.strip(), needs)]
+    found = [data for part in spec.split(",") for data in _open(part.strip(), needs, channels)]
     names = [data.name for data in found]
     for name in names:
         if names.count(name) > 1:
@@ -111,13 +114,14 @@ def open_labelled(spec: str, *, needs: Collection[str] = ("train", "test")) -> l
     return found
 
 
-def _open(spec: str, needs: Collection[str]) -> list[LabelledData]:
+def _open(spec: str, needs: Collection[str], channels: str) -> list[LabelledData]:
     if spec == "demo":
         from a2v_tf.data import demo  # writes the corpus on first use
 
-        return [CsvData(path, needs) for path in demo.task_csvs(demo.ensure())]
+        return [CsvData(path, needs, channels) for path in demo.task_csvs(demo.ensure())]
     if spec.startswith("csv:"):
-        return [CsvData(pathlib.Path(spec.removeprefix("csv:")).expanduser(), needs)]
+        path = pathlib.Path(spec.removeprefix("csv:")).expanduser()
+        return [CsvData(path, needs, channels)]
 
     if is_reference(spec) and not spec.startswith("tfds:"):
         return [_plugin(spec)]

@@ -2,11 +2,13 @@
 
 import csv
 import functools
+import os
 import pathlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from a2v_tf.audio import decode
 from a2v_tf.audio.bad_files import BadFiles
@@ -14,6 +16,7 @@ from a2v_tf.data import labelled_clips, sampling
 from a2v_tf.data.labelled_clips import SPLITS, Clip
 from a2v_tf.errors import A2vError
 from a2v_tf.specs import MAX_BAD_FRACTION
+from a2v_tf.text import printable
 
 COLUMNS = ("path", "label", "split")
 
@@ -43,14 +46,13 @@ class CsvData:
 
         Raises:
           A2vError: the file is missing or unreadable, lacks a column, or has an empty value, an
-            unknown split, a clip in two splits, no row of a split in `needs`, or fewer than two
-            classes in train.
+            unknown split, a clip in two splits or with two labels, no row of a split in `needs`,
+            or fewer than two classes in train.
         """
         self.name = path.stem
         self.bad = BadFiles(MAX_BAD_FRACTION)
         self._channels = channels
-        self._clips = _read_csv(path)
-        _check_leakage(path, self._clips)
+        self._clips = _without_repetitions(path, _read_csv(path))
         labelled_clips.check_splits(self._clips, str(path), needs)
         self.classes = tuple(sorted({clip.label for clip in self._clips}))
         self._train = [clip for clip in self._clips if clip.split == "train"]
@@ -63,7 +65,11 @@ class CsvData:
     ) -> Iterator[tuple[Clip, np.ndarray]]:
         """Read every clip, in the order of the CSV; see `LabelledData.clips`."""
         bad = BadFiles(max_bad_fraction)
+        _add_missing(self._clips, bad)
+        bad.check(len(self._clips), f"clips of {self.name}")
         for clip in self._clips:
+            if clip.name in bad:
+                continue
             try:
                 pcm = decode.whole(clip.name, self._channels)
                 labelled_clips.check_pcm(pcm)
@@ -74,10 +80,13 @@ class CsvData:
             yield clip, pcm
 
     def fingerprint(self) -> str:
-        """Digest of the names, labels, splits, sizes and modification times of the clips."""
-        return labelled_clips.digest(
+        """Digest of the clips' names, labels, splits, sizes and times, and of their channels."""
+        rows: list[tuple[object, ...]] = [
             (clip.name, clip.label, clip.split, *_size_and_time(clip.name)) for clip in self._clips
-        )
+        ]
+        if self._channels != "mix":
+            rows.append((self._channels,))
+        return labelled_clips.digest(rows)
 
     def crops(
         self,
@@ -131,9 +140,18 @@ class CsvData:
                     decode.read(path, header, start, length), samples
                 ), np.True_
             except decode.DecodeError as error:
+                if not self.bad:
+                    _add_missing(self._train, self.bad)
                 self.bad.add(path, str(error))
                 self.bad.check(len(self._train), f"train clips of {self.name}")
         return np.zeros(samples, np.float32), np.False_
+
+
+def _add_missing(clips: Iterable[Clip], bad: BadFiles) -> None:
+    """Count the files that do not exist, all of them: before one of them is more than allowed."""
+    for clip in clips:
+        if not os.path.exists(clip.name):
+            bad.add(clip.name, "does not exist")
 
 
 def _size_and_time(path: str) -> tuple[int, int] | tuple[()]:
@@ -146,7 +164,8 @@ def _size_and_time(path: str) -> tuple[int, int] | tuple[()]:
 
 def _read_csv(path: pathlib.Path) -> list[Clip]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        # surrogateescape: file names need not be UTF-8.
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
@@ -155,7 +174,7 @@ def _read_csv(path: pathlib.Path) -> list[Clip]:
                     f"{reader.fieldnames or []}; expected {','.join(COLUMNS)}"
                 )
             return [_row_to_clip(path, reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise A2vError(f"cannot read {path}: {reason}") from error
 
@@ -165,16 +184,36 @@ def _row_to_clip(csv_path: pathlib.Path, line: int, row: Mapping[str, str | None
     for name, value in zip(COLUMNS, values, strict=True):
         if not value:
             raise A2vError(f"{csv_path} line {line}: no {name}")
+        if "\0" in value or (name != "path" and printable(value) != value):
+            raise A2vError(f"{csv_path} line {line}: {name} {printable(value)!r} is not text")
     path, label, split = values
     if split not in SPLITS:
         raise A2vError(f"{csv_path} line {line}: split {split!r}; expected {', '.join(SPLITS)}")
-    return Clip(str(csv_path.parent / path), label, split)
+    return Clip(os.path.normpath(csv_path.parent / path), label, split)
 
 
-def _check_leakage(csv_path: pathlib.Path, clips: Iterable[Clip]) -> None:
-    split_of: dict[str, str] = {}
+def _without_repetitions(csv_path: pathlib.Path, clips: Iterable[Clip]) -> list[Clip]:
+    """The clips, each once.
+
+    Raises:
+      A2vError: a file is in two splits, or has two labels.
+    """
+    first: dict[str, Clip] = {}
+    repeated: list[str] = []
     for clip in clips:
-        if split_of.setdefault(clip.name, clip.split) != clip.split:
-            raise A2vError(
-                f"{csv_path}: {clip.name} is in both {split_of[clip.name]} and {clip.split}"
-            )
+        before = first.setdefault(clip.name, clip)
+        name = printable(clip.name)
+        if before.split != clip.split:
+            raise A2vError(f"{csv_path}: {name} is in both {before.split} and {clip.split}")
+        if before.label != clip.label:
+            raise A2vError(f"{csv_path}: {name} is labelled both {before.label} and {clip.label}")
+        if before is not clip:
+            repeated.append(name)
+    if repeated:
+        logging.warning(
+            "%s: %d rows repeat a file and count once, the first: %s",
+            csv_path,
+            len(repeated),
+            repeated[0],
+        )
+    return list(first.values())

@@ -112,6 +112,7 @@ def open_source(
     *,
     max_bad_fraction: float = MAX_BAD_FRACTION,
     decoder: str = "auto",
+    channels: str = "mix",
     spectrogram_time: str | None = None,
     spectrogram_columns: Sequence[str] | None = None,
     spectrogram_period: float = PERIOD,
@@ -125,6 +126,7 @@ def open_source(
         `BadFiles` to report skipped recordings to, and returns a `Source`.
       max_bad_fraction: stop once more than this fraction of the files cannot be used.
       decoder: "auto", "soundfile" or "tfio", for folders; see `FolderSource`.
+      channels: what to use of the channels of the files of folders; see `decode.probe`.
       spectrogram_time: the column of timestamps of spectrograms; see `SpectrogramSource`.
       spectrogram_columns: the columns of their bands.
       spectrogram_period: seconds from one of their frames to the next.
@@ -149,10 +151,10 @@ def open_source(
     if data == "demo":
         from a2v_tf.data import demo
 
-        return FolderSource(demo.ensure() / "train", bad, decoder)
+        return FolderSource(demo.ensure() / "train", bad, decoder, channels)
     if is_reference(data):
         return _plugin(data, bad)
-    return FolderSource(data, bad, decoder)
+    return FolderSource(data, bad, decoder, channels)
 
 
 _SOURCE_NAMES = ("bad", "front_end", "check", "crops", "describe")

@@ -64,7 +64,11 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     config = read_config(settings.model_dir)
     encoder = None if settings.model else load_encoder(settings.model_dir)
     _check_depths(settings, encoder)
-    datasets = open_labelled(settings.downstream, needs=("train", settings.common.split))
+    datasets = open_labelled(
+        settings.downstream,
+        needs=("train", settings.common.split),
+        channels=settings.channels,
+    )
     compare.check_single_label(datasets)
     seed = config.get("seed", 0) if settings.seed is None else settings.seed
     common = dataclasses.replace(settings.common, frames=config["frames"], seed=seed)

@@ -97,6 +97,7 @@ class EvaluationSettings:
       baselines: some of `metrics.BASELINES` and `pretrained.names`.
       seed: the first seed; None for the training run's.
       untrained_seeds: Untrained encoders to average.
+      channels: what to use of the channels of files, as for `decode.probe`.
       cache_dir: where embeddings are kept; None for the default, "" for nowhere.
     """
 
@@ -110,4 +111,5 @@ class EvaluationSettings:
     baselines: Sequence[str] = ()
     seed: int | None = None
     untrained_seeds: int = 3
+    channels: str = "mix"
     cache_dir: str | None = None

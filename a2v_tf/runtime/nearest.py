@@ -60,7 +60,9 @@ class Examples:
         return Nearest(label, votes, len(order), distance, self.files[closest])
 
 
-def embed_examples(directory: pathlib.Path | str, embedder: Embedder) -> Examples:
+def embed_examples(
+    directory: pathlib.Path | str, embedder: Embedder, channels: str = "mix"
+) -> Examples:
     """Embed the audio in DIR/LABEL/... with the same file that embeds the stream.
 
     A clip gives the embeddings of its whole windows, 320 ms apart; one shorter than a window gives
@@ -69,6 +71,7 @@ def embed_examples(directory: pathlib.Path | str, embedder: Embedder) -> Example
     Args:
       directory: contains one sub-folder per label.
       embedder: a streaming model; it is reset.
+      channels: what to use of a file's channels, as for `read_audio`.
 
     Raises:
       A2vError: there is no such directory, no sub-folder has audio, or a file cannot be read.
@@ -87,7 +90,7 @@ def embed_examples(directory: pathlib.Path | str, embedder: Embedder) -> Example
     embeddings, labels, files = [], [], []
     for path in labelled:
         name = path.relative_to(directory)
-        of_clip = _embed_clip(embedder, read_audio(path))
+        of_clip = _embed_clip(embedder, read_audio(path, channels))
         embeddings += of_clip
         labels += [name.parts[0]] * len(of_clip)
         files += [name.as_posix()] * len(of_clip)

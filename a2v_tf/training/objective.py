@@ -195,7 +195,7 @@ def _self_supervised(
 
 def _supervised(settings: TrainSettings, strategy: Strategy) -> Objective:
     """Labelled audio, cut into crops of one slice."""
-    datasets = open_labelled(settings.data, needs=("train",))
+    datasets = open_labelled(settings.data, needs=("train",), channels=settings.channels)
     if settings.batch_size % (len(datasets) * strategy.share.workers):
         raise A2vError(
             f"--batch_size={settings.batch_size} cannot be shared equally among "

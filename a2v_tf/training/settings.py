@@ -10,6 +10,7 @@ from a2v_tf.plugins import is_reference
 from a2v_tf.settings import check_fields, setting
 from a2v_tf.specs import (
     AUTOENCODERS,
+    CHANNELS,
     MAX_BAD_FRACTION,
     MIX_DB,
     PERIOD,
@@ -269,6 +270,12 @@ class TrainSettings:
         "Audio decoder: soundfile; or tfio, in-graph, where tensorflow-io loads. auto: soundfile.",
         choices=("auto", "soundfile", "tfio"),
         free=True,
+    )
+    channels: str = setting(
+        "mix",
+        "What to use of recordings with several channels, of folders and CSVs: mix, their mean; "
+        "left, the first; loudest, the one with the most energy in the whole recording.",
+        choices=CHANNELS,
     )
     spectrogram_time: str | None = setting(
         None,

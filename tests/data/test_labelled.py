@@ -1,6 +1,7 @@
 """Labelled data from CSV files, TFDS and plug-ins: common tests, then those of each kind."""
 
 import json
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -287,6 +288,8 @@ def test_csv_fingerprints(write_csv, tmp_path):
             "path,label,split\na.wav,x,train\nb.wav,y,train\na.wav,x,test\n",
             "is in both train and test",
         ),
+        ("path,label,split\na.wav,x,train\n./a.wav,y,train\n", "a.wav is labelled both x and y"),
+        ("path,label,split\na\0.wav,x,train\n", "NUL|line 2: path .* is not text"),
     ],
 )
 def test_bad_csvs(text, message, tmp_path):
@@ -309,8 +312,35 @@ def test_missing_files_are_counted(write_csv, tmp_path):
     data = write_csv(plan())
     (tmp_path / "7.wav").unlink()
     assert len(list(data.clips())) == 15
-    with pytest.raises(A2vError, match=r"1 of 16 clips.*7\.wav: No such file|7\.wav: System error"):
+    with pytest.raises(A2vError, match=r"1 of 16 clips.*7\.wav: does not exist"):
         list(data.clips(0.05))
+    for missing in (1, 4, 5):
+        (tmp_path / f"{missing}.wav").unlink()
+    with pytest.raises(A2vError, match=r"^4 of 16 clips of tones cannot be used"):
+        list(data.clips(0.1))
+    message = r"^\d of \d+ train clips of tones .*1\.wav: does not exist"
+    with pytest.raises(A2vError, match=message):  # noqa: SIM117
+        with one_line_errors(data):
+            take(data, 60)
+
+
+def test_names_in_a_csv_need_not_be_utf_8(write_csv, tmp_path):
+    data = write_csv(plan())
+    os.rename(tmp_path / "3.wav", os.fsencode(tmp_path) + b"/caf\xe9.wav")
+    table = (tmp_path / "tones.csv").read_bytes()
+    (tmp_path / "tones.csv").write_bytes(table.replace(b"\n3.wav", b"\ncaf\xe9.wav"))
+    (data,) = open_labelled(f"csv:{tmp_path / 'tones.csv'}")
+    assert len(list(data.clips(0.0))) == 16
+
+
+def test_a_file_counts_once(write_csv, tmp_path, caplog):
+    before = len(list(write_csv(plan()).clips()))
+    path = tmp_path / "tones.csv"
+    path.write_text(path.read_text() + "./3.wav,high,train\n3.wav,high,train\n")
+    (data,) = open_labelled(f"csv:{path}")
+    assert len(list(data.clips())) == before
+    assert "2 rows repeat a file and count once, the first: " in caplog.text
+    assert "/3.wav" in caplog.text
 
 
 def test_other_rates_are_resampled(tmp_path):

@@ -1,0 +1,83 @@
+"""What is piped instead of raw samples."""
+
+import gzip
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from a2v_tf.audio import containers
+from a2v_tf.audio.live import raw_blocks
+from a2v_tf.errors import A2vError
+from tests.audio.test_formats import KINDS, SECONDS, sound
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("piped")
+
+    def content(name):
+        path = folder / name
+        if not path.exists():
+            KINDS[name][0](path)
+        return path.read_bytes()
+
+    return content
+
+
+def piped(content: bytes) -> np.ndarray:
+    return np.concatenate(list(raw_blocks(io.BufferedReader(io.BytesIO(content)))))
+
+
+@pytest.mark.parametrize("name", sorted(set(KINDS) - {"cut.mp3"}))  # it begins within a frame
+def test_files_of_sound_are_no_raw_samples(content, name):
+    with pytest.raises(A2vError, match=r"begins like a file \(.+\): expected raw .*--audio=FILE"):
+        piped(content(name))
+
+
+@pytest.mark.parametrize("name", ["no_xing.mp3", "cbr.mp3", "aac.aac", "ac3.ac3"])
+def test_a_file_that_comes_in_small_pieces(content, name):
+    class Slow(io.BytesIO):
+        def read1(self, size=-1):
+            return super().read1(min(size, 7))
+
+    with pytest.raises(A2vError, match="begins like a file"):
+        list(raw_blocks(Slow(content(name))))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"path,label,split\n" + b"a.wav,x,train\n" * 9,
+        b'{"end_s": 0.08, "embedding": [' + b"0.25, " * 30,
+        gzip.compress(b"samples" * 99),
+        b"\x89PNG\r\n\x1a\n" + bytes(99),
+        b"PK\x03\x04" + bytes(99),
+        bytes(4) + b"ftypM4A " + bytes(99),
+    ],
+)
+def test_other_files_are_no_raw_samples(content):
+    with pytest.raises(A2vError, match="begins like a file"):
+        piped(content)
+
+
+def test_raw_samples_of_sound_pass():
+    clip = (sound(16_000, 1)[:, 0] * 32_768).astype("<i2")
+    for start in range(0, 16_000 * SECONDS - 20_000, 1_777):
+        part = clip[start : start + 20_000]
+        np.testing.assert_array_equal(piped(part.tobytes()) * 32_768, part)
+
+
+@given(
+    start=st.sampled_from([0xFBFF, 0xF1FF, 0xFFFF, 0x770B, 0xE0FF]),
+    scale=st.sampled_from([0, 1, 10, 1_000, 9_000]),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=60)
+def test_samples_that_begin_like_a_frame_of_mp3_pass(start, scale, seed):
+    noise = np.random.default_rng(seed).normal(0, scale, 20_000).astype("<i2").tobytes()
+    head = start.to_bytes(2, "little") + noise
+    assert containers.may_be_frames(head)
+    assert containers.kind(head[: containers.ENOUGH_FRAMES]) is None
