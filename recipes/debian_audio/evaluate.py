@@ -155,7 +155,7 @@ def _models(
     if "teachers" in FLAGS.baselines:
         models |= {teacher.name: teacher_embedder(teacher) for teacher in teachers}
     for name in ("speech_embedding", "speech_embedding_mean"):
-        if name in FLAGS.baselines:
+        if name in FLAGS.baselines and name not in models:  # it may be a teacher
             models[name] = speech_embedding(mean=name.endswith("mean"))
     return models
 
