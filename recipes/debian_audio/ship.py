@@ -22,8 +22,9 @@ from a2v_tf.errors import A2vError, run_app
 FLAGS = flags.FLAGS
 
 HERE = pathlib.Path(__file__).parent
-# Candidates that the cards compare with besides: the papers' tasks, and the paper's encoder.
-COMPARED = ("cbow", "skip_gram", "distill_small")
+# Candidates that the cards compare with besides: the papers' tasks with the encoder that is shipped,
+# and the paper's encoder with the same teachers.
+COMPARED = ("cbow_multiscale", "skip_gram_multiscale", "distilled_small")
 
 
 def define_flags() -> None:

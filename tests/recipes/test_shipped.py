@@ -5,6 +5,7 @@ import json
 import pytest
 
 from a2v_tf.errors import A2vError
+from tests.recipes.conftest import FOLDER
 
 SMALL, LARGE = 150_000, 1_900_000
 
@@ -65,14 +66,14 @@ def test_the_teachers_of_own_teachers_count(shipped, tmp_path):
 
 def test_each_card_compares_with_what_learned_otherwise(script):
     ship = script("ship")
+    assert all((FOLDER / f"candidates/{name}.flags").is_file() for name in ship.COMPARED)
     choice = {
-        "choices": {"pretrained": "long", "pretrained_self_supervised": "cbow"},
-        "directories": {name: f"w/{name}" for name in ("long", "cbow", "skip_gram", "triplet")},
+        "choices": {"pretrained": "long", "pretrained_self_supervised": "triplet"},
+        "directories": {name: f"w/{name}" for name in ("long", "triplet", *ship.COMPARED[:2])},
     }
-    assert ship.compared(choice, "long") == ["w/cbow", "w/skip_gram"]
-    assert ship.compared(choice, "cbow") == ["w/skip_gram"]
-    choice["choices"]["pretrained_self_supervised"] = "triplet"
-    assert ship.compared(choice, "long") == ["w/cbow", "w/skip_gram", "w/triplet"]
+    papers = [f"w/{name}" for name in ship.COMPARED[:2]]
+    assert ship.compared(choice, "long") == [*papers, "w/triplet"]
+    assert ship.compared(choice, "triplet") == papers
 
 
 # Criteria ----------------------------------------------------------------------------------------
