@@ -37,7 +37,7 @@ def load_object(reference: str, flag: str) -> Any:
         ) from error
     except Exception as error:  # the module's own mistake, such as a syntax error
         raise A2vError(
-            f"{flag}={reference}: importing {module_name} raised {_where(error)}"
+            f"{flag}={reference}: importing {module_name} raised {where(error)}"
         ) from error
     try:
         return getattr(module, name)
@@ -45,8 +45,8 @@ def load_object(reference: str, flag: str) -> Any:
         raise A2vError(f"{flag}={reference}: {module_name} has no {name!r}") from None
 
 
-def _where(error: Exception) -> str:
-    """The exception and its line, in one line."""
+def where(error: Exception) -> str:
+    """An exception of a plug-in's code and its line, in one line."""
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error}"  # ends with file and line
     last = traceback.extract_tb(error.__traceback__)[-1]

@@ -19,7 +19,7 @@ import numpy as np
 
 from a2v_tf.audio.read import SLICE_SAMPLES
 from a2v_tf.errors import A2vError
-from a2v_tf.plugins import load_object
+from a2v_tf.plugins import load_object, where
 from a2v_tf.teachers.base import Teacher, fingerprint
 
 REVISION = 1  # increase it with every change of the outputs
@@ -44,8 +44,11 @@ def load(reference: str) -> Teacher:
     one_at_a_time = threading.Lock()
 
     def compute(pcm: np.ndarray) -> np.ndarray:
-        with one_at_a_time:
-            return np.asarray(function(pcm))
+        try:
+            with one_at_a_time:
+                return np.asarray(function(pcm))
+        except Exception as error:  # the function's own mistake
+            raise A2vError(f"teacher {name}: raised {where(error)}") from error
 
     tried = compute(np.random.default_rng(0).uniform(-0.1, 0.1, (2, SLICE_SAMPLES)).astype("f4"))
     if tried.ndim != 2 or len(tried) != 2 or not tried.shape[1]:

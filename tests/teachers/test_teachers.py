@@ -3,6 +3,7 @@
 import concurrent.futures
 import pathlib
 import re
+import subprocess
 import sys
 import textwrap
 
@@ -121,6 +122,7 @@ def module(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.P
             import numpy as np
             number = 3
             def peaks(pcm): return pcm.reshape(len(pcm), 4, -1).max(2)
+            def fails(pcm): raise OSError("no such weights")
             def flat(pcm): return pcm.max(1)
             def one(pcm): return pcm[:1, :5]
             def words(pcm): return np.array([["a"]] * len(pcm))
@@ -163,6 +165,7 @@ def test_a_function_is_another_teacher_when_its_file_or_version_changes(module):
         ("python:nowhere", "nowhere: expected package.module:NAME"),
         ("python:own_teachers:none", "own_teachers has no 'none'"),
         ("python:own_teachers:number", "number: is a int: expected a function from PCM"),
+        ("python:own_teachers:fails", r"raised OSError: no such weights \(.*teachers.py, line 5\)"),
         ("python:own_teachers:flat", r"gave the shape \(2,\) for PCM \[2, 15600\]: expected \[2"),
         ("python:own_teachers:one", r"gave the shape \(1, 5\) for PCM"),
     ],
@@ -184,6 +187,19 @@ def test_errors_of_names(name, message, module, teacher):
 def test_errors_of_outputs(name, message, module):
     with pytest.raises(A2vError, match=message):
         find_teacher(f"python:own_teachers:{name}").embed(slices())
+
+
+def test_the_command_lists_teachers_and_names_unknown_ones():
+    listed = run("log_mel_statistics")
+    assert listed.stdout == "log_mel_statistics: 192 numbers, Apache-2.0, a2v_tf\n"
+    unknown = run("nobody")
+    assert unknown.returncode == 1
+    assert unknown.stderr.startswith("error: no teacher 'nobody': expected one of log_mel_stat")
+
+
+def run(*names: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "a2v_tf.teachers", *names]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_takes_slices_only():
