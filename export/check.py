@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -100,7 +101,20 @@ def fingerprint(model: fb.Model) -> str:
             value = fb.constant(model, tensor)
             digest.update(b"" if value is None else value.tobytes())
             digest.update(repr(fb.scales(tensor)).encode())
+    for value in _statistics_constants(graph):
+        digest.update(value.tobytes())
     return digest.hexdigest()[:16]
+
+
+def _statistics_constants(graph: fb.Graph) -> Iterator[np.ndarray]:
+    """Constants of the float log-mel statistics beside the encoder."""
+    found = False
+    for op in graph.subgraph.operators:
+        kind = fb.kind(graph.model, op)
+        found |= kind == "SQUARED_DIFFERENCE"
+        if found and kind in ("ADD", "MUL"):
+            values = (fb.constant(graph.model, graph.tensor(int(i))) for i in op.inputs)
+            yield from (value for value in values if value is not None)
 
 
 def embed_graph(model: fb.Model) -> fb.Graph:

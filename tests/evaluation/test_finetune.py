@@ -64,6 +64,19 @@ def test_task_parameters_are_those_of_figure_3():
     assert found == {"fc": 16_384, "conv5": 16_384 + 81_920, "all": 125_408}
 
 
+def test_what_the_last_layer_of_multiscale_reads_is_trained_with_it():
+    encoder = build_encoder(ENCODERS["multiscale"], 96, 64, InputStats())
+    assert depths(encoder)[:3] == ["none", "fc", "conv6"]
+    finetune.free_from(encoder, "fc")
+    weights = {layer.name: kernel_weights(layer) for layer in encoder.layers if layer.trainable}
+    assert {name: count for name, count in weights.items() if count} == {
+        "level2_columns": 16 * 40,
+        "level3_columns": 8 * 80,
+        "level4_columns": 4 * 128,
+        "embedding": 584 * 256,
+    }
+
+
 def test_it_learns_and_a_seed_repeats_it(judge):
     """Tones 300 and 3000 Hz apart: from scratch, at the Supervised baseline's learning rate."""
     settings = TrainingSettings(steps=40, learning_rate=1e-2, batch_size=16)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from a2v_tf.errors import A2vError
 from a2v_tf.export import build, check, convert, streaming
 from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.arithmetic import multiply_accumulates
 from a2v_tf.export.quantize import RANGES, Quantization
 from a2v_tf.models.encoder import build_encoder, build_stream_encoder
 from a2v_tf.runtime.embedder import KERNELS, Embedder, make_interpreter
@@ -193,10 +194,37 @@ def test_states_and_their_names() -> None:
     }
 
 
+@pytest.mark.parametrize("hop", HOPS)
+def test_multiply_accumulates(hop: int) -> None:
+    """Each layer's columns of a hop times a column's cost; no column is computed twice."""
+    one, two, four, eight = (max(hop // stride, 1) for stride in (1, 2, 4, 8))
+    layers = (
+        one * 15 * 4 * 3 * 5  # a stride of 2 leaves 15 of 29 bins
+        + two * 15 * 4 * (3 * 7 + 6)
+        + two * 15 * 6 * (3 * 7 + 6)
+        + four * 8 * 6 * (3 * 3 + 8)
+    )
+    columns = two * 15 * 4 + four * 8 * 6 + eight * 4 * 8
+    means_and_maxima = 4 + (6 * 6 + 6) + 3 * 8
+    last = 16 * (2 * 29 + 4 + 6 + 6 + 8)
+    counted = multiply_accumulates(fb.read(stream_file(hop, "external")))
+    assert counted == {"front_end": 0, "encoder": layers + columns + means_and_maxima + last}
+
+
 def test_weights_and_scales_are_the_same_in_every_file() -> None:
     files = [fb.read(stream_file(hop, state)) for hop in (8, 1) for state in STATES]
     prints = {check.fingerprint(model) for model in [window_of(how=INT8), *files]}
     assert len(prints) == 1
+    changed = files[0]  # a constant of the float statistics
+    graph = check.embed_graph(changed)
+    scale = next(
+        changed.buffers[graph.tensor(op.inputs[1]).buffer]
+        for op in graph.subgraph.operators
+        if fb.kind(changed, op) == "MUL" and fb.shape(graph.tensor(op.inputs[1])) == (2 * BINS,)
+    )
+    scale.data = scale.data.copy()
+    scale.data[0] ^= 1
+    assert check.fingerprint(changed) not in prints
 
 
 def test_shared_vectors_make_a_smaller_file_with_the_same_values() -> None:
