@@ -27,8 +27,8 @@ import hashlib
 import os
 import pathlib
 import re
+import sys
 import threading
-import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -54,7 +54,7 @@ HELD = 16  # of as many clips about one is held out
 _FRAMES = FRONT_END.frames(SLICE_SAMPLES)
 _LOG_MEL_AT_ONCE = 64
 _OPEN_FILES = 128  # memory maps kept, each of which holds a file descriptor
-_REPORT_SECONDS = 60.0
+_IN_LOGS = 60.0  # seconds between lines of progress where no terminal shows a bar
 
 _NO_SLICE = "no slice of 975 ms has a peak above -40 dBFS: expected louder or longer clips"
 _ABOUT = "corpus.json"
@@ -385,25 +385,28 @@ def _compute(corpus: _Corpus, teachers: Sequence[Teacher], workers: int) -> None
     stop = threading.Event()
     total = sum(corpus.planned(shard) for shard in range(corpus.shards))
     done = total - sum(map(corpus.planned, missing))
-    logging.info("%s: %d of %d slices to compute", corpus.directory, total - done, total)
+    interval = 0.1 if sys.stderr.isatty() else _IN_LOGS
     # A thread for each shard is enough: the libraries' own would only compete with these.
     with (
         threadpool_limits(1, user_api="blas"),
-        tqdm.tqdm(total=total, initial=done, desc="teachers", unit="slice", disable=None) as bar,
+        tqdm.tqdm(
+            total=total,
+            initial=done,
+            desc="teachers",
+            unit="slice",
+            mininterval=interval,
+            delay=interval,
+        ) as bar,
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
     ):
         work = {
             pool.submit(_compute_shard, corpus, shard, lacking, stop): shard
             for shard, lacking in missing.items()
         }
-        reported = time.monotonic()
         try:
             for future in concurrent.futures.as_completed(work):
                 future.result()
                 bar.update(corpus.planned(work[future]))
-                if time.monotonic() > reported + _REPORT_SECONDS:
-                    logging.info("%d of %d slices", bar.n, total)
-                    reported = time.monotonic()
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
