@@ -12,7 +12,8 @@ each example. Stages are measured in turn, round after round, and the medians ar
 is the rate relative to that of the smallest number of cores, divided by the ratio of cores.
 
 Training: for each backend, encoder and task, the step alone, always on the same batch, and the
-whole including the input pipeline, both with `keras.Model.fit`. The floor is the minimum time for
+whole including the input pipeline, without and with --cache, all with `keras.Model.fit`; distill
+always has a cache, and learns from five teachers of noise. The floor is the minimum time for
 the step's multiplications or memory traffic, whichever takes longer, at the speed of a large matrix
 product and a large copy on the same device in the same process. Operations are those of
 convolutions and matrix products: forward once, and twice as many backward. Memory traffic is one
@@ -45,6 +46,7 @@ import tensorflow_datasets as tfds
 from absl import flags
 
 from a2v_tf.commands.flag_types import define_counts, define_some_of
+from a2v_tf.data.log_mel_cache import CachedLogMel
 from a2v_tf.data.sources import Source, open_source
 from a2v_tf.data.tfds_source import TfdsSource
 from a2v_tf.errors import A2vError, run_app
@@ -55,16 +57,20 @@ from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import precision
 from a2v_tf.slicing import context_slices
 from a2v_tf.specs import ENCODERS, PRECISIONS, InputStats, Slicing
-from a2v_tf.tasks import DEFAULT_HEADS, TASKS, multi_head
-from a2v_tf.tasks.task import Setup, find_tasks
+from a2v_tf.tasks import DEFAULT_HEADS, DISTILL, TASKS, multi_head
+from a2v_tf.tasks.task import Setup, Task, find_tasks
+from a2v_tf.teachers.base import Teacher
+from a2v_tf.teachers.cache import fill
 from a2v_tf.text import markdown_table
-from a2v_tf.training.batches import log_mel_crops, task_batches
+from a2v_tf.training.batches import Round, cut_batches, log_mel_crops, task_batches
+from a2v_tf.training.distillation import TaughtSlices, fit_projections, taught_slices
 
 FLAGS = flags.FLAGS
 
 NOISE = "a2v_noise"  # the data set written without --data
 _CLIP_SAMPLES = 160_000
-_TASKS = [*TASKS, "multi_head"]
+_TASKS = [*TASKS, DISTILL, "multi_head"]
+_COMPONENTS = 64  # of each teacher of distill
 _BYTES_PER_NUMBER = {"float32": 4, "bfloat16": 2}
 _PEAK_SIZE = {"cpu": 1024, "gpu": 8192}  # of the square matrices of the timed product
 _COPIED = {"cpu": 2**24, "gpu": 2**28}  # numbers in the array of the timed copy
@@ -246,33 +252,75 @@ class _Timer(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
+def noise_teachers() -> list[Teacher]:
+    """Teachers that give noise, as many as the recipe of the pretrained encoder has."""
+
+    def embed(pcm: np.ndarray) -> np.ndarray:
+        return np.random.default_rng(0).standard_normal((len(pcm), _COMPONENTS))
+
+    return [
+        Teacher(f"noise_{i}", _COMPONENTS, embed, "none", "noise", f"{i}" * 12) for i in range(5)
+    ]
+
+
+def taught_noise(source: Source, directory: pathlib.Path) -> TaughtSlices:
+    """What distill learns from, as `a2v_train` prepares it."""
+    cache = fill(source, noise_teachers(), directory)
+    path = directory / "teachers.npz"
+    fit_projections(cache, list(cache.teachers), _COMPONENTS, 0, path)
+    return taught_slices(cache, path)
+
+
+def rounds_of(
+    source: Source, tasks: Sequence[Task], directory: pathlib.Path, on_device: bool
+) -> dict[str, Round]:
+    """The batches of a round, by whether the log-mel is cached: "whole" and "cached"."""
+    options = {"batch_size": FLAGS.batch_size, "seed": 0}
+    if "noise_0" in {task.name for task in tasks}:
+        taught = taught_noise(source, directory)
+        return {
+            "cached": cut_batches(taught.draw(taught.trained, **options), tasks, Slicing(), seed=0)
+        }
+    whole = task_batches(
+        source, tasks, Slicing(), crops_per_clip=FLAGS.crops_per_clip, raw=on_device, **options
+    )
+    if on_device:
+        return {"whole": whole}
+    cached = CachedLogMel(source, directory)
+    cached.check(FRONT_END.samples(multi_head.crop_frames(tasks, Slicing())))
+    return {"whole": whole, "cached": task_batches(cached, tasks, Slicing(), **options)}
+
+
 def time_training(
-    source: Source, task: str, encoder: str, frontend: str, numbers: str
+    source: Source,
+    task: str,
+    encoder: str,
+    frontend: str,
+    numbers: str,
+    directory: pathlib.Path,
 ) -> dict[str, Any]:
     """Examples per second of the step alone and of the whole in each round, and the work."""
-    tasks = find_tasks(DEFAULT_HEADS if task == "multi_head" else [task])
+    names = DEFAULT_HEADS if task == "multi_head" else [task]
+    tasks = find_tasks(names, [teacher.name for teacher in noise_teachers()])
     slicing = Slicing()
     on_device = frontend == "device"
+    setup = Setup(
+        ENCODERS[encoder],
+        slicing,
+        FRONT_END.mel_bins,
+        InputStats(-3.0, 4.0),
+        components={task.name: _COMPONENTS for task in tasks},
+    )
     with precision(numbers):
-        model = multi_head.build(
-            tasks, Setup(ENCODERS[encoder], slicing, FRONT_END.mel_bins, InputStats(-3.0, 4.0))
-        )
+        model = multi_head.build(tasks, setup)
     work = work_of(model, FLAGS.batch_size, _BYTES_PER_NUMBER[numbers])
     trainer = OnDevice(model, across=multi_head.cuts_across(tasks)) if on_device else model
     trainer.compile(
         "adam", steps_per_execution=FLAGS.steps_per_execution, **multi_head.losses(tasks)
     )
-    one_round = task_batches(
-        source,
-        tasks,
-        slicing,
-        batch_size=FLAGS.batch_size,
-        seed=0,
-        crops_per_clip=FLAGS.crops_per_clip,
-        raw=on_device,
-    )
-    batches = one_round(0).prefetch(tf.data.AUTOTUNE)
-    same = tf.data.Dataset.from_tensors(next(iter(batches))).repeat()
+    rounds = rounds_of(source, tasks, directory, on_device)
+    batches = {name: one_round(0).prefetch(tf.data.AUTOTUNE) for name, one_round in rounds.items()}
+    same = tf.data.Dataset.from_tensors(next(iter(next(iter(batches.values()))))).repeat()
 
     def per_s(dataset: tf.data.Dataset) -> list[float]:
         timer = _Timer()
@@ -291,7 +339,7 @@ def time_training(
         "frontend": frontend,
         "precision": numbers,
         "step_per_s": per_s(same),
-        "whole_per_s": per_s(batches),
+        **{f"{name}_per_s": per_s(dataset) for name, dataset in batches.items()},
         "operations": work.operations,
         "bytes": work.bytes,
     }
@@ -312,12 +360,17 @@ def measure_training() -> dict[str, Any]:
     source = open_source(FLAGS.data)
     peaks = {numbers: peak(numbers) for numbers in FLAGS.precisions}
     results = []
-    for encoder, task, frontend, numbers in itertools.product(
-        FLAGS.encoders, FLAGS.tasks, FLAGS.frontends, FLAGS.precisions
-    ):
-        print(f"{encoder} {task} {frontend} {numbers}", file=sys.stderr)
-        results.append(time_training(source, task, encoder, frontend, numbers))
-        keras.backend.clear_session()
+    with tempfile.TemporaryDirectory() as name:
+        for case in itertools.product(
+            FLAGS.encoders, FLAGS.tasks, FLAGS.frontends, FLAGS.precisions
+        ):
+            encoder, task, frontend, numbers = case
+            if task == DISTILL and frontend == "device":
+                continue  # its log-mel is cached
+            print(" ".join(case), file=sys.stderr)
+            directory = pathlib.Path(name)
+            results.append(time_training(source, task, encoder, frontend, numbers, directory))
+            keras.backend.clear_session()
     return {
         "backend": keras.backend.backend(),
         "accelerators": [str(x) for x in _accelerators()],
@@ -388,7 +441,11 @@ def training_table(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                     **result,
                     "backend": part["backend"],
                     "step": step,
-                    "whole": statistics.median(result["whole_per_s"]),
+                    **{
+                        name: statistics.median(result[f"{name}_per_s"])
+                        for name in ("whole", "cached")
+                        if f"{name}_per_s" in result
+                    },
                     "floor": floor,
                     "limit": limit,
                     "of_floor": step / floor,
@@ -447,12 +504,14 @@ def _training_markdown(table: Sequence[dict[str, Any]]) -> str:
             f"{x['step']:,.0f}",
             f"{x['floor']:,.0f} ({x['limit']})",
             f"{x['of_floor']:.0%}",
-            f"{x['whole']:,.0f}",
+            *(f"{x[name]:,.0f}" if name in x else "-" for name in ("whole", "cached")),
         ]
         for x in table
     ]
     header = ["backend", "encoder", "task", "log-mel on", "precision", "step alone, examples/s"]
-    return markdown_table([*header, "floor", "step / floor", "whole, examples/s"], rows)
+    return markdown_table(
+        [*header, "floor", "step / floor", "whole, examples/s", "with --cache"], rows
+    )
 
 
 # The command --------------------------------------------------------------------------------------

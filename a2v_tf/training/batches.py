@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from a2v_tf.data import sampling
+from a2v_tf.data.log_mel_cache import CachedLogMel
 from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.data.sources import ManyCropsSource, Source
 from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, log_mel
@@ -41,14 +42,15 @@ def log_mel_crops(
 ) -> tf.data.Dataset:
     """Endless batches of random log-mel crops `[batch, frames, F]`, and their clips `[batch]`.
 
-    Only the samples that the frames need are read; everything is in-graph. Crops of band levels are
-    frames already and are not changed. Each crop gets a random gain of up to `gain_db`, uniform in
-    decibels, the unit of band levels. With a `share`, only the worker's rows of each batch are
-    read, `[batch / workers, ...]`. `crops_per_clip` is for sources that support it. With `raw`,
-    log-mel is replaced by the inputs from which a device computes it: a dict of "pcm", int16
+    Only the samples that the frames need are read; everything is in-graph. Crops of band levels
+    and of `CachedLogMel` are frames already. Each crop gets a random gain of up to `gain_db`,
+    uniform in decibels, the unit of band levels. With a `share`, only the worker's rows of each
+    batch are read, `[batch / workers, ...]`. `crops_per_clip` is for sources that support it. With
+    `raw`, log-mel is replaced by the inputs from which a device computes it: a dict of "pcm", int16
     `[batch, samples]`, and, if there is a `gain_db`, "gain", `[batch, 1]`.
     """
-    is_pcm = isinstance(source.front_end, FrontEnd)
+    is_cached = isinstance(source, CachedLogMel)
+    is_pcm = isinstance(source.front_end, FrontEnd) and not is_cached
     samples = source.front_end.samples(frames)
     part = share.part(batch_size)
     options: dict[str, Any] = {"share": dataclasses.replace(share, block=part)}
@@ -72,13 +74,18 @@ def log_mel_crops(
         if raw:
             level = {"gain": 10 ** (gain_of(index) / 20)} if gain_db else {}
             return {"pcm": float_to_pcm(values), **level}, clip
-        if gain_db and is_pcm:
+        if is_cached:
+            values = tf.cast(values, tf.float32)
+        if gain_db and is_cached:  # the offset of the logarithm is not part of the sound
+            modulus = tf.maximum(tf.exp(values) - FRONT_END.log_offset, 0.0)
+            values = tf.math.log(modulus * 10 ** (gain_of(index) / 20) + FRONT_END.log_offset)
+        elif gain_db and is_pcm:
             values = values * 10 ** (gain_of(index) / 20)
         elif gain_db:
             values = values + gain_of(index)
         return (log_mel(values) if is_pcm else values), clip
 
-    if (is_pcm or gain_db) and not once_a_clip:
+    if (is_pcm or is_cached or gain_db) and not once_a_clip:
         # Crop by crop, so that what is computed on the way stays in the cache of a core.
         crops = crops.enumerate().map(frames_of, num_parallel_calls=tf.data.AUTOTUNE)
     return crops.batch(part, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE)

@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from a2v_tf.data import sampling
+from a2v_tf.data.log_mel_cache import CachedLogMel
 from a2v_tf.data.sampling import Share
 from a2v_tf.data.sources import Source
 from a2v_tf.errors import A2vError
-from a2v_tf.files import cache_dir, whole_file
+from a2v_tf.files import whole_file
 from a2v_tf.specs import InputStats
 from a2v_tf.tasks.distill import task_name
 from a2v_tf.training.batches import Draw
@@ -68,6 +69,18 @@ def fit_projection(outputs: np.ndarray, components: int) -> Projection:
     return Projection(pca.mean_.astype(np.float32), matrix.astype(np.float32))
 
 
+class Around(NamedTuple):
+    """Longer crops around slices, for tasks that learn beside distill.
+
+    Attributes:
+      corpus: log-mel of whole clips.
+      frames: of a crop.
+    """
+
+    corpus: CachedLogMel
+    frames: int
+
+
 @dataclasses.dataclass(frozen=True)
 class TaughtSlices:
     """Slices of a corpus, and what is to be predicted of each.
@@ -75,6 +88,7 @@ class TaughtSlices:
     Attributes:
       log_mel: float16 `[n, N, F]`, in memory or on disk.
       clip: int32 `[n]`.
+      start: first frame of each slice in its clip, int32 `[n]`.
       targets: by a teacher's task, float16 `[n, components]`.
       trained: int64, the rows to train on.
       held_out: int64, the rows of held-out clips.
@@ -82,6 +96,7 @@ class TaughtSlices:
 
     log_mel: "Rows | np.ndarray"
     clip: np.ndarray
+    start: np.ndarray
     targets: Mapping[str, np.ndarray]
     trained: np.ndarray
     held_out: np.ndarray
@@ -96,8 +111,43 @@ class TaughtSlices:
         values = self.log_mel[_some(self.trained, _STATS_SLICES, seed)].astype(np.float64)
         return InputStats(float(values.mean()), float(max(values.var(), 1e-6)))
 
-    def draw(self, rows: np.ndarray, *, batch_size: int, seed: int) -> Draw:
-        """Endless batches of these rows, in epochs of random order."""
+    def draw(
+        self,
+        rows: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int,
+        around: "Around | None" = None,
+    ) -> Draw:
+        """Endless batches of these rows, in epochs of random order.
+
+        Args:
+          rows: of the slices.
+          batch_size: rows in a batch, of all workers.
+          seed: of the order.
+          around: makes crops with the slices in their middle; None for the slices themselves.
+
+        Raises:
+          A2vError: no slice has enough frames around it.
+        """
+        frames = self.log_mel.shape[1]
+        if around:
+            before = (around.frames - frames) // 2
+            first = self.start - before
+            fits = (first >= 0) & (first + around.frames <= around.corpus.clip_frames()[self.clip])
+            rows = rows[fits[rows]]
+            frames = around.frames
+        if not len(rows):
+            raise A2vError(
+                f"no slice has {frames} frames of its clip around it, a crop for all --heads: "
+                "expected longer clips, or smaller --context or --max_frames"
+            )
+
+        def log_mel_of(chosen: np.ndarray) -> np.ndarray:
+            if not around:
+                return self.log_mel[chosen]
+            places = zip(self.clip[chosen], first[chosen], strict=True)
+            return np.stack([around.corpus.read(*place, frames) for place in places])
 
         def epoch(key: tf.Tensor) -> tf.data.Dataset:
             order = tf.random.experimental.stateless_shuffle(tf.constant(rows), key)
@@ -105,12 +155,12 @@ class TaughtSlices:
 
         def read(chosen: np.ndarray) -> tuple[np.ndarray, ...]:
             taught = (target[chosen] for target in self.targets.values())
-            return self.log_mel[chosen], self.clip[chosen], *taught
+            return log_mel_of(chosen), self.clip[chosen], *taught
 
         def batch(chosen: tf.Tensor) -> tuple:
             types = [tf.float16, tf.int32, *[tf.float16] * len(self.targets)]
             log_mel, clip, *taught = tf.numpy_function(read, [chosen], types, stateful=False)
-            log_mel.set_shape([chosen.shape[0], *self.log_mel.shape[1:]])
+            log_mel.set_shape([chosen.shape[0], frames, self.log_mel.shape[2]])
             clip.set_shape(chosen.shape)
             for values, target in zip(taught, self.targets.values(), strict=True):
                 values.set_shape([chosen.shape[0], target.shape[1]])
@@ -127,7 +177,12 @@ class TaughtSlices:
 
 
 def open_taught(
-    settings: TrainSettings, strategy: Strategy, source: Source, resumed: bool
+    settings: TrainSettings,
+    strategy: Strategy,
+    source: Source,
+    directory: pathlib.Path,
+    *,
+    resumed: bool,
 ) -> TaughtSlices:
     """Run the teachers over a source, unless their outputs are cached, and project the outputs.
 
@@ -135,6 +190,7 @@ def open_taught(
       settings: of the run.
       strategy: the first worker alone runs the teachers.
       source: the corpus.
+      directory: of caches.
       resumed: whether to use the projections that the run began with.
 
     Raises:
@@ -147,7 +203,6 @@ def open_taught(
     names = settings.teachers or ()
     teachers = [dataclasses.replace(find_teacher(name), name=name) for name in names]
     path = pathlib.Path(settings.model_dir) / PROJECTIONS
-    directory = pathlib.Path(settings.cache) if settings.cache else cache_dir() / "teachers"
 
     def cached() -> "TeacherCache":
         return fill(source, teachers, directory)  # type: ignore[arg-type]  # it checks the source
@@ -231,6 +286,7 @@ def taught_slices(cache: "TeacherCache", path: pathlib.Path) -> TaughtSlices:
     return TaughtSlices(
         log_mel=_in_memory(cache.log_mel()),
         clip=cache.clip,
+        start=cache.start,
         targets=targets,
         trained=np.flatnonzero(~held),
         held_out=np.flatnonzero(held),

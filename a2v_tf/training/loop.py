@@ -31,6 +31,7 @@ from a2v_tf.training.checkpoints import (
     undo_round,
 )
 from a2v_tf.training.interruption import EndOnSignal, GoOn, fits, read_interruption
+from a2v_tf.training.metric import fold_metric
 from a2v_tf.training.model_dir import (
     LOG,
     front_end_of,
@@ -45,7 +46,7 @@ from a2v_tf.training.schedule import learning_rate
 from a2v_tf.training.settings import TrainSettings
 from a2v_tf.training.strategy import Strategy, check_settings, open_strategy, synchronise_batch_norm
 
-BATCH_NORM_SLICES = 8_192  # of which averaged weights get their batch norm statistics
+CLEAN_SLICES = 8_192  # for the batch norm statistics of averaged weights, and for --fold_metric
 
 # Makes a callback that evaluates the encoder after each round, before the round is logged.
 MakeProbe = Callable[[TrainSettings], keras.callbacks.Callback]
@@ -135,6 +136,7 @@ def _train(
                 trainer.compile(model.optimizer, **compile_options)
         if is_over:
             print(f"{model_dir} is already trained for {step} steps.")
+            _finish(settings, model_dir, strategy, objective, model)
             return model
         if strategy.is_chief:
             undo_round(model_dir, step)
@@ -148,9 +150,7 @@ def _train(
         # ---- Training
         averaged = []
         if settings.average_weights:
-            clean = objective.clean(VALIDATION_ROUND)
-            count = -(-BATCH_NORM_SLICES // (settings.batch_size * model.input_shape[1]))
-            averaged = [AveragedWeights(clean.take(count))]
+            averaged = [AveragedWeights(_clean_batches(settings, objective, model))]
         with signals_noted("interrupted: run the same command to go on") as signals:
             for rounds in _equal_rounds(settings, first_round, alone=interruption is not None):
                 first_step = rounds[0] * settings.eval_every
@@ -193,8 +193,32 @@ def _train(
                     ],
                 )
                 interruption = None
+        _finish(settings, model_dir, strategy, objective, model)
     print(f"Trained encoder: {model_dir}/encoder.keras   Curves: tensorboard --logdir {model_dir}")
     return model
+
+
+def _clean_batches(
+    settings: TrainSettings, objective: Objective, model: keras.Model
+) -> tf.data.Dataset:
+    """Batches of about `CLEAN_SLICES` slices that are trained on."""
+    _, *slices, _, _ = model.input_shape  # one for each example, or S
+    a_batch = settings.batch_size * (slices[0] if slices else 1)
+    return objective.clean(VALIDATION_ROUND).take(-(-CLEAN_SLICES // a_batch))
+
+
+def _finish(
+    settings: TrainSettings,
+    model_dir: pathlib.Path,
+    strategy: Strategy,
+    objective: Objective,
+    model: keras.Model,
+) -> None:
+    """What is left to do once all steps are trained; doing it again changes nothing."""
+    if settings.fold_metric and strategy.is_chief:
+        with strategy.alone():
+            batches = _clean_batches(settings, objective, model)
+            fold_metric(model_dir, settings.teachers or (), batches)
 
 
 def _equal_rounds(settings: TrainSettings, first: int, *, alone: bool) -> list[range]:

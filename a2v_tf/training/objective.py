@@ -9,8 +9,10 @@ import keras
 import numpy as np
 
 from a2v_tf.data.labelled import LabelledData, open_labelled
+from a2v_tf.data.log_mel_cache import CachedLogMel
 from a2v_tf.data.sources import Source, default_validation, one_line_errors, open_source
 from a2v_tf.errors import A2vError
+from a2v_tf.files import cache_dir, made_directory
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import precision
@@ -27,7 +29,7 @@ from a2v_tf.training.batches import (
     task_batches,
 )
 from a2v_tf.training.comparisons import check_comparisons
-from a2v_tf.training.distillation import open_taught
+from a2v_tf.training.distillation import Around, open_taught
 from a2v_tf.training.settings import TrainSettings
 from a2v_tf.training.strategy import Strategy
 
@@ -98,11 +100,16 @@ def _distilled(
     tasks = find_tasks(settings.task_names, settings.teachers or ())
     source = open_source(settings.data, **settings.source_options, log_dir=log_dir)
     print(f"--data: {source.describe()}")
-    taught = open_taught(settings, strategy, source, resumed)
+    directory = _cache_directory(settings)
+    taught = open_taught(settings, strategy, source, directory, resumed=resumed)
+    frames = multi_head.crop_frames(tasks, settings.slicing)
+    around = None
+    if frames > settings.frames:
+        around = Around(_cached(source, settings, strategy), frames)
 
     def batches(rows: np.ndarray) -> Round:
         return cut_batches(
-            taught.draw(rows, batch_size=settings.batch_size, seed=settings.seed),
+            taught.draw(rows, batch_size=settings.batch_size, seed=settings.seed, around=around),
             tasks,
             settings.slicing,
             seed=settings.seed,
@@ -138,6 +145,8 @@ def _self_supervised(
 
     def open_(flag: str, data: str) -> Source:
         opened = open_source(data, **settings.source_options, log_dir=log_dir)
+        if settings.cache:
+            opened = _cached(opened, settings, strategy)
         opened.check(opened.front_end.samples(frames))
         print(f"--{flag}: {opened.describe()}")
         return opened
@@ -191,6 +200,14 @@ def _self_supervised(
         learning_rate=multi_head.learning_rate(tasks),
         check=check,
     )
+
+
+def _cached(source: Source, settings: TrainSettings, strategy: Strategy) -> CachedLogMel:
+    return strategy.chief_first(lambda: CachedLogMel(source, _cache_directory(settings)))
+
+
+def _cache_directory(settings: TrainSettings) -> pathlib.Path:
+    return made_directory("cache", settings.cache or str(cache_dir() / "teachers"))
 
 
 def _supervised(settings: TrainSettings, strategy: Strategy) -> Objective:

@@ -203,12 +203,21 @@ class TrainSettings:
         low=1,
         tasks=(DISTILL,),
     )
-    cache: str | None = setting(
-        None,
-        "Directory for what teachers make of the audio, computed once; several runs may share it. "
-        "Default: a2v_tf in the user's cache directory.",
+    fold_metric: bool = setting(
+        False,
+        "When distill ends, fold the metric of the teachers' predictions into the last layer of "
+        "encoder.keras: distances between embeddings are then those between predictions.",
         free=True,
         tasks=(DISTILL,),
+    )
+    cache: str | None = setting(
+        None,
+        "Directory in which the log-mel spectrograms of all clips, 44 MB an hour, and what "
+        "teachers make of them are kept; runs share it. Crops are then cheap, and equal to those "
+        "without it up to rounding to half precision. Default: the user's cache directory for "
+        "distill, otherwise none.",
+        free=True,
+        tasks=_AUGMENTED,
     )
     gain_db: float = setting(
         0.0,
@@ -460,11 +469,25 @@ class TrainSettings:
             raise A2vError(
                 f"--frontend=device: for audio, not for the band levels of --data={self.data}"
             )
+        if self.cache is not None:
+            self._check_cache(is_spectrogram)
         if self.crops_per_clip > 1 and not self.data.startswith("tfds:"):
             raise A2vError(
                 f"--crops_per_clip={self.crops_per_clip}: for --data=tfds:NAME, whose clips are "
                 f"read whole; of --data={self.data} only the crops are read"
             )
+
+    def _check_cache(self, is_spectrogram: bool) -> None:
+        if not self.cache:
+            raise A2vError("--cache=: expected a directory")
+        if is_spectrogram:
+            raise A2vError(f"--cache={self.cache}: for audio, not for --data={self.data}")
+        for name, default in (("frontend", "host"), ("crops_per_clip", 1)):
+            if getattr(self, name) != default:
+                raise A2vError(
+                    f"--{name}={getattr(self, name)}: not with --cache, whose crops are log-mel "
+                    "already"
+                )
 
 
 def applies(name: str, task: str, task_names: tuple[str, ...]) -> bool:

@@ -20,7 +20,7 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import keras
 import numpy as np
@@ -34,6 +34,9 @@ from a2v_tf.training.settings import TrainSettings
 
 # Words in the errors that JAX raises when another process is lost.
 _SIGNS_OF_LOSS = ("gloo", "nccl", "coordination", "connection", "deadline_exceeded", "unavailable")
+
+
+_T = TypeVar("_T")
 
 
 class Strategy:
@@ -72,6 +75,17 @@ class Strategy:
     def from_chief(self, make: Callable[[], Any]) -> Any:
         """Call `make` on the chief only; all processes get its result, which must be JSON."""
         return make()
+
+    def chief_first(self, make: Callable[[], _T]) -> _T:
+        """Call `make` on the chief, then on the others: what it computes is on disk for them."""
+        made: list[_T] = []
+
+        def on_chief() -> bool:
+            made.append(make())
+            return True
+
+        self.from_chief(on_chief)
+        return made[0] if made else make()
 
     def of_chief(
         self,

@@ -63,11 +63,12 @@ def test_tables_and_json(run, training, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(training, "ENCODERS", {"small": TINY})
     monkeypatch.setattr(training, "_PEAK_SIZE", {"cpu": 8, "gpu": 8})
     monkeypatch.setattr(training, "_COPIED", {"cpu": 8, "gpu": 8})
-    options = [*QUICK, "--tasks=cbow", "--encoders=small", "--frontends=host,device"]
+    options = [*QUICK, "--tasks=cbow,distill", "--encoders=small", "--frontends=host,device"]
     assert run(*options, f"--output={tmp_path}/out.json") == 0
     out = capsys.readouterr().out
     assert "| naive pipeline |" in out
     assert out.count("| tensorflow | small | cbow |") == 2
+    assert out.count("| tensorflow | small | distill |") == 1
     assert "tensorflow on CPU: a matrix product of float32" in out
     content = json.loads((tmp_path / "out.json").read_text())
     stages = [row["stage"].partition(":")[0] for row in content["input"]]
@@ -77,7 +78,11 @@ def test_tables_and_json(run, training, monkeypatch, capsys, tmp_path):
         assert row["cores"]["1"]["per_s"] > 0
     for row in content["training"]:
         assert row["of_floor"] == pytest.approx(row["step"] / row["floor"])
-        assert len(row["whole_per_s"]) == 1
+        found = {name for name in ("whole", "cached") if len(row.get(f"{name}_per_s", ())) == 1}
+        if row["task"] == "distill":
+            assert found == {"cached"}
+        else:
+            assert found == {"whole"} | ({"cached"} if row["frontend"] == "host" else set())
     assert content["command"].endswith(" ".join([*options, f"--output={tmp_path}/out.json"]))
 
 

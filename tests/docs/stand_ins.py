@@ -29,6 +29,12 @@ def recordings(folder: pathlib.Path) -> None:
     write_sound(folder / "day.wav", 6, seed=11, hz=800)
 
 
+def several_recordings(folder: pathlib.Path) -> None:
+    """A folder of recordings, of which one is held out when teachers are asked."""
+    for i, name in enumerate(("street", "song", "speech", "birds", "rain")):
+        write_sound(folder / f"path/to/recordings/{name}.wav", 7, seed=i)
+
+
 def parts(folder: pathlib.Path) -> None:
     """parts.csv: the parts of the recordings that are worth learning from."""
     rows = [f"path/to/recordings/{i}.wav,0.5,6.5" for i in range(3)]

@@ -22,6 +22,7 @@ STAND_INS: dict[str, list[Callable[[pathlib.Path], None]]] = {
     "getting-started.md": [stand_ins.recordings],
     "reference/evaluation.md": [stand_ins.labelled],
     "tutorials/own-recordings.md": [stand_ins.recordings, stand_ins.labelled],
+    "tutorials/distillation.md": [stand_ins.several_recordings],
     "tutorials/ten-examples.md": [stand_ins.recordings, stand_ins.examples],
     "tutorials/app.md": [stand_ins.recordings],
     "tutorials/raspberry-pi.md": [stand_ins.recordings, stand_ins.examples],
@@ -31,7 +32,12 @@ STAND_INS: dict[str, list[Callable[[pathlib.Path], None]]] = {
 }
 SLOW = {
     *("extend/data.md", "extend/encoder.md", "extend/task.md"),
-    *("tutorials/own-recordings.md", "tutorials/many-gpus.md", "tutorials/audioset.md"),
+    *(
+        "tutorials/own-recordings.md",
+        "tutorials/distillation.md",
+        "tutorials/many-gpus.md",
+        "tutorials/audioset.md",
+    ),
 }
 
 # A few steps on a few examples, instead of hours.
@@ -40,6 +46,7 @@ SMALLER = {
     r"a2v_train ": "a2v_train --steps=2 --batch_size=4 --eval_every=2 --validation_examples=4 "
     "--context=1 ",
     r"--context=1 (?=.*spectrogram:)": "",
+    r"--teachers=": "--components=4 --teachers=",
     r"a2v_evaluate ": "a2v_evaluate --untrained_seeds=1 ",
     r"(--model_dir=models/.*)--quantize": r"\1--quantize --calibration_slices=4",
 }

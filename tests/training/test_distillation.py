@@ -16,11 +16,13 @@ from a2v_tf.training import loop
 from a2v_tf.training.callbacks import SaveCheckpoint
 from a2v_tf.training.distillation import (
     PROJECTIONS,
+    Around,
     check_cache,
     fit_projection,
     fit_projections,
     taught_slices,
 )
+from a2v_tf.training.metric import metric_root
 from a2v_tf.training.model_dir import load_encoder, load_model
 from a2v_tf.training.settings import TrainSettings
 
@@ -33,6 +35,7 @@ class FakeCache:
 
     def __init__(self, held=(3, 7)):
         self.clip = np.repeat(np.arange(12, dtype=np.int32), 10)
+        self.start = np.tile(np.arange(10, dtype=np.int32) * 96, 12)
         self.held = np.isin(np.arange(12), held)
         self.teachers = {"one": 12, "model:runs/two": 3}
         self.values = {
@@ -86,6 +89,30 @@ def test_targets_and_rows(tmp_path):
         np.testing.assert_array_equal(targets["one"], taught.targets["one"][rows])
     again = next(iter(drawn(0, EVERYTHING).as_numpy_iterator()))
     np.testing.assert_array_equal(again[0], batches[0][0])
+
+
+def test_crops_around_slices(tmp_path):
+    cache, path = FakeCache(), tmp_path / PROJECTIONS
+    fit_projections(cache, ["one", "model:runs/two"], 4, 0, path)
+    taught = taught_slices(cache, path)
+
+    class Corpus:
+        """Clips of the slices one after another."""
+
+        def clip_frames(self):
+            return np.full(12, 960)
+
+        def read(self, clip, first, frames):
+            return cache.slices[clip * 10 : clip * 10 + 10].reshape(960, 64)[first:][:frames]
+
+    drawn = taught.draw(taught.trained, batch_size=80, seed=1, around=Around(Corpus(), 100))
+    log_mel, _, targets = next(iter(drawn(0, EVERYTHING).as_numpy_iterator()))
+    assert log_mel.shape == (80, 100, 64)
+    rows = [np.flatnonzero((cache.slices == one).all((1, 2)))[0] for one in log_mel[:, 2:98]]
+    assert set(rows % np.array(10)) == set(range(1, 9))  # the first and last have no room
+    np.testing.assert_array_equal(targets["one"], taught.targets["one"][rows])
+    with pytest.raises(A2vError, match=r"^no slice has 961 frames of its clip around it"):
+        taught.draw(taught.trained, batch_size=80, seed=1, around=Around(Corpus(), 961))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +169,9 @@ def test_slices_of_another_length_and_useless_teachers_get_one_line(tmp_path):
             {"task": "multi_head", "heads": ("cbow", "distill"), "gain_db": 3.0},
             "^--gain_db=3.0: not with distill",
         ),
+        ({"cache": ""}, "^--cache=: expected a directory"),
+        ({"task": "cbow", "teachers": None, "cache": "c", "frontend": "device"}, "^--frontend=dev"),
+        ({"data": "spectrogram:d", "cache": "c"}, "^--cache=c: for audio, not for --data=spect"),
         ({"average_weights": 0.9, "strategy": "mirrored"}, "^--average_weights=0.9: for one dev"),
     ],
 )
@@ -161,6 +191,19 @@ def test_factors_of_losses():
     )
     assert both.task_factors == [0.5, 2.0, 3.0]
     assert settings(teachers=("a", "b")).task_factors == [1.0, 1.0]
+
+
+def test_distances_in_the_metric_are_those_of_predictions_of_equal_power():
+    rng = np.random.default_rng(4)
+    embeddings = rng.normal(size=(2_000, 6)) * [1, 2, 3, 1, 1, 5]
+    heads = {"log_mel_statistics": rng.normal(size=(6, 4)), "one": 10 * rng.normal(size=(6, 2))}
+    folded = embeddings @ metric_root(embeddings, heads)
+    expected = 0.0
+    for weight, kernel in zip((0.3, 1.0), heads.values(), strict=True):
+        predicted = embeddings @ kernel
+        predicted = predicted / np.sqrt(predicted.var(axis=0).mean())
+        expected = expected + weight * ((predicted[::2] - predicted[1::2]) ** 2).sum(axis=1)
+    np.testing.assert_allclose(((folded[::2] - folded[1::2]) ** 2).sum(axis=1), expected, rtol=1e-6)
 
 
 def test_names():
@@ -204,7 +247,7 @@ def rows(model_dir):
 
 @pytest.mark.usefixtures("own_teacher")
 def test_learns_and_resumes_exactly(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "BATCH_NORM_SLICES", 128)
+    monkeypatch.setattr(loop, "CLEAN_SLICES", 128)
     run = TrainSettings(
         task="distill",
         teachers=("log_mel_statistics", "crossings"),
@@ -251,8 +294,41 @@ def test_learns_and_resumes_exactly(corpus, tmp_path, monkeypatch):
     saved = load_model(tmp_path / "straight")
     for name, output in model(x).items():
         np.testing.assert_allclose(saved(x)[name], output, atol=1e-5)
+    # The metric is folded in when the run has ended, once.
+    embeddings = np.asarray(saved.get_layer("encoder")(x[:, 0]))
+    twice = []
+    for _ in range(2):
+        loop.train(dataclasses.replace(run, fold_metric=True))
+        folded = np.asarray(load_encoder(tmp_path / "straight")(x[:, 0]))
+        twice.append(folded)
+    np.testing.assert_allclose(twice[0], twice[1], rtol=1e-5)
+    assert np.abs(folded - embeddings).max() > 0.01
     assert saved.get_layer("log_mel_statistics_head").kernel.shape == (128, 8)
     assert saved.get_layer("crossings_head").kernel.shape == (128, 2)
+
+
+@pytest.mark.usefixtures("own_teacher")
+def test_is_a_head_beside_others_from_the_same_cache(corpus, tmp_path):
+    run = TrainSettings(
+        task="multi_head",
+        heads=("distill", "cbow", "contrastive"),
+        head_weights=("2", "1", "0.5"),
+        teachers=("crossings",),
+        components=2,
+        context=1,
+        data=str(corpus),
+        cache=str(tmp_path / "cache"),
+        model_dir=str(tmp_path / "model"),
+        steps=2,
+        batch_size=4,
+        validation_examples=4,
+    )
+    loop.train(run)
+    (row,) = rows(tmp_path / "model")
+    parts = {name: float(row[f"{name}_loss"]) for name in ("crossings", "cbow", "contrastive")}
+    total = 2 * parts["crossings"] + parts["cbow"] + 0.5 * parts["contrastive"]
+    assert float(row["loss"]) == pytest.approx(total, rel=1e-4)
+    assert len(list((tmp_path / "cache").glob("log_mel-*/*.npy"))) == 1
 
 
 def kill_after(save):
