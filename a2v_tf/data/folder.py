@@ -20,7 +20,6 @@ from a2v_tf.frontend import FRONT_END
 DECODERS = ("auto", "soundfile", "tfio")
 
 _PROBE_THREADS = 16  # reading headers waits for the disk
-_END = np.int64(-1)  # end-of-epoch marker in a stream of positions
 
 
 class FolderSource:
@@ -91,13 +90,9 @@ class FolderSource:
             if not usable:
                 self.bad.fail(f"{self._directory}: a whole epoch gave no usable crop")
 
-        def epoch(index: tf.Tensor) -> tf.data.Dataset:
-            epoch_key = sampling.key(seed, round_index, index)
-            positions = sampling.stratified_positions(total, epoch_key)
-            return positions.concatenate(tf.data.Dataset.from_tensors(_END))
-
-        # Epochs are concatenated before decoding, so that prefetching crosses their boundaries.
-        positions = share.of(sampling.forever(epoch), lambda position: position == _END)
+        positions = sampling.marked_positions(
+            total, seed=seed, round_index=round_index, share=share
+        )
         if self._decoder == "tfio":
             # One at a time: concurrent decoders of one graph may return each other's file.
             crops = positions.flat_map(lambda position: self._decode_by_tfio(position, samples))
@@ -139,7 +134,7 @@ class FolderSource:
         """Decode the crop at a global position."""
 
         def read(position: np.ndarray) -> tuple[np.ndarray, np.generic, np.generic]:
-            if position == _END:
+            if position == sampling.END:
                 return np.zeros(samples, np.float32), np.int64(-1), np.False_
             index, header, start = self._locate(int(position), samples)
             pcm = self._read(self._paths[index], header, start, samples)
@@ -152,7 +147,7 @@ class FolderSource:
             tf.ensure_shape(output, shape)
             for output, shape in zip(outputs, ([samples], [], []), strict=True)
         )
-        return (pcm, clip), usable, position == _END
+        return (pcm, clip), usable, position == sampling.END
 
     def _decode_by_tfio(self, position: tf.Tensor, samples: int) -> tf.data.Dataset:
         """Decode the crop at a global position in-graph, as a dataset of one element.
@@ -161,7 +156,7 @@ class FolderSource:
         """
 
         def locate(position: np.ndarray) -> tuple[bytes, np.ndarray, np.generic]:
-            if position == _END:
+            if position == sampling.END:
                 return b"", decode_tfio.NO_PLAN, np.int64(-1)
             index, header, start = self._locate(int(position), samples)
             plan = decode_tfio.plan(header, start, samples)
@@ -173,7 +168,7 @@ class FolderSource:
             )
             pcm = decode_tfio.read(tf.ensure_shape(path, []), plan, samples)
             crop = tf.clip_by_value(pcm, -1.0, 1.0), tf.ensure_shape(clip, [])
-            return crop, sampling.is_usable(pcm), position == _END
+            return crop, sampling.is_usable(pcm), position == sampling.END
 
         here = tf.data.Dataset.from_tensors(position)
         by_tfio = here.map(read).filter(lambda crop, usable, is_end: usable).ignore_errors()

@@ -42,7 +42,6 @@ SHARD_FRAMES = 60_000  # at least, 10 minutes: 8 MB
 _FRAMES_AT_ONCE = 6_000  # for log-mel: of a minute
 _OPEN_FILES = 256  # memory maps kept, each of which holds a file descriptor
 _SILENT = float(np.float16(np.log(FRONT_END.log_offset)))
-_END = np.int64(-1)  # end-of-epoch marker in a stream of positions
 
 
 class CachedLogMel:
@@ -112,13 +111,8 @@ class CachedLogMel:
             if not usable:
                 self.bad.fail(f"{self.describe()}: a whole epoch gave no usable crop")
 
-        def epoch(index: tf.Tensor) -> tf.data.Dataset:
-            key = sampling.key(seed, round_index, index)
-            positions = sampling.stratified_positions(int(cumulative[-1]), key)
-            return positions.concatenate(tf.data.Dataset.from_tensors(_END))
-
         def read(position: np.ndarray) -> tuple[np.ndarray, np.generic, np.generic]:
-            if position == _END:
+            if position == sampling.END:
                 return np.zeros((frames, FRONT_END.bins), np.float16), np.int64(-1), np.False_
             clip = int(np.searchsorted(cumulative, position, side="right"))
             first = int(position) - (int(cumulative[clip - 1]) if clip else 0)
@@ -133,10 +127,12 @@ class CachedLogMel:
             return (
                 (values, tf.ensure_shape(clip, [])),
                 tf.ensure_shape(usable, []),
-                position == _END,
+                position == sampling.END,
             )
 
-        positions = share.of(sampling.forever(epoch), lambda position: position == _END)
+        positions = sampling.marked_positions(
+            int(cumulative[-1]), seed=seed, round_index=round_index, share=share
+        )
         drawn = positions.map(crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return sampling.usable_only(drawn, at_end)
 

@@ -21,6 +21,8 @@ STRATUM = 500
 
 SILENT = "digitally silent crops are left out"
 
+END = np.int64(-1)  # end-of-epoch marker in a stream of positions
+
 _DRAWS_AT_ONCE = 256
 
 # An element drawn by a source: a crop, (float32 `[samples]`, int64 clip) or, for labelled data,
@@ -221,6 +223,21 @@ def stratified_positions(total: int, epoch_key: tf.Tensor) -> tf.data.Dataset:
         return _at((drawn + offsets) / strata, total)
 
     return tf.data.Dataset.range(strata).batch(_DRAWS_AT_ONCE).map(draw).unbatch()
+
+
+def marked_positions(
+    total: int, *, seed: int, round_index: int | tf.Tensor, share: Share
+) -> tf.data.Dataset:
+    """Stratified positions in a corpus for ever, with `END` after each epoch.
+
+    Epochs are concatenated before anything is read, so that prefetching crosses their boundaries.
+    """
+
+    def epoch(index: tf.Tensor) -> tf.data.Dataset:
+        positions = stratified_positions(total, key(seed, round_index, index))
+        return positions.concatenate(tf.data.Dataset.from_tensors(END))
+
+    return share.of(forever(epoch), lambda position: position == END)
 
 
 def forever(epoch: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:

@@ -204,18 +204,14 @@ def open_taught(
     teachers = [dataclasses.replace(find_teacher(name), name=name) for name in names]
     path = pathlib.Path(settings.model_dir) / PROJECTIONS
 
-    def cached() -> "TeacherCache":
-        return fill(source, teachers, directory)  # type: ignore[arg-type]  # it checks the source
-
-    def prepare() -> bool:
-        cache = cached()
+    def prepare() -> "TeacherCache":
+        cache = fill(source, teachers, directory)  # type: ignore[arg-type]  # it checks the source
         check_cache(cache, settings)
-        if not resumed:
+        if strategy.is_chief and not resumed:
             fit_projections(cache, names, settings.components, settings.seed, path)
-        return True
+        return cache
 
-    strategy.from_chief(prepare)
-    return taught_slices(cached(), path)
+    return taught_slices(strategy.chief_first(prepare), path)
 
 
 def check_cache(cache: "TeacherCache", settings: TrainSettings) -> None:
