@@ -24,10 +24,11 @@ class Mono:
             return pcm[0]
         if self._channel is not None:
             return pcm[min(self._channel, len(pcm) - 1)]
-        # The same bits as the mean, in half the time.
-        mixed = (pcm[0] + pcm[1]) * np.float32(0.5) if len(pcm) == 2 else pcm.mean(axis=0)
-        self._mixed += float(mixed @ mixed)
-        self._apart += float(np.vdot(pcm.T, pcm.T)) / len(pcm)
+        with np.errstate(all="ignore"):  # infinity is found later
+            # The same bits as the mean, in half the time.
+            mixed = (pcm[0] + pcm[1]) * np.float32(0.5) if len(pcm) == 2 else pcm.mean(axis=0)
+            self._mixed += float(mixed @ mixed)
+            self._apart += float(np.vdot(pcm.T, pcm.T)) / len(pcm)
         return mixed
 
     def check(self) -> None:

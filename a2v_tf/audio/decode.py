@@ -129,6 +129,8 @@ def _open(path: pathlib.Path, channels: str) -> Header:
             header = Header(rate, length, path.suffix.lower(), subtype, False, channel)
         except by_soundfile.NotForLibsndfileError as error:
             reason = error
+    elif known := mp3.rate_and_length(path):
+        header = Header(*known, path.suffix.lower(), "mp3float", True, channel)
     if header is None:
         if head.startswith(b"RIFX") and reason:  # ffmpeg would take it for RIFF, and give noise
             raise reason
@@ -156,9 +158,8 @@ def _first_bytes(path: pathlib.Path) -> bytes:
 def _open_by_av(path: pathlib.Path, channel: int | None, other: DecodeError | None) -> Header:
     try:
         with Recording(path) as recording:
-            length = mp3.length(path) if recording.is_mp3 else None
             suffix, codec = path.suffix.lower(), recording.codec
-            return Header(recording.rate, length or _UNKNOWN, suffix, codec, True, channel)
+            return Header(recording.rate, _UNKNOWN, suffix, codec, True, channel)
     except DecodeError as error:
         raise other or error from error
 
@@ -195,6 +196,8 @@ def blocks(path: pathlib.Path | str, channels: str = "mix") -> Iterator[np.ndarr
             raise DecodeError(f"{reason}, {given // FRONT_END.sample_rate} s after its start")
         given += len(block)
         yield block
+    if header.length != _UNKNOWN and read < header.length:
+        raise by_soundfile.cut_short(read, header.length)
     mono.check()
     if resampler:
         rest = resampler.resample_chunk(np.zeros(0, np.float32), last=True)

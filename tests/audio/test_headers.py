@@ -60,6 +60,15 @@ def test_mp3_that_promises_more_than_it_holds_is_measured(tmp_path):
     assert abs(decode.probe(path).length - length) < 3_000
 
 
+def test_mp3_that_lost_some_frames(tmp_path):
+    path = tmp_path / "a.mp3"
+    by_ffmpeg("libmp3lame", "mp3")[0](path)
+    content = path.read_bytes()
+    path.write_bytes(content[:20_000] + content[22_000:])  # its header still fits its size
+    with pytest.raises(decode.DecodeError, match="is cut short: ends at sample"):
+        decode.whole(path)
+
+
 def test_m4a_that_was_cut(tmp_path):
     path = tmp_path / "a.m4a"
     by_ffmpeg("aac", "ipod", container_options={"movflags": "faststart"})[0](path)

@@ -6,7 +6,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a2v_tf.audio.read import read_audio, windows
+from a2v_tf.audio.read import read_audio, window_batches, windows
 from a2v_tf.errors import A2vError
 
 
@@ -52,3 +52,26 @@ def test_windows_equal_a_loop(samples, hop, length):
     padded = np.pad(pcm, (0, max(0, length - samples)))
     want = [padded[s : s + length] for s in range(0, len(padded) - length + 1, hop)]
     np.testing.assert_array_equal(windows(pcm, hop, length), want)
+
+
+@given(
+    samples=st.integers(0, 300),
+    hop=st.integers(1, 50),
+    length=st.integers(1, 60),
+    count=st.integers(1, 5),
+    cuts=st.sets(st.integers(0, 300), max_size=6),
+)
+@settings(deadline=None)
+def test_batches_of_blocks_are_the_windows_of_the_whole(samples, hop, length, count, cuts):
+    pcm = np.arange(1, samples + 1, dtype=np.float32)
+    batches = list(window_batches(np.split(pcm, sorted(cuts)), hop, length, count))
+    assert all(len(batch) == count for batch in batches[:-1])
+    np.testing.assert_array_equal(np.concatenate(batches), windows(pcm, hop, length))
+
+
+def test_infinity_in_two_channels_is_one_error_and_no_warning(tmp_path, recwarn):
+    pcm = np.array([[np.inf, -np.inf], [1e38, 3e38]])
+    soundfile.write(tmp_path / "a.wav", pcm, 16_000, subtype="FLOAT")
+    with pytest.raises(A2vError, match="has NaN or infinite samples"):
+        read_audio(tmp_path / "a.wav")
+    assert not recwarn.list
