@@ -24,6 +24,10 @@ INSTALLED := $(VENV)/.installed
 CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
   sys.exit("error: $(PYTHON) is Python %d.%d: a2v_tf needs 3.10 to 3.13; try make PYTHON=python3.12" % v[:2])
 
+# For `make torture`, which needs some seconds a case.
+CASES ?= 200
+SEED ?= 0
+
 # For `make pretrained`: working folder.
 WORK ?= pretrained_work
 
@@ -32,7 +36,7 @@ APK := android_demo/build
 APK_MODEL_DIR ?= pretrained
 JVM_TESTS := mvn -q -B -f android_demo/pom.xml test
 
-.PHONY: help demo test dist test-jvm test-tfio docs pretrained apk lint format clean
+.PHONY: help demo test torture dist test-jvm test-tfio docs pretrained apk lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -74,6 +78,9 @@ test: $(INSTALLED)  ## run the fast tests (6 to 8 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" --durations=15 $(PARALLEL) $(TESTS) $(PYTEST_FLAGS)
 	@if { command -v javac && command -v mvn && command -v aapt2; } > /dev/null; then $(JVM_TESTS); \
 	  else echo "JVM tests of android_demo skipped: no JDK, Maven or aapt2"; fi
+
+torture: $(INSTALLED)  ## run the commands on damaged inputs: CASES of each kind, from SEED
+	$(BIN)/python -m tests.torture --cases=$(CASES) --seed=$(SEED) $(TORTURE_FLAGS)
 
 dist: $(INSTALLED)  ## build and check sdist and wheel, and try the wheel without TensorFlow
 	rm -rf dist

@@ -5,10 +5,17 @@ import json
 import os
 import pathlib
 import uuid
+import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from a2v_tf.errors import A2vError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_EXPANDS = 100  # times its size: more than any array of measurements is compressed
+_SMALL = 2**28  # bytes that any file may expand to
 
 
 @contextlib.contextmanager
@@ -57,6 +64,44 @@ def write_json(path: pathlib.Path | str, content: Any) -> None:
     text = json.dumps(content, indent=2)
     with output_file(path) as partial:
         partial.write_text(text + "\n")
+
+
+def read_npz(path: pathlib.Path | str) -> dict[str, "np.ndarray"]:
+    """Read all arrays of an .npz file.
+
+    Raises:
+      A2vError: it cannot be read, is damaged, holds Python objects, or expands beyond reason.
+    """
+    import zlib
+
+    import numpy as np
+
+    try:
+        check_zip(path)
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except OSError as error:
+        raise A2vError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    except (ValueError, LookupError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise A2vError(f"{str(path)!r} is no .npz file, or damaged: {error}") from error
+    except (TypeError, SyntaxError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
+        raise A2vError(f"{str(path)!r} is no .npz file, or damaged: {error}") from error
+
+
+def check_zip(path: pathlib.Path | str) -> None:
+    """Check that a ZIP file (.npz, .keras) is one, and does not expand beyond reason.
+
+    Raises:
+      OSError: it cannot be read.
+      A2vError: it is none, or a few bytes of it would fill the memory.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, LookupError, EOFError, NotImplementedError) as error:
+        raise A2vError(f"{str(path)!r} is damaged: {error}") from error
+    if size > max(_EXPANDS * os.path.getsize(path), _SMALL):
+        raise A2vError(f"{str(path)!r} is damaged: it says that it expands to {size:,} bytes")
 
 
 def made_directory(flag: str, path: pathlib.Path | str) -> pathlib.Path:

@@ -15,18 +15,8 @@ import numpy as np
 from a2v_tf import __version__
 from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.runtime.metadata import (
-    FLOATS,
-    MODEL,
-    OFFICIAL,
-    TEXT,
-    TEXTS,
-    TRAINING,
-    UINT,
-    Layout,
-    is_union,
-    read,
-)
+from a2v_tf.runtime.flatbuffer import FLOATS, TEXT, TEXTS, UINT, Layout, is_union
+from a2v_tf.runtime.metadata import MODEL, OFFICIAL, TRAINING, read
 
 __all__ = ["attach", "read", "without_folders"]
 

@@ -1,12 +1,15 @@
 """Atomic writes, and the cache directory."""
 
+import io
 import json
 import pathlib
+import zipfile
 
+import numpy as np
 import pytest
 
 from a2v_tf.errors import A2vError
-from a2v_tf.files import cache_dir, whole_file, write_json
+from a2v_tf.files import cache_dir, read_npz, whole_file, write_json
 
 
 def test_a_whole_file_replaces_the_old_one_and_leaves_no_other(tmp_path):
@@ -53,3 +56,30 @@ def test_json_is_written_atomically(tmp_path):
 def test_a_file_that_cannot_be_written_is_an_error_of_one_line(tmp_path):
     with pytest.raises(A2vError, match=r"cannot write '.*none/s\.json': No such file"):
         write_json(tmp_path / "none" / "s.json", {})
+
+
+def test_damaged_and_hostile_archives_are_one_line(tmp_path):
+    whole = tmp_path / "whole.npz"
+    np.savez(whole, x=np.arange(5))
+    assert read_npz(whole)["x"].tolist() == [0, 1, 2, 3, 4]
+    content = whole.read_bytes()
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", bytes(2**29))
+    objects = io.BytesIO()
+    np.savez(objects, x=np.array([{}], object))
+    for name, changed in {
+        "cut": content[:100],
+        "empty": b"",
+        "text": b"x" * 1000,
+        "bits": content.replace(b"NUMPY", b"NUMPX"),
+        "bomb": bomb.getvalue(),
+        "objects": objects.getvalue(),
+    }.items():
+        path = tmp_path / f"{name}.npz"
+        path.write_bytes(changed)
+        with pytest.raises(A2vError, match=rf"{name}\.npz") as caught:
+            read_npz(path)
+        assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(A2vError, match=r"^cannot read '.*none\.npz': No such file"):
+        read_npz(tmp_path / "none.npz")

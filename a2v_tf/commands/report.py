@@ -50,7 +50,14 @@ def main(argv: list[str]) -> None:
     from a2v_tf.reporting.report import build
 
     logging.set_verbosity(logging.ERROR)  # training has named the files that it skips
-    report = build(inputs.read(argv[1:]), data=FLAGS.data, map_labels=FLAGS.labels, note=FLAGS.note)
+    try:
+        found = inputs.read(argv[1:])
+        report = build(found, data=FLAGS.data, map_labels=FLAGS.labels, note=FLAGS.note)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise A2vError(
+            f"cannot report on {', '.join(argv[1:])}: {type(error).__name__} "
+            f"{' '.join(str(error).split())}; expected files as the commands wrote them"
+        ) from error
     _write(output, document.to_html(report))
     if markdown:
         _write(markdown, document.to_markdown(report))

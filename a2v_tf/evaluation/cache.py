@@ -5,7 +5,6 @@ import hashlib
 import json
 import pathlib
 import re
-import zipfile
 from typing import Any
 
 import keras
@@ -14,7 +13,7 @@ from absl import logging
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.windows import Windows
-from a2v_tf.files import made_directory, whole_file
+from a2v_tf.files import made_directory, read_npz, whole_file
 
 VERSION = 1  # raise it whenever windows or their embeddings change
 
@@ -40,10 +39,9 @@ class EmbeddingCache:
         if not path.is_file():
             return None
         try:
-            with np.load(path) as arrays:
-                fields = dict(arrays)
+            fields: dict[str, Any] = dict(read_npz(path))
             windows = Windows(**{**fields, "classes": tuple(fields["classes"].tolist())})
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (A2vError, ValueError, KeyError, TypeError, AttributeError) as error:
             logging.warning("%s is damaged and will be written again: %s", path, error)
             return None
         logging.info("%s: embeddings reused from %s", task, path)

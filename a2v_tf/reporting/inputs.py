@@ -13,6 +13,7 @@ import pandas as pd
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.evaluate import model_name
 from a2v_tf.evaluation.metrics import BASELINES, MEAN, SPECTROGRAM, Row
+from a2v_tf.files import read_npz
 from a2v_tf.pretrained import names, resolve
 from a2v_tf.reporting.models import Model
 from a2v_tf.training.model_dir import CONFIG, LOG, PROBES, check_has, read_config
@@ -126,7 +127,7 @@ def read_log(model_dir: pathlib.Path) -> pd.DataFrame:
       A2vError: there is none, or it has no rounds.
     """
     path = model_dir / LOG
-    if not path.is_file() or (log := pd.read_csv(path)).empty:
+    if not path.is_file() or (log := _read_csv(path)).empty:
         check_has(model_dir, LOG)
         raise A2vError(f"no {LOG} in {str(model_dir)!r}: has a2v_train finished its first round?")
     try:
@@ -140,8 +141,18 @@ def read_probes(model_dir: pathlib.Path) -> dict[tuple[str, str], pd.DataFrame]:
     path = model_dir / PROBES
     if not path.is_file():
         return {}
-    groups = pd.read_csv(path).sort_values("step").groupby(["task", "protocol"])
-    return {key: points[["step", "accuracy"]] for key, points in groups}
+    try:
+        groups = _read_csv(path).sort_values("step").groupby(["task", "protocol"])
+        return {key: points[["step", "accuracy"]] for key, points in groups}
+    except KeyError as error:
+        raise A2vError(f"{path} has no column {error}") from error
+
+
+def _read_csv(path: pathlib.Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
+        raise A2vError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
 
 def read_embeddings(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
@@ -150,11 +161,16 @@ def read_embeddings(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
       A2vError: it is something else.
     """
-    try:
-        with np.load(path) as arrays:
-            return arrays["path"], arrays["embeddings"]
-    except (OSError, ValueError, KeyError) as error:
-        raise A2vError(f"{str(path)!r} is not an .npz of a2v_embed: {error}") from error
+    arrays = read_npz(path)
+    paths, embeddings = arrays.get("path"), arrays.get("embeddings")
+    if paths is None or embeddings is None:
+        raise A2vError(f"{str(path)!r} is not an .npz of a2v_embed: it holds {', '.join(arrays)}")
+    if embeddings.ndim != 2 or paths.shape != embeddings.shape[:1] or paths.dtype.kind != "U":
+        raise A2vError(
+            f"{str(path)!r} is not an .npz of a2v_embed: its embeddings are {embeddings.shape}, "
+            f"its paths {paths.shape}"
+        )
+    return paths, embeddings
 
 
 def read_labels(path: str | None, files: np.ndarray) -> list[str]:

@@ -16,6 +16,7 @@ from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.pretrained import NAME, STREAMING, WINDOW, resolve
 from a2v_tf.runtime import metadata
+from a2v_tf.runtime.verify import flaw
 
 if TYPE_CHECKING:
     from ai_edge_litert.interpreter import Interpreter
@@ -69,12 +70,16 @@ def make_interpreter(
     interpreter, resolvers = litert()
     try:
         content = model if isinstance(model, bytes) else resolve(model, STREAMING).read_bytes()
-        return interpreter(
+        if reason := flaw(content):
+            raise ValueError(reason)
+        opened = interpreter(
             model_content=content,
             num_threads=threads,
             experimental_op_resolver_type=resolvers[KERNELS[kernels]],
             experimental_preserve_all_tensors=keep_tensors,
         )
+        opened.allocate_tensors()
+        return opened
     except IsADirectoryError as error:
         raise A2vError(
             f"{str(model)!r} is a directory: expected a .tflite file, which export_tflite writes "
@@ -138,6 +143,15 @@ class Embedder:
         self._lock = threading.RLock()
         model = model if isinstance(model, bytes) else resolve(model, STREAMING)
         self.interpreter = make_interpreter(model, kernels)
+        try:
+            self._open(model)
+        except (ValueError, RuntimeError, LookupError, TypeError) as error:  # LiteRT's, NumPy's
+            name = "these bytes" if isinstance(model, bytes) else repr(str(model))
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise A2vError(f"{name} is not a file of export_tflite that runs: {reason}") from error
+
+    def _open(self, model: bytes | pathlib.Path) -> None:
+        """Take the file's signatures and shapes, and reset its state."""
         signatures = self.interpreter.get_signature_list()
         if "embed" not in signatures:
             raise A2vError(f"the model has the signatures {list(signatures)}: expected 'embed'")
@@ -150,8 +164,16 @@ class Embedder:
         if inputs not in (["pcm"], ["log_mel"]):
             raise A2vError(f"signature 'embed' takes {inputs}: expected 'pcm' or 'log_mel'")
         self.input = inputs[0]
+        outputs = self._embed.get_output_details()
+        states = {name for name in details if name.startswith(_STATE)}
+        for name, detail in [(self.input, details[self.input]), *outputs.items()]:
+            shape = [int(size) for size in detail["shape"]]
+            axes = 3 if name == "log_mel" else 2
+            good = len(shape) == axes and shape[0] == 1 and 0 not in shape
+            if name not in states and not (good and detail["dtype"] == np.float32):
+                raise ValueError(f"{name} is {np.dtype(detail['dtype'])} {shape}")
         self.input_shape = tuple(int(size) for size in details[self.input]["shape"][1:])
-        self.embedding_dim = int(self._embed.get_output_details()["embedding"]["shape"][-1])
+        self.embedding_dim = int(outputs["embedding"]["shape"][-1])
         self._start = {n: _zeros(details[n]) for n in details if n.startswith(_STATE)}
         self.streaming = self._reset is not None or bool(self._start)
         self.facts = metadata.facts(model)
@@ -198,7 +220,11 @@ class Embedder:
                 f"{self.input} has the shape {values.shape}: the file takes {self.input_shape}"
             )
         with self._alone():
-            outputs = self._embed(**{self.input: values[None]}, **self._states)
+            try:
+                outputs = self._embed(**{self.input: values[None]}, **self._states)
+            except (RuntimeError, ValueError) as error:  # what is damaged may show only here
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise A2vError(f"the model cannot be run: {reason}") from error
             self._states = {name: outputs[name] for name in self._states}
             return outputs["embedding"][0]
 

@@ -99,21 +99,43 @@ def save_model(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def trim_log(path: pathlib.Path, rounds: int) -> None:
-    """Keep the header and the rows of the first `rounds` rounds; the others are trained again."""
-    if not path.is_file():
+    """Keep the header and the rows of the first `rounds` rounds; the others are trained again.
+
+    Raises:
+      A2vError: the log is damaged.
+    """
+    rows = _read_log(path)
+    if not rows:
         return
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))
     with whole_file(path) as partial, partial.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows[: 1 + rounds])
 
 
 def best_validation_loss(path: pathlib.Path) -> float:
-    """Lowest `val_loss` in the log, or infinity."""
+    """Lowest `val_loss` in the log, or infinity.
+
+    Raises:
+      A2vError: the log is damaged.
+    """
+    rows = _read_log(path)
+    if not rows:
+        return math.inf
+    header, *rounds = rows
+    try:
+        column = header.index("val_loss")
+        return min((float(row[column]) for row in rounds), default=math.inf)
+    except (ValueError, IndexError) as error:
+        raise A2vError(f"{path} is damaged: {error}; expected the log of a2v_train") from error
+
+
+def _read_log(path: pathlib.Path) -> list[list[str]]:
     if not path.is_file():
-        return float("inf")
-    with path.open(newline="") as file:
-        return min((float(row["val_loss"]) for row in csv.DictReader(file)), default=float("inf"))
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise A2vError(f"{path} is damaged: {error}; expected the log of a2v_train") from error
 
 
 def keep_best(model_dir: pathlib.Path) -> None:

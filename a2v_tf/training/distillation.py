@@ -18,7 +18,7 @@ from a2v_tf.data.log_mel_cache import CachedLogMel
 from a2v_tf.data.sampling import Share
 from a2v_tf.data.sources import Source
 from a2v_tf.errors import A2vError
-from a2v_tf.files import whole_file
+from a2v_tf.files import read_npz, whole_file
 from a2v_tf.specs import InputStats
 from a2v_tf.tasks.distill import task_name
 from a2v_tf.training.batches import Draw
@@ -291,14 +291,14 @@ def taught_slices(cache: "TeacherCache", path: pathlib.Path) -> TaughtSlices:
 
 def _load_projections(path: pathlib.Path, teachers: Sequence[str]) -> dict[str, Projection]:
     try:
-        with np.load(path) as file:
-            return {
-                teacher: Projection(
-                    *(file[f"{task_name(teacher)}/{field}"] for field in Projection._fields)
-                )
-                for teacher in teachers
-            }
-    except (OSError, ValueError, KeyError) as error:
+        file = read_npz(path)
+        return {
+            teacher: Projection(
+                *(file[f"{task_name(teacher)}/{field}"] for field in Projection._fields)
+            )
+            for teacher in teachers
+        }
+    except (A2vError, KeyError) as error:
         raise A2vError(
             f"cannot read {path}, the teachers' principal components: {error}; expected the file "
             "that the run began with"

@@ -7,7 +7,6 @@ sums of the round's losses, so that the resumed run has the same log, too.
 
 import dataclasses
 import pathlib
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +15,10 @@ import numpy as np
 
 from a2v_tf.ending import Interrupted
 from a2v_tf.errors import A2vError
-from a2v_tf.files import whole_file
+from a2v_tf.files import read_npz, whole_file
 from a2v_tf.training.checkpoints import interrupted_path
 from a2v_tf.training.resuming import check_resumes
 from a2v_tf.training.settings import TrainSettings
-
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # that NumPy raises
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +39,11 @@ def read_interruption(
       repeated then.
     """
     try:
-        with np.load(interrupted_path(model_dir), allow_pickle=False) as arrays:
-            step_saved, *values = (arrays[f"arr_{i}"] for i in range(len(arrays.files)))
+        arrays = read_npz(interrupted_path(model_dir))
+        step_saved, *values = (arrays[f"arr_{i}"] for i in range(len(arrays)))
         saved = int(step_saved)
         check_resumes(settings, model_dir, saved)
-    except (A2vError, *_DAMAGED):
+    except (A2vError, ValueError, KeyError, TypeError):
         return None
     end = settings.step_after(step // settings.eval_every)
     if not step < saved < end or (saved - step) % settings.steps_per_execution:

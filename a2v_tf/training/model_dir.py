@@ -8,7 +8,6 @@ import pathlib
 import platform
 import shutil
 import subprocess
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ import keras
 
 from a2v_tf import __version__
 from a2v_tf.errors import A2vError
-from a2v_tf.files import made_directory, write_json
+from a2v_tf.files import check_zip, made_directory, write_json
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models import augment, batch_norm, heads  # noqa: F401 (layers of saved models)
 from a2v_tf.models.encoder import build_stream_encoder
@@ -207,10 +206,10 @@ def _load(model_dir: pathlib.Path, name: str, for_audio: bool) -> keras.Model:
     if not path.is_file():
         check_has(model_dir, name)
         raise A2vError(f"no {name} in {str(model_dir)!r}: has a2v_train finished its first round?")
-    if not zipfile.is_zipfile(path):  # Keras would not find the file
-        raise A2vError(f"cannot load {path}: it is damaged")
     try:
-        return keras.models.load_model(path, compile=False)
+        check_zip(path)
+        # Safe mode runs no code of the file: of lambda layers, for example.
+        return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a damaged archive
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise A2vError(f"cannot load {path}: {first_line}") from error

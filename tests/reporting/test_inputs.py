@@ -125,7 +125,7 @@ def test_bad_files_are_named(tmp_path):
         ),
         (lambda: inputs.read([str(tmp_path / "nothing.json")]), "does not give the run's encoder"),
         (lambda: inputs.read([str(tmp_path)]), "no config.json in"),
-        (lambda: inputs.read_embeddings(tmp_path / "bad.json"), "not an .npz of a2v_embed"),
+        (lambda: inputs.read_embeddings(tmp_path / "bad.json"), "is damaged: File is not a zip"),
         (lambda: inputs.read_log(tmp_path), "no train_log.csv"),
         (lambda: inputs.read_log(tmp_path / "empty"), "has a2v_train finished its first round"),
         (lambda: inputs.read_log(tmp_path / "log"), "expected numbers"),

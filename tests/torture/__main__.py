@@ -1,0 +1,133 @@
+"""Run the commands on damaged inputs: `make torture`.
+
+  python -m tests.torture --cases=200 --seed=0                       # every kind of case
+  python -m tests.torture --cases=10000 --kinds=audio,tflite --report=outcomes.md
+
+A command may work, or refuse in one line. It fails here if it shows a traceback, is killed by a
+signal, computes for more than 60 seconds, does not end within 5 minutes, takes 2 GB, changes its
+inputs, or drops a recording silently. What failed is kept, with its command and streams.
+"""
+
+import argparse
+import collections
+import os
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+import time
+
+from tests.torture import inputs, warm
+from tests.torture.cases import KINDS, LIGHT, Case
+
+_MOST_MEMORY = 2 * 2**30
+_MOST_SECONDS = 60
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=100, help="of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--keep", default="", help="folder for what failed; default: a new one")
+    parser.add_argument("--report", default="", help="Markdown file for the table of outcomes")
+    options = parser.parse_args()
+    kinds = options.kinds.split(",")
+    heavy = not set(kinds) <= set(LIGHT)
+    kept = pathlib.Path(options.keep or tempfile.mkdtemp(prefix="torture_failures_"))
+    kept.mkdir(exist_ok=True, parents=True)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    if heavy:
+        warm.import_everything()
+    parent, folder = os.getpid(), pathlib.Path(tempfile.mkdtemp(prefix="torture_"))
+    try:
+        valid = folder / "valid"
+        valid.mkdir()
+        inputs.make(valid, heavy=heavy)
+        counts = {kind: _run_kind(kind, options, folder, valid, kept) for kind in kinds}
+    finally:
+        if os.getpid() == parent:  # the children, forks of this process, come by here as they end
+            shutil.rmtree(folder)
+    table = _table(counts)
+    print(table)
+    if options.report:
+        pathlib.Path(options.report).write_text(table + "\n")
+    failures = sum(counts[kind][o] for kind in kinds for o in counts[kind] if o not in _GOOD)
+    if failures:
+        print(f"{failures} failures: {kept}")
+    else:
+        kept.rmdir()
+    return int(failures > 0)
+
+
+_GOOD = ("worked", "refused in one line")
+
+
+def _run_kind(kind, options, folder, valid, kept) -> collections.Counter[str]:
+    counts: collections.Counter[str] = collections.Counter()
+    before = _snapshot(valid)
+    start = time.monotonic()
+    for index in range(options.cases):
+        directory = folder / f"{kind}_{index}"
+        directory.mkdir()
+        (directory / "inputs").symlink_to(valid)
+        case = KINDS[kind](random.Random(f"{options.seed} {kind} {index}"), valid, directory)
+        ended = warm.run(case.command, case.options, directory)
+        outcome = _outcome(case, ended, directory)
+        if _snapshot(valid) != before:
+            outcome = "changed its inputs"
+            before = _snapshot(valid)
+        counts[outcome] += 1
+        if outcome not in _GOOD:
+            shutil.copytree(directory, kept / directory.name, symlinks=True)
+            told = f"{kind} {index}: {outcome}: {case.command} {' '.join(case.options)!r}"
+            (kept / directory.name / ".case").write_text(f"{told}\n{case.what}\n{ended}\n")
+            print(f"{told} ({case.what})\n  {ended.err.strip()[-300:]}", flush=True)
+        shutil.rmtree(directory)
+    seconds = time.monotonic() - start
+    print(f"{kind}: {options.cases} cases in {seconds:.0f} s, {dict(counts)}", flush=True)
+    return counts
+
+
+def _outcome(case: Case, ended: warm.Ended, directory: pathlib.Path) -> str:
+    last = (ended.err.strip().splitlines() or [""])[-1]
+    if ended.hung:
+        return "hung"
+    if ended.code < 0:
+        return f"signal {-ended.code}"
+    if "Traceback" in ended.err + ended.out or "Fatal" in ended.err:
+        return "traceback"
+    if ended.seconds > _MOST_SECONDS:
+        return "took too long"
+    if ended.memory > _MOST_MEMORY:
+        return "took too much memory"
+    if ended.code == 1 and last.startswith("error: "):
+        return "refused in one line"
+    if ended.code:
+        return f"exit code {ended.code} without a line"
+    if case.files:
+        used = (directory / "out.csv").read_text(errors="surrogateescape")
+        if not all(f"/{name}," in used or f"/{name}" in ended.err for name in case.files):
+            return "dropped a recording silently"
+    return "worked"
+
+
+def _snapshot(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
+    stats = {str(path): path.lstat() for path in folder.rglob("*")}
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
+
+
+def _table(counts: dict[str, collections.Counter[str]]) -> str:
+    others = sorted({o for count in counts.values() for o in count} - set(_GOOD))
+    columns = [*_GOOD, *others]
+    lines = ["| case | runs | " + " | ".join(columns) + " |", "|---" * (2 + len(columns)) + "|"]
+    for kind, count in counts.items():
+        what = (KINDS[kind].__doc__ or "").strip(".")
+        cells = [f"`{kind}`: {what[0].lower()}{what[1:]}", sum(count.values())]
+        lines.append("| " + " | ".join(map(str, [*cells, *(count[c] for c in columns)])) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Options for the commands, drawn from the flags that they define."""
+
+import importlib
+import importlib.metadata
+import random
+
+from absl import flags
+
+from tests.conftest import forgotten_flags
+from tests.torture.inputs import QUICK
+
+_SOUND = "inputs/sounds/low/0.wav"
+# Options with which each command works; what is drawn comes after them and overrides them.
+_VALID = {
+    "a2v_train": ["--data=inputs/sounds", "--model_dir=out", "--steps=2", *QUICK],
+    "a2v_embed": ["--model=pretrained", "--audio=inputs/sounds", "--output=out.csv"],
+    "a2v_stream": ["--model=pretrained", f"--audio={_SOUND}"],
+    "a2v_report": ["inputs/results.json", "--output=out.html"],
+    "a2v_evaluate": [
+        *("--model_dir=inputs/model", "--downstream=csv:inputs/labels.csv", "--cache_dir=cache"),
+    ],
+    "a2v_summary": ["--model_dir=inputs/model"],
+    "a2v_reconstruct": ["--model_dir=inputs/model", f"--audio={_SOUND}", "--output=out.png"],
+    "a2v_gap": ["--model_dir=inputs/model", f"--audio={_SOUND}"],
+    "a2v_benchmark": ["--model=pretrained", "--steps=2", "--warmup=0", "--rounds=1"],
+    "export_tflite": ["--model_dir=inputs/model", "--output=out.tflite"],
+}
+# Numbers that say how much work is done: only few, or none at all.
+_WORK = {
+    *("steps", "eval_every", "batch_size", "validation_examples", "validation_steps", "rounds"),
+    *("calibration_slices", "warmup", "seeds", "repeats", "frames", "context", "crops_per_clip"),
+    *("fine_tune_steps", "finetune_steps", "hidden", "resamples", "max_frames", "gap", "chart"),
+}
+_STAYS = {"strategy", "probe", "baselines", "encoder", "adb", "peers", "downstream", "other_data"}
+_TEXTS = (
+    *("", "x", "demo", "pretrained", "/", "/dev/null", "inputs", "inputs/model", _SOUND, "-"),
+    *("inputs/labels.csv", "csv:inputs/labels.csv", "tfds:x", "a.b:C", "1,2", "../x", "a\nb"),
+    *("é", "<script>", "no/such/place", "inputs/results.json", "x" * 300),
+)
+_NUMBERS = (-1, 0, 1, 2, 3, 7, 1e-30, 0.5, 1e30, 2**31 - 1, 2**31, 10**20, "nan", "inf", "x", "")
+
+
+def drawn_options(rng: random.Random) -> tuple[str, list[str]]:
+    """A command, and options for it of which up to four are drawn."""
+    command = rng.choice(list(_VALID))
+    options = list(_VALID[command])
+    for name, flag in rng.sample(_flags_of(command), rng.randrange(1, 5)):
+        options.append(f"--{name}={_value(rng, name, flag)}")
+    return command, options
+
+
+def _flags_of(command: str) -> list[tuple[str, flags.Flag]]:
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name=command)
+    module = importlib.import_module(entry.module)
+    with forgotten_flags():
+        before = set(flags.FLAGS)
+        module.define_flags()
+        return [(n, flags.FLAGS[n]) for n in sorted(set(flags.FLAGS) - before - _STAYS)]
+
+
+def _value(rng: random.Random, name: str, flag: flags.Flag) -> object:
+    if name in _WORK:
+        return rng.choice([-1, 0, 1, 2, 3, 4, "x"])
+    choices = getattr(flag.parser, "enum_values", None)
+    if choices:
+        return rng.choice([*choices, *choices, "x"])
+    if flag.flag_type() == "bool":
+        return rng.choice(["true", "false", "x"])
+    if flag.flag_type() in ("int", "float"):
+        bounds = [getattr(flag.parser, name, None) for name in ("lower_bound", "upper_bound")]
+        return rng.choice([*(x for x in bounds if x is not None), flag.default or 0, *_NUMBERS])
+    return rng.choice(_TEXTS)

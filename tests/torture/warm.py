@@ -1,0 +1,120 @@
+"""Run the commands many times: each in a forked child of a process that has imported them.
+
+Importing TensorFlow takes 5 seconds, a fork milliseconds. A child is otherwise a process as a user
+starts it: it has its own memory, directory and streams, and it ends the way Python ends, through
+the finalisation of the interpreter, so that a hang or an abort at exit shows.
+"""
+
+import dataclasses
+import importlib.metadata
+import os
+import pathlib
+import resource
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+_LIMIT_S = 300.0
+_MAX_WRITTEN = 2**33  # bytes of a file that a case may write
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a command ended.
+
+    Attributes:
+      code: its exit code; minus the number of the signal that killed it.
+      out: its standard output.
+      err: its standard error.
+      seconds: of computing that it took, which do not depend on what else the machine does.
+      memory: its greatest resident size in bytes.
+      hung: whether it was killed after the time limit.
+    """
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    memory: int
+    hung: bool
+
+
+def import_everything() -> None:
+    """Import what the commands import when they run, but compute nothing.
+
+    A thread that computes would not survive the fork.
+    """
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    import a2v_tf.evaluation.evaluate
+    import a2v_tf.export.build
+    import a2v_tf.reporting.report
+    import a2v_tf.training.loop  # noqa: F401
+
+
+def run(
+    command: str,
+    options: Sequence[str],
+    directory: pathlib.Path,
+    *,
+    stdin: pathlib.Path | None = None,
+    limit_s: float = _LIMIT_S,
+) -> Ended:
+    """Run a command in `directory` as a forked child, and wait for its end.
+
+    Args:
+      command: the name of the console script.
+      options: its arguments.
+      directory: where it runs; its streams are kept there in `.out` and `.err`.
+      stdin: a file for its standard input.
+      limit_s: seconds after which it is killed.
+    """
+    entry = _entry(command)
+    out, err = directory / ".out", directory / ".err"
+    start = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        _become(command, options, directory, stdin or pathlib.Path(os.devnull), out, err)
+        exec("entry()", {"__name__": "__main__", "entry": entry})  # as the console script does
+        sys.exit(0)
+    hung, status, usage = _wait(child, start + limit_s)
+    return Ended(
+        os.waitstatus_to_exitcode(status),
+        out.read_text(errors="replace"),
+        err.read_text(errors="replace"),
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss * 1024,
+        hung,
+    )
+
+
+def _entry(command: str):
+    (found,) = importlib.metadata.entry_points(group="console_scripts", name=command)
+    return found.load()
+
+
+def _become(command, options, directory, stdin, out, err) -> None:
+    """Turn the child into the command: its directory, streams and arguments."""
+    os.setsid()
+    os.chdir(directory)
+    writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    for number, (path, mode) in enumerate([(stdin, os.O_RDONLY), (out, writing), (err, writing)]):
+        os.dup2(os.open(path, mode, 0o600), number)
+    for name, number, mode in [("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")]:
+        setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_WRITTEN, _MAX_WRITTEN))
+    sys.argv = [str(pathlib.Path(sys.executable).parent / command), *options]
+
+
+def _wait(child: int, deadline: float) -> tuple[bool, int, resource.struct_rusage]:
+    hung = False
+    while True:
+        pid, status, usage = os.wait4(child, 0 if hung else os.WNOHANG)
+        if pid:
+            return hung, status, usage
+        if time.monotonic() > deadline:
+            hung = True
+            os.killpg(child, signal.SIGKILL)
+        time.sleep(0.005)
