@@ -270,6 +270,8 @@ class Recording:
                 return
         pcm = run.end()
         yield from _cut(pcm, run.position, start, end)
+        if run.position < end:  # after a seek, some containers end before the recording does
+            yield from self._skip_to(max(start, run.position), end)
 
     def _skip_to(self, start: int, end: int) -> Iterator[np.ndarray]:
         """Decode from the start of the file and keep samples start..end."""

@@ -42,6 +42,9 @@ _SAMPLE_BYTES = {
 # Compressed audio of more samples per byte than this is silence or a lie: its end is looked at.
 _DENSE = 16
 
+HEAD_BYTES = 4_096
+_BLOCK_HEADER = 4  # bytes before each block of a FLAC file's metadata
+
 _VALUES_AT_ONCE = 2**21  # samples times channels
 
 
@@ -50,14 +53,22 @@ def reads(head: bytes) -> bool:
     return head[:4] in _MAGIC
 
 
-def probe(path: pathlib.Path) -> tuple[int, int, str]:
+def probe(path: pathlib.Path, head: bytes, size: int) -> tuple[int, int, str]:
     """Read the header: sample rate, samples per channel, and sample format such as "PCM_16".
+
+    Args:
+      path: the file.
+      head: its first `HEAD_BYTES`.
+      size: in bytes.
 
     Raises:
       NotForLibsndfileError: it should be given to another library.
-      DecodeError: its header promises more than it holds.
+      DecodeError: its header promises more than it holds, or another file follows.
     """
-    size = path.stat().st_size
+    if head[:4] == b"fLaC" and _is_longer_than_it_says(head, size):
+        raise NotForLibsndfileError("holds more than its header says")
+    if place := _next_file(path, head, size):
+        raise DecodeError(f"is two files in one: the second begins at byte {place}")
     with _open(path) as file:
         if file.subtype in _LEFT_TO_OTHERS or (file.format == "OGG" and _is_chained(path)):
             raise NotForLibsndfileError(f"{file.subtype} is not for libsndfile")
@@ -70,6 +81,36 @@ def probe(path: pathlib.Path) -> tuple[int, int, str]:
                 f"its header promises {file.frames} samples, more than its {size} bytes hold"
             )
         return file.samplerate, file.frames, file.subtype
+
+
+def _next_file(path: pathlib.Path, head: bytes, size: int) -> int | None:
+    """The place of a second WAV or AIFF file after the first, of which libsndfile sees nothing."""
+    if head[:4] not in (b"RIFF", b"RIFX", b"FORM"):
+        return None
+    length = int.from_bytes(head[4:8], "little" if head[:4] == b"RIFF" else "big")
+    place = 8 + length + length % 2
+    if length and place + len(b"RIFF....WAVE") < size:
+        with path.open("rb") as file:
+            file.seek(place)
+            if file.read(4) == head[:4]:
+                return place
+    return None
+
+
+def _is_longer_than_it_says(head: bytes, size: int) -> bool:
+    """Whether a FLAC file holds more bytes than so many samples can take, as joined files do."""
+    place, last = 4, False
+    while not last:
+        if place + _BLOCK_HEADER > len(head):
+            return False  # a picture: not worth to be read
+        last = bool(head[place] & 0x80)
+        place += _BLOCK_HEADER + int.from_bytes(head[place + 1 : place + _BLOCK_HEADER], "big")
+    block, largest_block = (int.from_bytes(head[i : i + 2], "big") for i in (8, 10))
+    largest_frame = int.from_bytes(head[15:18], "big")
+    total = int.from_bytes(head[21:26], "big") & (1 << 36) - 1
+    if not total or not largest_frame or not block or block != largest_block:
+        return False
+    return size - place > -(-total // block) * largest_frame + HEAD_BYTES  # tags may follow
 
 
 def _may_hold(file: soundfile.SoundFile, size: int) -> bool:

@@ -120,12 +120,12 @@ def _open(path: pathlib.Path, channels: str) -> Header:
     """A file's header; of unknown length, if only decoding it tells."""
     if channels not in CHANNELS:
         raise A2vError(f"channels={channels!r}: expected one of {', '.join(CHANNELS)}")
-    head = _first_bytes(path)
+    head, size = _first_bytes(path)
     channel = 0 if channels == "left" else None
     header, reason = None, None
     if by_soundfile.reads(head):
         try:
-            rate, length, subtype = by_soundfile.probe(path)
+            rate, length, subtype = by_soundfile.probe(path, head, size)
             header = Header(rate, length, path.suffix.lower(), subtype, False, channel)
         except by_soundfile.NotForLibsndfileError as error:
             reason = error
@@ -142,7 +142,8 @@ def _open(path: pathlib.Path, channels: str) -> Header:
     return header
 
 
-def _first_bytes(path: pathlib.Path) -> bytes:
+def _first_bytes(path: pathlib.Path) -> tuple[bytes, int]:
+    """The first bytes of a file, and its size."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -150,7 +151,7 @@ def _first_bytes(path: pathlib.Path) -> bytes:
         if not status.st_size:
             raise DecodeError("is empty")
         with path.open("rb") as file:
-            return file.read(16)
+            return file.read(by_soundfile.HEAD_BYTES), status.st_size
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise DecodeError(by_soundfile.reason(error, path)) from error
 

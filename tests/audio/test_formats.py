@@ -92,6 +92,7 @@ KINDS = {
     "pcm.sox": by_ffmpeg("pcm_s32le", "sox"),
     "pcm.flac": by_soundfile("FLAC", "PCM_16"),
     "no_total.flac": changed(by_soundfile("FLAC", "PCM_16"), without_total),
+    "two.flac": changed(by_soundfile("FLAC", "PCM_16"), twice),
     "flac.oga": by_ffmpeg("flac", "ogg"),
     "alac.m4a": by_ffmpeg("alac", "ipod"),
     "wavpack.wv": by_ffmpeg("wavpack", "wv"),
@@ -119,7 +120,7 @@ KINDS = {
     "wma.wma": by_ffmpeg("wmav2", "asf", bit_rate=128_000),
     "amr.amr": by_ffmpeg("libopencore_amrnb", "amr", **TELEPHONE),
 }
-ALONE = sorted(set(KINDS) - {"two.mp3", "two_vorbis.ogg", "cut.mp3"})
+ALONE = sorted(set(KINDS) - {"two.mp3", "two.flac", "two_vorbis.ogg", "cut.mp3"})
 
 # Encoders delay the sound, and some containers do not say by how much: at most so many samples.
 DELAYS = {
@@ -161,6 +162,12 @@ def test_a_crop_is_that_part_of_the_whole(made, name, data):
     samples = data.draw(st.integers(1, len(whole) - start))
     crop = decode.read(path, header, start, samples)
     np.testing.assert_allclose(crop, whole[start : start + samples], rtol=0, atol=_ROUNDING)
+
+
+@pytest.mark.parametrize("name", ["two.mp3", "two.flac", "two_vorbis.ogg"])
+def test_joined_files_are_read_to_their_end(made, name):
+    header, _ = opened(made(name))
+    assert header.length == pytest.approx(2 * SECONDS * header.rate, rel=0.01)
 
 
 @pytest.mark.parametrize("name", ALONE)

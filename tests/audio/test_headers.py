@@ -60,6 +60,17 @@ def test_mp3_that_promises_more_than_it_holds_is_measured(tmp_path):
     assert abs(decode.probe(path).length - length) < 3_000
 
 
+@pytest.mark.parametrize("format", ["WAV", "AIFF"])
+def test_wavs_that_were_joined(tmp_path, format):
+    path = tmp_path / "a"
+    soundfile.write(path, PCM, 16_000, "PCM_16", format=format)
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes() * 2)
+    refused(path, f"is two files in one: the second begins at byte {size}$")
+    path.write_bytes(path.read_bytes()[:size] + b"TAG" + bytes(125))  # ID3v1 is no file
+    assert decode.probe(path).length == len(PCM)
+
+
 def test_mp3_that_lost_some_frames(tmp_path):
     path = tmp_path / "a.mp3"
     by_ffmpeg("libmp3lame", "mp3")[0](path)
