@@ -345,7 +345,8 @@ class _Run:
         if pcm and self._error:
             seconds = self.position / self._rate
             raise DecodeError(f"is damaged {seconds:.1f} s after its start: {_text(self._error)}")
-        self.position += sum(part.shape[1] for part in pcm)
+        for frame in frames:
+            self.position += frame.samples
         return pcm
 
     def end(self) -> list[np.ndarray]:
@@ -381,10 +382,11 @@ def _array(frame: av.AudioFrame, rate: int) -> np.ndarray:
     if frame.sample_rate != rate:
         raise DecodeError(f"changes its sample rate from {rate} to {frame.sample_rate} Hz")
     if frame.format.name == "fltp":  # of most codecs; twice as fast as to_ndarray
-        planes: np.ndarray = np.empty((len(frame.planes), frame.samples), np.float32)
-        for row, plane in zip(planes, frame.planes, strict=True):
-            row[:] = np.frombuffer(memoryview(plane), np.float32, frame.samples)
-        return planes
+        planes = frame.planes
+        channels: np.ndarray = np.empty((len(planes), frame.samples), np.float32)
+        for channel, plane in zip(channels, planes, strict=True):
+            channel[:] = np.frombuffer(memoryview(plane), np.float32, frame.samples)
+        return channels
     pcm: np.ndarray = frame.to_ndarray()
     if not frame.format.is_planar:
         pcm = pcm.reshape(frame.samples, -1).T

@@ -259,3 +259,26 @@ def test_tfio_leaves_other_formats_and_bad_files_to_soundfile(write, noise, tmp_
     tfio, soundfile = [_take(source, 40, samples=16_000) for source in sources]
     np.testing.assert_allclose(tfio, soundfile, rtol=0, atol=1e-6)
     assert [len(source.bad) for source in sources] == [2, 2]
+
+
+def test_antiphase_is_counted_unless_a_channel_is_chosen(write, noise, tmp_path):
+    pcm = noise(16_000 * 20)
+    for name in "abc":
+        write(name, noise(16_000 * 20, ord(name)))
+    write("opposite", np.stack([pcm, -pcm], axis=1))
+    source = open_source(str(tmp_path), max_bad_fraction=0.5)
+    _take(source, 60, samples=16_000)
+    assert len(source.bad) == 1
+    assert str(tmp_path / "opposite.wav") in source.bad
+    for channels in ("left", "loudest"):
+        source = open_source(str(tmp_path), max_bad_fraction=0.0, channels=channels)
+        _take(source, 60, samples=16_000)
+        assert not len(source.bad)
+
+
+def test_names_that_are_not_utf_8_are_listed(write, noise, tmp_path):
+    write("audio/good", noise(16_000 * 20))
+    write("audio/bad", noise(500)).rename(tmp_path / "audio" / "caf\udce9.wav")
+    source = open_source(str(tmp_path / "audio"), max_bad_fraction=0.5, log_dir=tmp_path / "log")
+    source.check(1600)
+    assert r"""caf\xe9.wav,"is too short""" in (tmp_path / "log" / "bad_files.csv").read_text()
