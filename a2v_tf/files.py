@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from a2v_tf.errors import A2vError
 if TYPE_CHECKING:
     import numpy as np
 
+_PARTIAL = re.compile(r"\.[0-9a-f]{12}\..+")  # the names that `whole_file` gives
 _EXPANDS = 100  # times its size: more than any array of measurements is compressed
 _SMALL = 2**28  # bytes that any file may expand to
 
@@ -39,6 +41,13 @@ def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(directory: pathlib.Path) -> None:
+    """Remove what a kill left of files that were being written in a directory."""
+    for path in directory.glob(".*"):
+        if _PARTIAL.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -3,13 +3,14 @@
 import io
 import json
 import pathlib
+import shutil
 import zipfile
 
 import numpy as np
 import pytest
 
 from a2v_tf.errors import A2vError
-from a2v_tf.files import cache_dir, read_npz, whole_file, write_json
+from a2v_tf.files import cache_dir, read_npz, remove_partials, whole_file, write_json
 
 
 def test_a_whole_file_replaces_the_old_one_and_leaves_no_other(tmp_path):
@@ -56,6 +57,17 @@ def test_json_is_written_atomically(tmp_path):
 def test_a_file_that_cannot_be_written_is_an_error_of_one_line(tmp_path):
     with pytest.raises(A2vError, match=r"cannot write '.*none/s\.json': No such file"):
         write_json(tmp_path / "none" / "s.json", {})
+
+
+def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path):
+    with whole_file(tmp_path / "weights.h5") as partial:
+        partial.write_text("half")
+        shutil.copy(partial, tmp_path / "kept")
+    (tmp_path / "weights.h5").unlink()
+    (tmp_path / "kept").rename(partial)
+    (tmp_path / ".hidden.txt").touch()
+    remove_partials(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".hidden.txt"]
 
 
 def test_damaged_and_hostile_archives_are_one_line(tmp_path):

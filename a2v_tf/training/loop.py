@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from a2v_tf.ending import signals_noted
 from a2v_tf.errors import A2vError
+from a2v_tf.files import remove_partials
 from a2v_tf.specs import InputStats
 from a2v_tf.training.batches import VALIDATION_ROUND, training_batches, validation_batches
 from a2v_tf.training.callbacks import (
@@ -22,6 +23,7 @@ from a2v_tf.training.callbacks import (
     StopOnNaN,
 )
 from a2v_tf.training.checkpoints import (
+    DIRECTORY,
     Checkpoint,
     checkpoint_at,
     interrupted_path,
@@ -139,6 +141,8 @@ def _train(
             _finish(settings, model_dir, strategy, objective, model)
             return model
         if strategy.is_chief:
+            for directory in (model_dir, model_dir / DIRECTORY):
+                remove_partials(directory)
             undo_round(model_dir, step)
             trim_log(model_dir / LOG, first_round)
         if interruption and not fits(interruption, trainer):

@@ -70,6 +70,45 @@ def test_whole_page(trained, tmp_path):
     assert "20 files" in page
 
 
+def test_names_and_labels_are_text_and_no_code(tmp_path):
+    script = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    names = ["a", script]
+    paths = np.array([f"/x/{names[i % 2]}{i}.wav" for i in range(20)])
+    np.savez(
+        tmp_path / "e.npz", path=paths, embeddings=np.random.default_rng(0).normal(size=(20, 8))
+    )
+    lines = [f'"{path}","{names[i % 2]}"' for i, path in enumerate(paths)]
+    (tmp_path / "labels.csv").write_text("path,label\n" + "\n".join(lines) + "\n")
+    config = {"task": "cbow", "encoder": "small", "data": script}
+    write(tmp_path / "results.json", [row("musan", script, 0.6)], config)
+    run_command(
+        "a2v_report",
+        *(tmp_path / "e.npz", tmp_path / "results.json", f"--labels={tmp_path}/labels.csv"),
+        *(f"--note={script}", f"--output={tmp_path}/report.html"),
+        here=True,
+    )
+    page = (tmp_path / "report.html").read_text()
+    assert "&lt;script&gt;" in page
+    for tag in ("<script", "<img"):
+        assert tag not in page
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"results": 3}', '{"results": [3], "config": {}}'])
+def test_damaged_files_are_one_line(tmp_path, damage):
+    config = {"task": "cbow", "encoder": "small"}
+    write(tmp_path / "results.json", [row("musan", "mine", 0.6)], config)
+    whole = json.loads((tmp_path / "results.json").read_text())
+    (tmp_path / "results.json").write_text(damage)
+    run = run_command("a2v_report", tmp_path / "results.json", fails=True)
+    (line,) = run.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    whole["results"][0]["accuracy"] = "many"
+    (tmp_path / "results.json").write_text(json.dumps(whole))
+    run = run_command("a2v_report", tmp_path / "results.json", fails=True)
+    (line,) = run.stderr.strip().splitlines()
+    assert line.startswith("error: cannot report on ")
+
+
 def test_audio_that_is_gone_is_said_on_the_page(trained, tmp_path, capsys):
     moved = tmp_path / "mine"
     moved.mkdir()

@@ -10,6 +10,8 @@ inputs, or drops a recording silently. What failed is kept, with its command and
 
 import argparse
 import collections
+import csv
+import io
 import os
 import pathlib
 import random
@@ -17,6 +19,10 @@ import shutil
 import sys
 import tempfile
 import time
+import zipfile
+
+import h5py
+import numpy as np
 
 from tests.torture import inputs, warm
 from tests.torture.cases import KINDS, LIGHT, Case
@@ -73,8 +79,24 @@ def _run_kind(kind, options, folder, valid, kept) -> collections.Counter[str]:
         directory.mkdir()
         (directory / "inputs").symlink_to(valid)
         case = KINDS[kind](random.Random(f"{options.seed} {kind} {index}"), valid, directory)
-        ended = warm.run(case.command, case.options, directory)
+        old = {name: (directory / name).read_bytes() for name in case.old}
+        ended = warm.run(
+            case.command,
+            case.options,
+            directory,
+            kill_after_s=case.kill_after_s,
+            file_limit=case.file_limit,
+        )
+        if case.kill_after_s is not None:
+            ended = warm.run(case.command, case.options, directory)
         outcome = _outcome(case, ended, directory)
+        killed = case.kill_after_s is not None
+        if outcome == "worked" and killed and not _same_run(directory / "model", valid / "model"):
+            outcome = "another result"
+        if outcome == "refused in one line" and not all(
+            _is_whole(directory / name, content) for name, content in old.items()
+        ):
+            outcome = "damaged the old file"
         if _snapshot(valid) != before:
             outcome = "changed its inputs"
             before = _snapshot(valid)
@@ -111,6 +133,40 @@ def _outcome(case: Case, ended: warm.Ended, directory: pathlib.Path) -> str:
         if not all(f"/{name}," in used or f"/{name}" in ended.err for name in case.files):
             return "dropped a recording silently"
     return "worked"
+
+
+def _same_run(ours: pathlib.Path, theirs: pathlib.Path) -> bool:
+    """Whether two model directories have the same weights and logs, bit for bit."""
+    for name in ("encoder.keras", "encoder_last.keras", "model.keras"):
+        first, second = (_weights(path / name) for path in (ours, theirs))
+        if first.keys() != second.keys():
+            return False
+        if not all(np.array_equal(first[key], second[key]) for key in first):
+            return False
+    return _log(ours) == _log(theirs) and not list(ours.glob(".*"))
+
+
+def _is_whole(path: pathlib.Path, before: bytes) -> bool:
+    """Whether a file is as before, or one of several that training replaced already."""
+    return path.read_bytes() == before or (path.suffix == ".keras" and bool(_weights(path)))
+
+
+def _weights(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of a .keras file, read without Keras, which may not compute in this process."""
+    found: dict[str, np.ndarray] = {}
+    with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(content, "r") as file:
+        file.visititems(
+            lambda name, x: found.update({name: x[()]}) if isinstance(x, h5py.Dataset) else None
+        )
+    return found
+
+
+def _log(model_dir: pathlib.Path) -> list[dict[str, str]]:
+    with (model_dir / "train_log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{key: row[key] for key in row if key != "examples_per_s"} for row in rows]
 
 
 def _snapshot(folder: pathlib.Path) -> dict[str, tuple[int, int]]:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 
 from a2v_tf import pretrained
+from tests.torture import inputs as inputs_module
 from tests.torture.damage import damaged
 from tests.torture.flag_values import drawn_options
 from tests.torture.inputs import QUICK
@@ -21,12 +22,18 @@ class Case:
       options: its arguments.
       what: what is unusual, in a few words.
       files: audio files of which each must be used or named.
+      kill_after_s: seconds after which it is killed, to be run again.
+      file_limit: bytes that a file can grow to.
+      old: files that exist before; the command replaces them completely, or not at all.
     """
 
     command: str
     options: Sequence[str]
     what: str
     files: Sequence[str] = ()
+    kill_after_s: float | None = None
+    file_limit: int | None = None
+    old: Sequence[str] = ()
 
 
 def tflite(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
@@ -115,8 +122,37 @@ def flags(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> 
     return Case(command, options, "flags")
 
 
+def kills(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
+    """SIGKILL at some moment of training, which then ends as without it, bit for bit."""
+    seconds = inputs_module.TRAINING_S * rng.random()
+    options = ["--data=inputs/sounds", "--model_dir=model", "--steps=4", *QUICK]
+    return Case("a2v_train", options, f"after {seconds:.2f} s", kill_after_s=seconds)
+
+
+def full_disk(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
+    """Outputs that can grow to some size only; what was there before is whole or replaced."""
+    limit = 2 ** rng.randrange(14, 22)  # below, what the command says would not fit either
+    command, options, old = rng.choice(
+        [
+            ("a2v_embed", ["--model=pretrained", "--audio=inputs/sounds"], "old.npz"),
+            ("a2v_embed", ["--model=pretrained", "--audio=inputs/sounds"], "old.csv"),
+            ("a2v_embed", ["--model=pretrained", "--audio=inputs/sounds"], "old.parquet"),
+            ("export_tflite", ["--model_dir=inputs/model"], "old.tflite"),
+            ("a2v_report", ["inputs/results.json", "inputs/sounds.npz"], "old.html"),
+        ]
+    )
+    (directory / old).write_text("old")
+    options = [*options, f"--output={old}"]
+    if rng.random() < 0.3:
+        shutil.copytree(inputs / "model", directory / "model")
+        command, old = "a2v_train", "model/encoder.keras"
+        options = ["--data=inputs/sounds", "--model_dir=model", "--steps=6", *QUICK]
+    return Case(command, options, f"{limit} bytes", file_limit=limit, old=[old])
+
+
 KINDS: dict[str, Callable[[random.Random, pathlib.Path, pathlib.Path], Case]] = {
-    make.__name__: make for make in (tflite, model_dir, results, tables, audio, flags)
+    make.__name__: make
+    for make in (tflite, model_dir, results, tables, audio, flags, kills, full_disk)
 }
 LIGHT = ("tflite", "audio")  # kinds that need no TensorFlow
 

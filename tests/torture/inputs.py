@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import time
 
 import numpy as np
 import soundfile
@@ -13,6 +14,7 @@ QUICK = (
     *("--frames=32", "--context=1", "--batch_size=4", "--eval_every=2"),
     *("--validation_examples=4", "--seed=3"),
 )
+TRAINING_S = 10.0  # that the training below takes, about: set by `make`
 
 
 def make(directory: pathlib.Path, *, heavy: bool) -> None:
@@ -50,7 +52,10 @@ def make(directory: pathlib.Path, *, heavy: bool) -> None:
     _checked(directory, "a2v_embed", "--model=pretrained", "--audio=sounds", "--output=sounds.npz")
     if heavy:
         train = ("--data=sounds", "--model_dir=model", "--steps=4", *QUICK)
+        start = time.monotonic()
         _checked(directory, "a2v_train", *train)
+        global TRAINING_S
+        TRAINING_S = time.monotonic() - start
         _checked(
             directory,
             "a2v_evaluate",

@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _LIMIT_S = 300.0
 _MAX_WRITTEN = 2**33  # bytes of a file that a case may write
@@ -59,8 +59,9 @@ def run(
     options: Sequence[str],
     directory: pathlib.Path,
     *,
-    stdin: pathlib.Path | None = None,
     limit_s: float = _LIMIT_S,
+    kill_after_s: float | None = None,
+    file_limit: int | None = None,
 ) -> Ended:
     """Run a command in `directory` as a forked child, and wait for its end.
 
@@ -68,17 +69,24 @@ def run(
       command: the name of the console script.
       options: its arguments.
       directory: where it runs; its streams are kept there in `.out` and `.err`.
-      stdin: a file for its standard input.
-      limit_s: seconds after which it is killed.
+      limit_s: seconds after which it is killed, and counts as hung.
+      kill_after_s: seconds after which it is killed by SIGKILL.
+      file_limit: bytes that a file can grow to, as on a disk that is nearly full.
     """
     entry = _entry(command)
     out, err = directory / ".out", directory / ".err"
     start = time.monotonic()
     child = os.fork()
     if child == 0:
-        _become(command, options, directory, stdin or pathlib.Path(os.devnull), out, err)
+        os.setsid()
+        _become(command, options, directory, out, err)
+        if file_limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, _MAX_WRITTEN))
         exec("entry()", {"__name__": "__main__", "entry": entry})  # as the console script does
         sys.exit(0)
+    if kill_after_s is not None:
+        time.sleep(kill_after_s)
+        os.killpg(child, signal.SIGKILL)
     hung, status, usage = _wait(child, start + limit_s)
     return Ended(
         os.waitstatus_to_exitcode(status),
@@ -90,16 +98,22 @@ def run(
     )
 
 
-def _entry(command: str):
+def _entry(command: str) -> Callable[[], None]:
     (found,) = importlib.metadata.entry_points(group="console_scripts", name=command)
     return found.load()
 
 
-def _become(command, options, directory, stdin, out, err) -> None:
+def _become(
+    command: str,
+    options: Sequence[str],
+    directory: pathlib.Path,
+    out: pathlib.Path,
+    err: pathlib.Path,
+) -> None:
     """Turn the child into the command: its directory, streams and arguments."""
-    os.setsid()
     os.chdir(directory)
     writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    stdin = pathlib.Path(os.devnull)
     for number, (path, mode) in enumerate([(stdin, os.O_RDONLY), (out, writing), (err, writing)]):
         os.dup2(os.open(path, mode, 0o600), number)
     for name, number, mode in [("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")]:
