@@ -44,7 +44,8 @@ def drawn_options(rng: random.Random) -> tuple[str, list[str]]:
     """A command, and options for it of which up to four are drawn."""
     command = rng.choice(list(_VALID))
     options = list(_VALID[command])
-    for name, flag in rng.sample(_flags_of(command), rng.randrange(1, 5)):
+    known = _flags_of(command)
+    for name, flag in rng.sample(known, min(len(known), rng.randrange(1, 5))):
         options.append(f"--{name}={_value(rng, name, flag)}")
     return command, options
 
