@@ -27,6 +27,7 @@ from a2v_tf.specs import EncoderConfig, InputStats
 
 STANDARDISE = "standardise"
 X, STATISTICS, Y = "x", "statistics", "y"  # names of the quantised part's inputs and output
+_MOST_PARTS = 5  # of a CONCATENATION in XNNPACK
 
 Tensor = Any  # a Keras tensor, or TensorFlow's in a function that is converted
 
@@ -112,7 +113,7 @@ def _split_multiscale(encoder: keras.Model, frames: int) -> Parts:
             statistics = a, b
         else:
             features.append(_read(layer, of_columns[id(layer.input)], a, b))
-    joined = features[0] if len(features) == 1 else ops.concatenate(features, axis=-1)
+    joined = _concatenated(features)
     (kernel,) = encoder.get_layer("embedding").get_weights()
     last = layers.Dense(kernel.shape[-1], use_bias=False, name="embedding")
     core = keras.Model(inputs, last(ops.reshape(joined, (1, -1))), name="core")
@@ -123,6 +124,14 @@ def _split_multiscale(encoder: keras.Model, frames: int) -> Parts:
         return {X: x} if statistics is None else {X: x, STATISTICS: _statistics(x, *statistics)}
 
     return Parts(front, lambda given: {Y: core(given, training=False)}, core, short_names=True)
+
+
+def _concatenated(features: list[Tensor]) -> Tensor:
+    """Concatenate, a few at a time: XNNPACK leaves a larger CONCATENATION to builtin kernels."""
+    while len(features) > 1:
+        groups = [features[i : i + _MOST_PARTS] for i in range(0, len(features), _MOST_PARTS)]
+        features = [ops.concatenate(x, axis=-1) if len(x) > 1 else x[0] for x in groups]
+    return features[0]
 
 
 def _read(layer: layers.Layer, columns: Tensor, scale: np.ndarray, shift: np.ndarray) -> Tensor:

@@ -148,9 +148,13 @@ def with_ranges(
 
 
 def _share_scale(graph: fb.Graph, result: fb.Tensor, inputs: Iterable[int]) -> None:
+    """Set the scale of a CONCATENATION's inputs, and of theirs if they are concatenated too."""
     (scale,), (zero_point,) = fb.scales(result)
-    for index in inputs:
-        fb.set_scale(graph.tensor(int(index)), scale, zero_point)
+    for index in map(int, inputs):
+        fb.set_scale(graph.tensor(index), scale, zero_point)
+        for op in graph.subgraph.operators:
+            if int(op.outputs[0]) == index and fb.kind(graph.model, op) == "CONCATENATION":
+                _share_scale(graph, graph.tensor(index), op.inputs)
 
 
 def _round_bias(graph: fb.Graph, op: fb.Op, floats: fb.Graph, twin: fb.Op) -> None:

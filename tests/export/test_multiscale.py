@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -170,12 +171,16 @@ def test_integers_are_close_to_float(how: Quantization) -> None:
     np.testing.assert_array_equal(streamed[-1], got)
 
 
-def test_parts_of_the_features_share_one_scale() -> None:
-    model = window_of(how=INT8)
-    graph = fb.single_graph(model)
-    (op,) = (op for op in check.encoder_ops(graph) if fb.kind(model, op) == "CONCATENATION")
-    parts = {fb.scales(graph.tensor(int(i))) for i in [*op.inputs, *op.outputs]}
-    assert len(parts) == 1
+def test_parts_of_the_features_share_one_scale(calibration: np.ndarray) -> None:
+    """The encoder's six parts are concatenated in two steps, of at most five: XNNPACK's limit."""
+    for model, steps in ((window_of(how=INT8), 1), (_multiscale_window(calibration.tobytes()), 2)):
+        graph = fb.single_graph(model)
+        ops = [x for x in check.encoder_ops(graph) if fb.kind(model, x) == "CONCATENATION"]
+        parts = [[int(i) for i in op.inputs] for op in ops]
+        assert len(ops) == steps
+        assert max(map(len, parts)) <= 5
+        tensors = {*itertools.chain(*parts), *(int(op.outputs[0]) for op in ops)}
+        assert len({fb.scales(graph.tensor(index)) for index in tensors}) == 1
 
 
 def test_states_and_their_names() -> None:
