@@ -57,6 +57,7 @@ def test_a_file_that_comes_in_small_pieces(content, name):
         b"PK\x03\x04" + bytes(99),
         bytes(4) + b"ftypM4A " + bytes(99),
     ],
+    ids=["csv", "json", "gzip", "png", "zip", "m4a"],  # the same in all test processes
 )
 def test_other_files_are_no_raw_samples(content):
     with pytest.raises(A2vError, match="begins like a file"):
