@@ -24,6 +24,7 @@ FILES = {
     "results/model-card.md": "a2v_tf/pretrained/card.md",
     "project/contributing.md": "CONTRIBUTING.md",
     "project/changelog.md": "CHANGELOG.md",
+    "project/security.md": "SECURITY.md",
     "project/build-notes.md": "BUILD_NOTES.md",
 }
 FILES |= {  # the encoders beside `pretrained`

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -268,6 +269,26 @@ def test_a_signal_saves_the_last_step(more, recordings, tmp_path):
     assert f"Resuming {resumed} after step {step}." in run.stdout
     assert_same_run(resumed, straight)
     assert not (resumed / "checkpoints" / "interrupted.npz").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [100, 20_000, 300_000, 800_000])
+def test_a_disk_that_fills_up_is_one_line(limit, recordings, straight_run, tmp_path):
+    """And with more room, the run ends as if nothing had happened."""
+    flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK, "--steps=6"]
+    run = subprocess.run(
+        [command("a2v_train"), *flags],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith(f"error: cannot write '{tmp_path}/")
+    assert "File too large" in run.stderr
+    assert "Traceback" not in run.stderr
+    run_command("a2v_train", *flags, here=True)
+    assert_same_run(tmp_path, straight_run)
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_steps_are_exact(recordings, straight_run, tmp_path):

@@ -60,11 +60,23 @@ def _flags_of(command: str) -> list[tuple[str, flags.Flag]]:
 
 
 def _value(rng: random.Random, name: str, flag: flags.Flag) -> object:
+    """A value that the flag may have, or, less often, one that it may not."""
+    choices = getattr(flag.parser, "enum_values", None)
+    if rng.random() < 0.7:
+        if choices:
+            return rng.choice(choices)
+        if flag.flag_type() == "bool":
+            return rng.choice(["true", "false"])
+        if name in _WORK:
+            return rng.choice([2, 4])
+        if flag.flag_type() in ("int", "float"):
+            return flag.default if flag.default is not None else 1
+        if isinstance(flag.default, str) and flag.default:
+            return flag.default
     if name in _WORK:
         return rng.choice([-1, 0, 1, 2, 3, 4, "x"])
-    choices = getattr(flag.parser, "enum_values", None)
     if choices:
-        return rng.choice([*choices, *choices, "x"])
+        return "x"
     if flag.flag_type() == "bool":
         return rng.choice(["true", "false", "x"])
     if flag.flag_type() in ("int", "float"):
