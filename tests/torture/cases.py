@@ -123,7 +123,7 @@ def flags(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> 
 
 
 def kills(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
-    """SIGKILL at some moment of training, which then ends as without it, bit for bit."""
+    """A kill at some moment of training, which then ends as without it, bit for bit."""
     seconds = inputs_module.TRAINING_S * rng.random()
     options = ["--data=inputs/sounds", "--model_dir=model", "--steps=4", *QUICK]
     return Case("a2v_train", options, f"after {seconds:.2f} s", kill_after_s=seconds)

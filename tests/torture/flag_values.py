@@ -32,6 +32,7 @@ _WORK = {
     *("fine_tune_steps", "finetune_steps", "hidden", "resamples", "max_frames", "gap", "chart"),
 }
 _STAYS = {"strategy", "probe", "baselines", "encoder", "adb", "peers", "downstream", "other_data"}
+_OUTPUTS = {"output", "summary", "plot", "markdown", "model_dir", "cache_dir"}
 _TEXTS = (
     *("", "x", "demo", "pretrained", "/", "/dev/null", "inputs", "inputs/model", _SOUND, "-"),
     *("inputs/labels.csv", "csv:inputs/labels.csv", "tfds:x", "a.b:C", "1,2", "../x", "a\nb"),
@@ -46,7 +47,9 @@ def drawn_options(rng: random.Random) -> tuple[str, list[str]]:
     options = list(_VALID[command])
     known = _flags_of(command)
     for name, flag in rng.sample(known, min(len(known), rng.randrange(1, 5))):
-        options.append(f"--{name}={_value(rng, name, flag)}")
+        value = _value(rng, name, flag)
+        if value is not None:
+            options.append(f"--{name}={value}")
     return command, options
 
 
@@ -60,7 +63,7 @@ def _flags_of(command: str) -> list[tuple[str, flags.Flag]]:
 
 
 def _value(rng: random.Random, name: str, flag: flags.Flag) -> object:
-    """A value that the flag may have, or, less often, one that it may not."""
+    """A value that the flag may have, or, less often, one that it may not; None for none."""
     choices = getattr(flag.parser, "enum_values", None)
     if rng.random() < 0.7:
         if choices:
@@ -71,8 +74,7 @@ def _value(rng: random.Random, name: str, flag: flags.Flag) -> object:
             return rng.choice([2, 4])
         if flag.flag_type() in ("int", "float"):
             return flag.default if flag.default is not None else 1
-        if isinstance(flag.default, str) and flag.default:
-            return flag.default
+        return flag.default or None  # a text: most have no other value that is right everywhere
     if name in _WORK:
         return rng.choice([-1, 0, 1, 2, 3, 4, "x"])
     if choices:
@@ -82,4 +84,5 @@ def _value(rng: random.Random, name: str, flag: flags.Flag) -> object:
     if flag.flag_type() in ("int", "float"):
         bounds = [getattr(flag.parser, name, None) for name in ("lower_bound", "upper_bound")]
         return rng.choice([*(x for x in bounds if x is not None), flag.default or 0, *_NUMBERS])
-    return rng.choice(_TEXTS)
+    value = rng.choice(_TEXTS)
+    return value.replace("inputs", "elsewhere") if name in _OUTPUTS else value
