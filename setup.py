@@ -14,6 +14,7 @@ TENSORFLOW = ">=2.16,<2.22"
 
 ENCODER_FILES = ("*.keras", "*.json", "*.tflite", "*.npz", "*.md", "SHA256SUMS")
 TRAIN = [
+    "av>=17",  # MP3, M4A, Opus, WMA and others
     "etils",
     "importlib_resources",  # tensorflow-datasets imports it without asking for it
     "jinja2",
@@ -67,7 +68,6 @@ setup(
     install_requires=[
         "absl-py",
         "ai-edge-litert>=1.4",
-        "av>=17",  # MP3, M4A, Opus, WMA and others
         "flatbuffers",
         "numpy",
         "soundfile>=0.12",
@@ -86,6 +86,7 @@ setup(
             "tensorflow-io==0.37.1",
             "tensorflow-metadata<1.17",
         ],
+        "formats": ["av>=17"],  # MP3, M4A, Opus, WMA and others in the light install
         "plot": ["matplotlib"],  # a2v_stream --plot
         "parquet": ["pyarrow"],  # a2v_embed --output=NAME.parquet
         "inversion": ["librosa>=0.10"],  # a2v_reconstruct: log-mel back to sound

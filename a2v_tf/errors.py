@@ -20,6 +20,7 @@ from a2v_tf.quiet import quiet
 # Packages that the light install does not bring: what users call them, and the extra that does.
 _EXTRAS = {
     "apache_beam": ("Apache Beam", "beam"),
+    "av": ("PyAV", "formats"),
     "ctranslate2": ("CTranslate2", "teachers"),
     "etils": ("etils", "train"),
     "jax": ("JAX", "jax"),
@@ -59,7 +60,7 @@ def require(module: str, user: str) -> None:
       A2vError: it is missing; the message says which extra brings it.
     """
     if importlib.util.find_spec(module) is None:
-        raise A2vError(f"{user} needs {_how_to_install(module)}")
+        raise A2vError(f"{user} needs {how_to_install(module)}")
 
 
 def run_app(
@@ -124,7 +125,7 @@ def _errors_in_one_line() -> Iterator[None]:
             raise
         if importlib.util.find_spec("tensorflow") is None:
             module = "tensorflow"  # brings the others, too
-        print(f"error: {_program()} needs {_how_to_install(module)}", file=sys.stderr)
+        print(f"error: {_program()} needs {how_to_install(module)}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:  # the reader of the output stopped, as `head` does
         drop_output()
@@ -165,7 +166,8 @@ def _line_of_tensorflow(error: Exception) -> str | None:
     return None
 
 
-def _how_to_install(module: str) -> str:
+def how_to_install(module: str) -> str:
+    """What users call an optional package, and the command that installs it."""
     name, extra = _EXTRAS[module]
     others = " (or [gpu], [tf])" if extra == "cpu" else ""
     return f"{name}: pip install 'a2v_tf[{extra}]'{others}"

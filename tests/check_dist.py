@@ -21,6 +21,7 @@ import wave
 import zipfile
 
 import numpy as np
+import soundfile
 
 ROOT = pathlib.Path(__file__).parents[1]
 MOST_BYTES = 150_000_000  # of the light install, without byte code
@@ -140,6 +141,7 @@ def check_light_install(wheel: pathlib.Path, temporary: pathlib.Path) -> None:
     for extra in (["--output=x.parquet"], ["--output=x.npz", "--model=mine"]):
         run("a2v_embed", "--model=pretrained", "--audio=sounds", *extra, fails=True)
     run("a2v_stream", "--model=pretrained", sound, "--plot=x.png", fails=True)
+    run("a2v_stream", "--model=pretrained", "--audio=x.mp3", fails=True)
     for name, options in NEED_TENSORFLOW.items():
         said = run(name, *options, fails=True)
         expected = f"error: {name} needs TensorFlow: pip install 'a2v_tf[cpu]' (or [gpu], [tf])\n"
@@ -175,6 +177,7 @@ def write_sounds(folder: pathlib.Path) -> None:
         with wave.open(str(folder / "sounds" / label / "a.wav"), "wb") as file:
             file.setparams((1, 2, 16_000, 0, "NONE", ""))
             file.writeframes((pcm * 32_767).astype("<i2").tobytes())
+    soundfile.write(folder / "x.mp3", noise, 16_000)
 
 
 if __name__ == "__main__":

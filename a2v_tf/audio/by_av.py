@@ -28,6 +28,7 @@ import numpy as np
 
 from a2v_tf.audio.by_soundfile import cut_short, reason
 from a2v_tf.audio.errors import DecodeError
+from a2v_tf.errors import how_to_install
 
 if TYPE_CHECKING:
     import av
@@ -92,7 +93,7 @@ class Recording:
         """
         self._path = path
         with _av_errors(path):
-            self._container: InputContainer = _av().open(
+            self._container: InputContainer = pyav().open(
                 # "file:" keeps "a:b.m4a" from being taken for a URL.
                 f"file:{os.path.abspath(path)}",
                 options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
@@ -223,7 +224,7 @@ class Recording:
     def _fresh(self) -> Any:
         """A new decoder of the same sound."""
         of = self._stream.codec_context
-        context = _av().CodecContext.create(of.codec.name, "r")
+        context = pyav().CodecContext.create(of.codec.name, "r")
         if of.extradata:
             context.extradata = of.extradata
         context.sample_rate = self.rate
@@ -294,7 +295,7 @@ class Recording:
                     break
                 if packet.pts is not None and packet.pts > key:
                     return
-        except (_av().FFmpegError, DecodeError):
+        except (pyav().FFmpegError, DecodeError):
             return
         yield from packets
 
@@ -337,7 +338,7 @@ class _Run:
         """
         try:
             frames = self._context.decode(packet)
-        except _av().FFmpegError as error:
+        except pyav().FFmpegError as error:
             if self.position and not (self._is_mp3 and _is_tag(packet)):
                 self._error = error
             return []
@@ -397,10 +398,16 @@ def _array(frame: av.AudioFrame, rate: int) -> np.ndarray:
     return pcm.astype(np.float32, copy=False)
 
 
-def _av() -> Any:
-    # It takes a tenth of a second and 17 MB, which WAV and FLAC do not need.
-    import av
+def pyav() -> Any:
+    """Import PyAV: that takes a tenth of a second and 17 MB, which WAV and FLAC do not need.
 
+    Raises:
+      DecodeError: it is not installed.
+    """
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise DecodeError(f"needs {how_to_install('av')}") from error
     return av
 
 
@@ -408,7 +415,7 @@ def _av() -> Any:
 def _av_errors(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
-    except _av().FFmpegError as error:
+    except pyav().FFmpegError as error:
         raise DecodeError(_text(error)) from error
     except OSError as error:
         raise DecodeError(reason(error, path)) from error

@@ -78,8 +78,11 @@ def may_be_frames(head: bytes) -> bool:
 
 
 def _frames(head: bytes) -> str | None:
-    """The codec by which every frame in `head` can be decoded."""
-    import av
+    """The codec by which every frame in `head` can be decoded; None also without PyAV."""
+    try:
+        import av
+    except ModuleNotFoundError:
+        return None
 
     for codec, name in _FRAMES.items():
         context: Any = av.CodecContext.create(codec, "r")

@@ -19,7 +19,7 @@ import numpy as np
 import soxr
 
 from a2v_tf.audio import by_soundfile, mp3
-from a2v_tf.audio.by_av import Point, Points, Recording, as_points
+from a2v_tf.audio.by_av import Point, Points, Recording, as_points, pyav
 from a2v_tf.audio.channels import Energies, Mono
 from a2v_tf.audio.checks import flaw
 from a2v_tf.audio.errors import DecodeError
@@ -130,6 +130,7 @@ def _open(path: pathlib.Path, channels: str) -> Header:
         except by_soundfile.NotForLibsndfileError as error:
             reason = error
     elif known := mp3.rate_and_length(path):
+        pyav()  # to say now if it is missing
         header = Header(*known, path.suffix.lower(), "mp3float", True, channel)
     if header is None:
         if head.startswith(b"RIFX") and reason:  # ffmpeg would take it for RIFF, and give noise

@@ -1,4 +1,5 @@
 import pathlib
+import sys
 
 import av
 import numpy as np
@@ -7,6 +8,7 @@ import soundfile
 import soxr
 
 from a2v_tf.audio import decode
+from a2v_tf.audio.errors import DecodeError
 
 _ROUNDING = 1e-6  # of the resampler; the decoders are exact
 
@@ -99,6 +101,13 @@ def test_probe_says_what_is_wrong(tmp_path, write, noise):
             decode.probe(tmp_path / name)
         assert "\n" not in str(error.value)
         assert str(tmp_path) not in str(error.value)
+
+
+def test_the_light_install_says_what_a_file_needs(write, noise, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert len(decode.whole(write("x", noise(16_000), kind="flac"))) == 16_000
+    with pytest.raises(DecodeError, match=r"needs PyAV: pip install 'a2v_tf\[formats\]'"):
+        decode.probe(write("x", noise(16_000), kind="mp3"))
 
 
 def test_a_body_that_is_cut_short_is_an_error(write, noise):
