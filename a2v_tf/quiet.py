@@ -29,6 +29,10 @@ CHATTER = re.compile(
     """,
     re.VERBOSE,
 )
+# Bad input that is found while a data set is read: the command says it in one line, and TensorFlow
+# sometimes logs it with its traceback.
+_BAD_INPUT = re.compile(rb"W\d{4} .* op_kernel\.cc:\d+\] .*A2vError: .*")
+_ITS_TRACEBACK = re.compile(rb"Traceback .*|\s.*|[\w.]*A2vError: .*|")
 _PATIENCE = 0.1  # seconds until a line without its end, such as a prompt, is passed on
 
 
@@ -80,6 +84,7 @@ def _pass_on(source: int, target: int) -> None:
     """Copy lines from one file descriptor to another until the first is closed."""
     held = b""  # the line that has no end yet
     within = False  # whether its beginning was passed on
+    told = False  # whether the line before belongs to bad input that the command tells
     with os.fdopen(target, "wb") as output:
         while True:
             if not select.select([source], [], [], _PATIENCE if held else None)[0]:
@@ -90,7 +95,8 @@ def _pass_on(source: int, target: int) -> None:
             read = os.read(source, 65_536)
             *lines, held = (held + read).split(b"\n")
             for line in lines:
-                if within or not CHATTER.fullmatch(line):
+                told = bool(_BAD_INPUT.fullmatch(line) or (told and _ITS_TRACEBACK.fullmatch(line)))
+                if within or not (told or CHATTER.fullmatch(line)):
                     output.write(line + b"\n")
                 within = False
             if not read:

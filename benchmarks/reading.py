@@ -173,6 +173,17 @@ def long_file(folder: pathlib.Path, hours: float) -> pathlib.Path:
     return path
 
 
+# Linux counts the memory of the process that starts another to the peak of the other: hence a small
+# process that starts the command.
+_MEASURED = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss)
+sys.exit(status != 0)
+"""
+
+
 def peak_memory(command: str, sound: pathlib.Path) -> tuple[float, float]:
     """Peak resident MB of a command that embeds a file with `pretrained`, and its seconds."""
     program = pathlib.Path(sys.executable).with_name(command)
@@ -180,12 +191,12 @@ def peak_memory(command: str, sound: pathlib.Path) -> tuple[float, float]:
     if command == "a2v_embed":
         options.append(f"--output={sound.with_suffix('.npz')}")
     begin = time.perf_counter()
-    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, program, *options], stdout=subprocess.PIPE, text=True
+    )
+    if done.returncode:
         raise A2vError(f"{command} {' '.join(options)} failed")
-    return usage.ru_maxrss / 1_000, time.perf_counter() - begin
+    return int(done.stdout) / 1_000, time.perf_counter() - begin
 
 
 if __name__ == "__main__":

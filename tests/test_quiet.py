@@ -58,6 +58,18 @@ def test_lines_pass_whole_and_in_order():
     assert run.stderr.split() == [str(i) for i in range(20_000)]
 
 
+def test_bad_input_is_logged_by_the_command_alone():
+    traceback = ["Traceback (most recent call last):", '  File "x.py", line 1, in f', ""]
+    logged = [
+        "W0000 00:00:1795831921.188341   26563 op_kernel.cc:1845] UNKNOWN: A2vError: no crop",
+        *traceback,
+        "a2v_tf.errors.A2vError: no crop",
+        *["", "", PASSED[0], *traceback],
+    ]
+    run = in_quiet(f"for line in {logged!r}: os.write(2, line.encode() + b'\\n')")
+    assert run.stderr.splitlines() == [PASSED[0], *traceback]
+
+
 def test_a_line_without_its_end_is_not_held_back():
     run = in_quiet(
         "os.write(2, b'Password: '); time.sleep(0.5); os.write(2, b'INFO: x\\nINFO: y\\n')"

@@ -53,6 +53,7 @@ def make_interpreter(
     threads: int = 1,
     *,
     keep_tensors: bool = False,
+    allocate: bool = True,
 ) -> Interpreter:
     """Open a TFLite file, given by path or content.
 
@@ -61,6 +62,7 @@ def make_interpreter(
       kernels: "xnnpack", "builtin" or "reference".
       threads: of the interpreter.
       keep_tensors: whether every intermediate tensor can be read after a run.
+      allocate: allocate the tensors; not before an input that has no size yet is resized.
 
     Raises:
       A2vError: no such file, or it is not a TFLite model that this runtime can run.
@@ -78,7 +80,8 @@ def make_interpreter(
             experimental_op_resolver_type=resolvers[KERNELS[kernels]],
             experimental_preserve_all_tensors=keep_tensors,
         )
-        opened.allocate_tensors()
+        if allocate:
+            opened.allocate_tensors()
         return opened
     except IsADirectoryError as error:
         raise A2vError(

@@ -60,7 +60,7 @@ def model_files() -> tuple[pathlib.Path, pathlib.Path]:
 
 def open_model(mel: pathlib.Path, network: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
     """A function from PCM `[samples]` in [-1, 1] to float32 `[n, 96]`, an embedding each 80 ms."""
-    first, second = make_interpreter(mel), make_interpreter(network)
+    first, second = make_interpreter(mel, allocate=False), make_interpreter(network)
 
     def embeddings(pcm: np.ndarray) -> np.ndarray:
         scaled = to_int16(pcm)[np.newaxis]

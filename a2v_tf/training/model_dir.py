@@ -206,8 +206,8 @@ def _load(model_dir: pathlib.Path, name: str, for_audio: bool) -> keras.Model:
     if not path.is_file():
         check_has(model_dir, name)
         raise A2vError(f"no {name} in {str(model_dir)!r}: has a2v_train finished its first round?")
+    check_zip(path)
     try:
-        check_zip(path)
         # Safe mode runs no code of the file: of lambda layers, for example.
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a damaged archive

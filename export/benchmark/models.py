@@ -195,7 +195,7 @@ def _open_wake_word(case: Case, hop: int) -> Stepper:
     """
     mel_path = packaged_model(*OPEN_WAKE_WORD, "melspectrogram.tflite")
     embedding_path = packaged_model(*OPEN_WAKE_WORD, "embedding_model.tflite")
-    mel = make_interpreter(mel_path, case.kernels, case.threads)
+    mel = make_interpreter(mel_path, case.kernels, case.threads, allocate=False)
     mel_in = mel.get_input_details()[0]["index"]
     mel.resize_tensor_input(mel_in, [1, hop + 480])
     mel.allocate_tensors()
