@@ -34,6 +34,8 @@ CHATTER = re.compile(
 _BAD_INPUT = re.compile(rb"W\d{4} .* op_kernel\.cc:\d+\] .*A2vError: .*")
 _ITS_TRACEBACK = re.compile(rb"Traceback .*|\s.*|[\w.]*A2vError: .*|")
 _PATIENCE = 0.1  # seconds until a line without its end, such as a prompt, is passed on
+_LOG_LINE = re.compile(rb"[IWEF]\d{4} ")  # its end may come late, on a busy machine
+_LOG_PATIENCE = 10.0
 
 
 @contextlib.contextmanager
@@ -87,7 +89,8 @@ def _pass_on(source: int, target: int) -> None:
     told = False  # whether the line before belongs to bad input that the command tells
     with os.fdopen(target, "wb") as output:
         while True:
-            if not select.select([source], [], [], _PATIENCE if held else None)[0]:
+            patience = _LOG_PATIENCE if _LOG_LINE.match(held) else _PATIENCE
+            if not select.select([source], [], [], patience if held else None)[0]:
                 output.write(held)
                 output.flush()
                 held, within = b"", True

@@ -70,6 +70,12 @@ def test_bad_input_is_logged_by_the_command_alone():
     assert run.stderr.splitlines() == [PASSED[0], *traceback]
 
 
+def test_the_end_of_a_log_line_may_come_late():
+    line = DROPPED[1].encode()
+    halves = f"os.write(2, {line[:30]!r}); time.sleep(0.5); os.write(2, {line[30:]!r} + b'\\n')"
+    assert in_quiet(halves).stderr == ""
+
+
 def test_a_line_without_its_end_is_not_held_back():
     run = in_quiet(
         "os.write(2, b'Password: '); time.sleep(0.5); os.write(2, b'INFO: x\\nINFO: y\\n')"
