@@ -80,7 +80,8 @@ def make_interpreter(
             experimental_op_resolver_type=resolvers[KERNELS[kernels]],
             experimental_preserve_all_tensors=keep_tensors,
         )
-        if allocate:
+        # TensorFlow 2.16's interpreter would use other kernels for signatures afterwards.
+        if allocate and not interpreter.__module__.startswith("tensorflow"):
             opened.allocate_tensors()
         return opened
     except IsADirectoryError as error:

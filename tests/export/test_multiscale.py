@@ -7,6 +7,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,6 +143,11 @@ def _multiscale_window(calibration: bytes) -> fb.Model:
     return convert.window_model(encoder, slices[:4])
 
 
+@pytest.mark.xfail(
+    tf.__version__ < "2.17",
+    run=False,
+    reason="oneDNN of TensorFlow 2.16 divides by zero in Keras' maximum over one column",
+)
 def test_float_files_equal_keras() -> None:
     frames = values(3 * FRAMES)
     stream_encoder = build_stream_encoder(TINY, FRAMES, BINS, STATS)
