@@ -24,7 +24,8 @@ _SMALL = 2**28  # bytes that any file may expand to
 def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     """Yield a path to write to, which replaces `path` when the block ends without error.
 
-    After a kill there is the old file or the new one, never a part; after an error, the old one.
+    After a kill or a power cut there is the old file or the new one, never a part; after an error,
+    the old one.
     The path has the suffix of `path`, from which Keras and NumPy infer the format.
 
     Raises:
@@ -34,6 +35,8 @@ def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     partial = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
     try:
         yield partial
+        with partial.open("rb") as file:  # now: after a power cut, it could be empty otherwise
+            os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
         if error.errno and error.filename2 is None:  # h5py gives no name

@@ -98,7 +98,7 @@ def _next_file(path: pathlib.Path, head: bytes, size: int) -> int | None:
 
 
 def _is_longer_than_it_says(head: bytes, size: int) -> bool:
-    """Whether a FLAC file holds more bytes than so many samples can take, as joined files do."""
+    """Whether a FLAC file holds more bytes than its samples can take, as joined files do."""
     place, last = 4, False
     while not last:
         if place + _BLOCK_HEADER > len(head):

@@ -5,6 +5,8 @@
 """
 
 import dataclasses
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -71,6 +73,28 @@ class ListsClips(Protocol):
         Raises:
           A2vError: there are too many such clips.
         """
+
+
+def corpus_key(clips: Sequence[ListedClip], settings: tuple) -> str:
+    """Key of what is computed of a corpus once: the same wherever the corpus is stored.
+
+    Args:
+      clips: of the corpus.
+      settings: what the result depends on besides.
+    """
+    digest = hashlib.sha256(repr(settings).encode())
+    for clip in clips:
+        channel = () if clip.channel is None else (clip.channel,)
+        facts = (clip.name, clip.samples, clip.size, *channel)
+        digest.update(repr(facts).encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def cpus() -> int:
+    """Number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def slice_frames(samples: int) -> np.ndarray:

@@ -17,21 +17,18 @@ CORPUS is a hash of the front end and of the names, lengths and sizes of the cli
 """
 
 import concurrent.futures
-import dataclasses
 import functools
-import hashlib
 import itertools
 import json
-import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 import tqdm
 
 from a2v_tf.data import sampling
-from a2v_tf.data.listing import ListedClip, ListsClips, Span
+from a2v_tf.data.listing import ListsClips, Span, corpus_key, cpus
 from a2v_tf.data.sources import Source
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file, write_json
@@ -74,7 +71,8 @@ class CachedLogMel:
         self._clips = source.clips()
         self._frames = np.array([FRONT_END.frames(clip.samples) for clip in self._clips], np.int64)
         self._shards = _shards(self._frames)
-        self._directory = pathlib.Path(directory) / f"log_mel-{_corpus_key(self._clips)}"
+        key = corpus_key(self._clips, (FORMAT, SHARD_FRAMES, vars(FRONT_END)))
+        self._directory = pathlib.Path(directory) / f"log_mel-{key}"
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._fill()
@@ -171,7 +169,7 @@ class CachedLogMel:
             return
         seconds = [round(self._frames[self._range(shard)].sum() * 0.01) for shard in missing]
         bar = tqdm.tqdm(total=sum(seconds), desc="log-mel", unit="s", disable=None)
-        with bar, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        with bar, concurrent.futures.ThreadPoolExecutor(cpus()) as pool:
             try:
                 for _, done in zip(pool.map(self._compute, missing), seconds, strict=True):
                     bar.update(done)
@@ -240,10 +238,3 @@ def _shards(frames: np.ndarray) -> np.ndarray:
             starts.append(clip + 1)
             filled = 0
     return np.array(starts)
-
-
-def _corpus_key(clips: Sequence[ListedClip]) -> str:
-    digest = hashlib.sha256(repr((FORMAT, SHARD_FRAMES, vars(FRONT_END))).encode())
-    for clip in clips:
-        digest.update(repr(dataclasses.astuple(clip)).encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16]

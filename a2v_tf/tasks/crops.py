@@ -21,7 +21,7 @@ class Crops:
       slicing: N, P, G and N_max.
       key: int64 `[2]`, seed of everything random.
       share: the part of a larger batch that they are; `other` is then not available.
-      taught: for distill, what is to be predicted of each middle slice, by the task's name,
+      taught: for distill, the targets of each middle slice, by the task's name,
         `[batch, components]`.
     """
 

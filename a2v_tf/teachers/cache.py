@@ -24,7 +24,6 @@ import concurrent.futures
 import dataclasses
 import functools
 import hashlib
-import os
 import pathlib
 import re
 import sys
@@ -40,7 +39,7 @@ from absl import logging
 from threadpoolctl import threadpool_limits
 
 from a2v_tf.audio.read import SLICE_SAMPLES
-from a2v_tf.data.listing import ListedClip, ListsClips, Span, slice_frames
+from a2v_tf.data.listing import ListsClips, Span, corpus_key, cpus, slice_frames
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file, write_json
 from a2v_tf.frontend import FRONT_END, log_mel
@@ -94,7 +93,7 @@ def fill(
     corpus = _Corpus(source, pathlib.Path(directory))
     try:
         corpus.directory.mkdir(parents=True, exist_ok=True)
-        _compute(corpus, teachers, workers or _cpus())
+        _compute(corpus, teachers, workers or cpus())
     except OSError as error:
         raise A2vError(f"cannot write the cache {str(directory)!r}: {error.strerror}") from error
     return TeacherCache(corpus, teachers)
@@ -243,7 +242,8 @@ class _Corpus:
     def __init__(self, source: ListsClips, root: pathlib.Path) -> None:
         self.source = source
         self.clips = source.clips()
-        self.key = _corpus_key(self.clips)
+        settings = (FORMAT, SHARD, LOUD, SLICE_SAMPLES, dataclasses.astuple(FRONT_END))
+        self.key = corpus_key(self.clips, settings)
         self.directory = root / self.key
         # Clip and frame of every slice, silent or not. A shard is a range of these.
         frames = [slice_frames(clip.samples) for clip in self.clips]
@@ -287,7 +287,6 @@ class _Corpus:
         path.parent.mkdir(exist_ok=True)
         with whole_file(path) as partial, partial.open("wb") as file:
             np.savez(file, **vars(slices))
-            _sync(file.fileno())
 
     def write(self, folder: str, shard: int, values: np.ndarray) -> None:
         """Write values of a shard in half precision."""
@@ -295,7 +294,6 @@ class _Corpus:
         path.parent.mkdir(exist_ok=True)
         with whole_file(path) as partial, partial.open("wb") as file:
             np.save(file, values.astype(np.float16))
-            _sync(file.fileno())
 
     def read_pcm(self, shard: int) -> tuple[np.ndarray, _Slices]:
         """Read the slices of a shard that are loud enough: float32 `[n, 15600]`."""
@@ -342,24 +340,9 @@ class _Corpus:
         return Span(clip, first, end - first)
 
 
-def _corpus_key(clips: Sequence[ListedClip]) -> str:
-    settings = (FORMAT, SHARD, LOUD, SLICE_SAMPLES, dataclasses.astuple(FRONT_END))
-    digest = hashlib.sha256(repr(settings).encode())
-    for clip in clips:
-        channel = () if clip.channel is None else (clip.channel,)
-        facts = (clip.name, clip.samples, clip.size, *channel)
-        digest.update(repr(facts).encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16]
-
-
 def _folder(teacher: Teacher) -> str:
     name = re.sub(r"\W+", "_", teacher.name).strip("_")[-60:]
     return f"{name}-{teacher.fingerprint[:12]}"
-
-
-def _sync(descriptor: int) -> None:
-    """Write to the disk now: after a power cut, a renamed file could otherwise be empty."""
-    os.fsync(descriptor)
 
 
 # --- Computing ------------------------------------------------------------------------------------
@@ -451,12 +434,6 @@ def _check(path: pathlib.Path, shape: tuple[int, ...], *, finite: bool = False) 
 def _say_damaged(path: pathlib.Path, error: Exception) -> None:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     logging.warning("%s is damaged, computed again: %s", path, reason)
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _compute_shard(

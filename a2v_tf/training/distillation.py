@@ -83,7 +83,7 @@ class Around(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TaughtSlices:
-    """Slices of a corpus, and what is to be predicted of each.
+    """Slices of a corpus, and their targets.
 
     Attributes:
       log_mel: float16 `[n, N, F]`, in memory or on disk.

@@ -33,7 +33,7 @@ _NOT_DISTILLED = {
     "crops_per_clip": 1,
     "frontend": "host",
 }
-_DECAY = 5  # without --decay_steps, the rate of trapezoid falls over one in so many steps
+_DECAY = 5  # without --decay_steps, the rate of trapezoid falls over the last fifth of --steps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ PIECES = 4  # of a recording in MUS
 
 SPEECH_KINDS = ("speaker", "speech", "extra speech")
 BATCH = 40  # files that a process of ffmpeg decodes
-PARTS = 8  # short sounds are joined in so many pools, in parallel
+PARTS = 8  # pools in which short sounds are joined, in parallel
 MUSIC_KINDS = ("music", "extra music")
 SOUND_KINDS = ("sound", "extra sound")
 HELD_BACK = pathlib.Path(__file__).with_name("held_back.txt")
@@ -78,7 +78,7 @@ HELD_BACK_DIGITS = 16
 
 @dataclasses.dataclass(frozen=True)
 class Amount:
-    """How much unlabelled audio: at most so many clips of a track, a sound and a voice."""
+    """How much unlabelled audio: the most clips of a track, a sound and a voice."""
 
     track: int = 6
     sound: int = 8

@@ -122,7 +122,7 @@ KINDS = {
 }
 ALONE = sorted(set(KINDS) - {"two.mp3", "two.flac", "two_vorbis.ogg", "cut.mp3"})
 
-# Encoders delay the sound, and some containers do not say by how much: at most so many samples.
+# Encoders delay the sound, and some containers do not say by how much: the most samples.
 DELAYS = {
     **dict.fromkeys(("mp3_in.wav", "no_xing.mp3", "abr_no_xing.mp3"), 1_105),
     **{"aac.aac": 1_024, "layer2.mp2": 481, "ac3.ac3": 256, "wma.wma": -2_048, "amr.amr": 40},
