@@ -97,18 +97,20 @@ def run_app(
             except SystemExit:  # after --help, for which absl's code is 1
                 sys.exit(0)
 
+    whole = is_script(inspect.currentframe().f_back)  # type: ignore[union-attr]  # CPython has frames
+
     def guarded(argv: list[str]) -> None:
         with _errors_in_one_line():
             if len(argv) > 1 and not arguments:
                 raise A2vError(f"unexpected argument {argv[1]!r}: every option is a --flag=value")
             if not flags.FLAGS["verbosity"].present:
                 logging.set_verbosity(logging.WARNING)  # TensorFlow talks at INFO
-            with contextlib.nullcontext() if logging.get_verbosity() >= logging.INFO else quiet():
+            talks = logging.get_verbosity() >= logging.INFO
+            with contextlib.nullcontext() if talks else quiet(ends_with_process=whole):
                 main(argv)
                 flush_output()
 
-    caller = inspect.currentframe().f_back  # type: ignore[union-attr]  # CPython has frames
-    with whole_process() if is_script(caller) else contextlib.nullcontext():
+    with whole_process() if whole else contextlib.nullcontext():
         app.run(guarded, flags_parser=parse)
 
 

@@ -39,8 +39,13 @@ _LOG_PATIENCE = 10.0
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Drop chatter in the block. Where standard error is not file descriptor 2, do nothing."""
+def quiet(*, ends_with_process: bool = False) -> Iterator[None]:
+    """Drop chatter in the block. Where standard error is not file descriptor 2, do nothing.
+
+    Args:
+      ends_with_process: whether an exception in the block ends the process. Threads of tf.data may
+        still log what failed until then, so that chatter is dropped up to the end.
+    """
     if not _can_be_filtered():
         yield
         return
@@ -63,14 +68,17 @@ def quiet() -> Iterator[None]:
     log = absl.logging.get_absl_handler().python_handler
     sys.stderr = direct
     log.setStream(direct)
+    failed = True
     try:
         yield
+        failed = False
     finally:
-        os.dup2(original, 2)
-        sys.stderr = before
-        log.setStream(before)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # a child may still hold the pipe
-            process.wait(timeout=1)
+        if not (failed and ends_with_process):
+            os.dup2(original, 2)
+            sys.stderr = before
+            log.setStream(before)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a child may still hold the pipe
+                process.wait(timeout=1)
 
 
 def _can_be_filtered() -> bool:
@@ -89,7 +97,7 @@ def _pass_on(source: int, target: int) -> None:
     told = False  # whether the line before belongs to bad input that the command tells
     with os.fdopen(target, "wb") as output:
         while True:
-            patience = _LOG_PATIENCE if _LOG_LINE.match(held) else _PATIENCE
+            patience = _LOG_PATIENCE if told or _LOG_LINE.match(held) else _PATIENCE
             if not select.select([source], [], [], patience if held else None)[0]:
                 output.write(held)
                 output.flush()

@@ -168,3 +168,19 @@ def test_a_crash_of_a_command_shows_where(tmp_path):
     assert "Fatal Python error: Segmentation fault" in run.stderr
     assert pathlib.Path(script).name in run.stderr
     assert "oneDNN" not in run.stderr
+
+
+def test_chatter_after_an_error_is_dropped_up_to_the_end():
+    """Threads of TensorFlow still log while the process ends."""
+    code = "\n".join(
+        [
+            "import atexit, os, sys",
+            "from a2v_tf.quiet import quiet",
+            f"atexit.register(os.write, 2, {DROPPED[1].encode()!r} + b'\\nkept\\n')",
+            "with quiet(ends_with_process=True):",
+            "    sys.exit('the error')",
+        ]
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert sorted(run.stderr.splitlines()) == ["kept", "the error"]
+    assert run.returncode == 1
