@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from a2v_tf.audio import containers
 from a2v_tf.audio.live import raw_blocks
 from a2v_tf.errors import A2vError
-from tests.audio.test_formats import KINDS, SECONDS, sound
+from tests.audio.test_formats import KINDS, SECONDS, by_ffmpeg, sound
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,50 @@ def piped(content: bytes) -> np.ndarray:
 def test_files_of_sound_are_no_raw_samples(content, name):
     with pytest.raises(A2vError, match=r"begins like a file \(.+\): expected raw .*--audio=FILE"):
         piped(content(name))
+
+
+FRAMES = {
+    **{"no_xing.mp3": "MP3", "cbr.mp3": "MP3", "layer2.mp2": "MP2", "aac.aac": "AAC"},
+    "ac3.ac3": "AC-3",
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames_are_recognised_without_pyav(content, name, monkeypatch):
+    head = content(name)[: containers.ENOUGH_FRAMES]
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert containers.kind(head) == FRAMES[name]
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "rate", "settings", "expected"),
+    [
+        ("libmp3lame", "mp3", 22_050, {"b": 64_000}, "MP3"),
+        ("libmp3lame", "mp3", 8_000, {"b": 8_000}, "MP3"),
+        ("libmp3lame", "mp3", 48_000, {"b": 320_000}, "MP3"),
+        ("mp2", "mp2", 24_000, {"b": 160_000}, "MP2"),
+        ("mp2", "mp2", 32_000, {"b": 384_000}, "MP2"),
+        ("aac", "adts", 8_000, {}, "AAC"),
+        ("ac3", "ac3", 44_100, {"b": 640_000}, "AC-3"),
+        ("ac3", "ac3", 32_000, {"b": 96_000}, "AC-3"),
+        ("eac3", "eac3", 48_000, {}, "E-AC-3"),
+    ],
+)
+def test_frames_of_every_size(tmp_path, codec, container, rate, settings, expected):
+    path = tmp_path / "sound"
+    by_ffmpeg(codec, container, rate, **settings)[0](path)
+    content = path.read_bytes()
+    start = 10 + int.from_bytes(content[6:10], "big") if content[:3] == b"ID3" else 0
+    assert containers.kind(content[start:][: containers.ENOUGH_FRAMES]) == expected
+
+
+def test_frames_of_dts():
+    """No encoder is at hand: a header with the size 1,007, in the 14 bits from bit 46 on."""
+    header = 0x7FFE8001 << 32 | 1_006 << 4 | 0xF
+    frames = (header.to_bytes(8, "big") + bytes(999)) * 3
+    assert containers.kind(frames) == "DTS"
+    assert containers.kind(frames[1:]) is None
+    assert containers.kind(frames[:1_010] + frames[1_011:]) is None
 
 
 @pytest.mark.parametrize("name", ["no_xing.mp3", "cbr.mp3", "aac.aac", "ac3.ac3"])
