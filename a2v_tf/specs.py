@@ -13,6 +13,7 @@ PERIOD = 0.125  # seconds from one frame of a precomputed spectrogram to the nex
 STRATEGIES = ("none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "bfloat16")
 AUTOENCODERS = ("plain", "denoising", "variational")
+SLICE_DECODERS = ("mirror", "dense")
 SPECTROGRAM = "spectrogram:"  # how --data names a corpus of precomputed spectrograms
 # Of `data.sources.open_source`, those that are part of a run's settings.
 SOURCE_OPTIONS = (
@@ -272,6 +273,7 @@ class TaskOptions:
       decorrelation: weight of the redundancy penalty on contrastive embeddings.
       mix: fraction of the slices that are mixed with another slice during training.
       slice_gain_db: greatest random gain of a slice during training, in decibels.
+      slice_decoder: how decoders make the encoder's last feature map, one of `SLICE_DECODERS`.
     """
 
     variant: str = "plain"
@@ -281,3 +283,4 @@ class TaskOptions:
     decorrelation: float = 0.0
     mix: float = 0.0
     slice_gain_db: float = 0.0
+    slice_decoder: str = "mirror"

@@ -1,4 +1,7 @@
-"""The decoder, from embeddings to log-mel slices: the mirrored encoder (ICLR section 3)."""
+"""The decoder, from embeddings to log-mel slices: the encoder's layers in reverse order.
+
+ICLR section 3 ("Audio2Vec (CBoW)"), patent paragraphs 44 and 112, claim 7.
+"""
 
 import math
 
@@ -35,9 +38,17 @@ def build_decoder(
     bins: int,
     outputs: int,
     stats: InputStats,
+    *,
+    dense: bool = False,
     name: str = "decoder",
 ) -> keras.Model:
     """Build the decoder: the encoder's layers in reverse order, with up-sampling for pooling.
+
+    The fully-connected layer comes first. Nearest-neighbour up-sampling then repeats its outputs
+    at every position of the encoder's last feature map, as global max-pooling reduced it to one
+    vector, and takes the place of every other max-pooling too. Convolutions pad time on both sides,
+    since decoders do not stream. Like the encoder's, no layer has a bias, but the last one does: it
+    has neither batch norm nor ReLU, because a log-mel value may be any real number.
 
     Args:
       config: shape of the encoder.
@@ -46,6 +57,8 @@ def build_decoder(
       bins: F, mel bins.
       outputs: number of slices to reconstruct (1 for CBoW, 2P for skip-gram).
       stats: the encoder's input statistics, to restore the log-mel scale.
+      dense: compute every value of the last feature map from the embeddings instead: the
+        fully-connected layer has an output for each of them, batch norm and ReLU.
       name: name of the model.
 
     Returns:
@@ -53,27 +66,32 @@ def build_decoder(
     """
     z = keras.Input((inputs,), name="embeddings")
     if isinstance(config, MultiscaleConfig):
-        x = _mirrored_levels(config, z, frames, bins, outputs)
+        x = _mirrored_levels(config, z, frames, bins, outputs, dense)
     else:
-        x = _mirrored_layers(config, z, frames, bins, outputs)
+        x = _mirrored_layers(config, z, frames, bins, outputs, dense)
     _, made_frames, made_bins, _ = x.shape
     x = layers.Cropping2D(((0, made_frames - frames), (0, made_bins - bins)))(x)
     x = layers.Permute((3, 1, 2), name="slices_first")(x)
     return keras.Model(z, restore_scale(stats)(x), name=name)
 
 
-def _expanded(z: keras.KerasTensor, rows: int, columns: int, channels: int) -> keras.KerasTensor:
-    """The encoder's last feature map, computed from the embeddings."""
-    x = layers.Dense(rows * columns * channels, use_bias=False, name="expand")(z)
-    x = layers.ReLU()(BatchNormalization(name="expand_bn")(x))
-    return layers.Reshape((rows, columns, channels))(x)
+def _last_map(
+    z: keras.KerasTensor, rows: int, columns: int, channels: int, dense: bool
+) -> keras.KerasTensor:
+    """The encoder's last feature map, made from the embeddings."""
+    if dense:
+        x = layers.Dense(rows * columns * channels, use_bias=False, name="expand")(z)
+        x = layers.ReLU()(BatchNormalization(name="expand_bn")(x))
+        return layers.Reshape((rows, columns, channels))(x)
+    x = layers.Dense(channels, use_bias=False, name="fully_connected")(z)
+    return _up(layers.Reshape((1, 1, channels))(x), (rows, columns), "global_up")
 
 
 def _mirrored_layers(
-    config: EncoderConfig, z: keras.KerasTensor, frames: int, bins: int, outputs: int
+    config: EncoderConfig, z: keras.KerasTensor, frames: int, bins: int, outputs: int, dense: bool
 ) -> keras.KerasTensor:
     scale = config.step_frames
-    x = _expanded(z, -(-frames // scale), -(-bins // scale), config.channels[-1])
+    x = _last_map(z, -(-frames // scale), -(-bins // scale), config.channels[-1], dense)
     below = (outputs, *config.channels[:-1])
     shapes = zip(below, config.pools, strict=True)
     for i, (channels, pooled) in reversed(list(enumerate(shapes, start=1))):
@@ -84,11 +102,16 @@ def _mirrored_layers(
 
 
 def _mirrored_levels(
-    config: MultiscaleConfig, z: keras.KerasTensor, frames: int, bins: int, outputs: int
+    config: MultiscaleConfig,
+    z: keras.KerasTensor,
+    frames: int,
+    bins: int,
+    outputs: int,
+    dense: bool,
 ) -> keras.KerasTensor:
     scale = math.prod(level.pool[1] for level in config.levels) * config.frequency_stride
     rows, columns = -(-frames // config.step_frames), -(-bins // scale)
-    x = _expanded(z, rows, columns, config.levels[-1].channels[-1])
+    x = _last_map(z, rows, columns, config.levels[-1].channels[-1], dense)
     channels = [n for level in config.levels for n in level.channels]
     below = iter(reversed([outputs, *channels[:-1]]))
     i = len(channels)

@@ -19,6 +19,8 @@ def reconstruct(
     bins: int,
     outputs: int,
     stats: InputStats,
+    *,
+    dense: bool = False,
 ) -> keras.KerasTensor:
     """Decode the concatenated embeddings to log-mel slices `[batch, outputs, frames, bins]`.
 
@@ -30,9 +32,12 @@ def reconstruct(
       bins: F, mel bins.
       outputs: number of slices to reconstruct.
       stats: the encoder's input statistics.
+      dense: see `build_decoder`.
     """
     size = z.shape[1] * z.shape[2]
-    decoder = build_decoder(config, size, frames, bins, outputs, stats, name=f"{name}_decoder")
+    decoder = build_decoder(
+        config, size, frames, bins, outputs, stats, dense=dense, name=f"{name}_decoder"
+    )
     return decoder(layers.Reshape((size,))(z))
 
 

@@ -23,7 +23,8 @@ def head(z: keras.KerasTensor, setup: Setup) -> keras.KerasTensor:
         # mean squared error averages: half the squared errors plus the divergence.
         kl_weight = 2.0 / (size[0] * size[1])
         z = heads.Variational(kl_weight, name="autoencoder_sample")(z, log_variance)
-    return heads.reconstruct(z, "autoencoder", setup.config, *size, 1, setup.stats)
+    dense = setup.options.slice_decoder == "dense"
+    return heads.reconstruct(z, "autoencoder", setup.config, *size, 1, setup.stats, dense=dense)
 
 
 TASK = Task(

@@ -14,7 +14,8 @@ from a2v_tf.tasks.task import Setup, Task
 def head(z: keras.KerasTensor, setup: Setup) -> keras.KerasTensor:
     """Reconstruct the middle slice from `[batch, 2P, d]`."""
     size = setup.slicing.frames, setup.bins
-    return heads.reconstruct(z, "cbow", setup.config, *size, 1, setup.stats)
+    dense = setup.options.slice_decoder == "dense"
+    return heads.reconstruct(z, "cbow", setup.config, *size, 1, setup.stats, dense=dense)
 
 
 TASK = Task(

@@ -16,7 +16,8 @@ def head(z: keras.KerasTensor, setup: Setup) -> keras.KerasTensor:
     """Reconstruct the surrounding slices from `[batch, 1, d]`: 2P channels of one decoder."""
     size = setup.slicing.frames, setup.bins
     outputs = 2 * setup.slicing.context
-    return heads.reconstruct(z, "skip_gram", setup.config, *size, outputs, setup.stats)
+    dense = setup.options.slice_decoder == "dense"
+    return heads.reconstruct(z, "skip_gram", setup.config, *size, outputs, setup.stats, dense=dense)
 
 
 TASK = Task(

@@ -15,6 +15,7 @@ from a2v_tf.specs import (
     MIX_DB,
     PERIOD,
     PRECISIONS,
+    SLICE_DECODERS,
     SOURCE_OPTIONS,
     SPECTROGRAM,
     STRATEGIES,
@@ -26,6 +27,7 @@ from a2v_tf.tasks import DEFAULT_HEADS, DISTILL, MULTI_HEAD, SUPERVISED, TASKS, 
 
 _CONTRASTIVE = ("contrastive", "transposition")
 _AUGMENTED = (*TASKS, DISTILL)
+_RECONSTRUCTING = ("cbow", "skip_gram", "autoencoder")
 # Settings of other tasks that do not go with distill, which gets slices from a cache.
 _NOT_DISTILLED = {
     "validation_data": None,
@@ -41,7 +43,8 @@ class TrainSettings:
     """Settings of a run; each field is a flag of `a2v_train` and a key of `config.json`.
 
     Metadata of a field besides its flag's: `tasks`, which tasks it is for (None: all; a task from
-    another package may use any), and `free`, whether a resumed run may change it.
+    another package may use any), `free`, whether a resumed run may change it, and `before`, what
+    runs of versions without this setting did, if not what is now the default.
 
     Raises:
       A2vError: a value is out of range, or does not go with the others.
@@ -160,6 +163,15 @@ class TrainSettings:
         low=0.0,
         high=1.0,
         tasks=("autoencoder",),
+    )
+    slice_decoder: str = setting(
+        TaskOptions.slice_decoder,
+        "Decoder of log-mel slices. mirror, as in the papers: the encoder's layers in reverse "
+        "order, where one vector is repeated over the encoder's last feature map. dense: a dense "
+        "layer computes every value of that map, which takes three times the weights and more.",
+        choices=SLICE_DECODERS,
+        tasks=_RECONSTRUCTING,
+        before="dense",
     )
     margin: float = setting(
         TaskOptions.margin,
@@ -376,14 +388,18 @@ class TrainSettings:
                 free = True  # checked above
             if name == "learning_rate" and self.learning_rate is None:
                 free = True  # the default, which is not known yet
-            # A run of a version without this setting was as the default is.
-            default = list(field.default) if isinstance(field.default, tuple) else field.default
-            was = config.get(name, default)
+            was = config.get(name, self._before(field))
             if not free and was != now[name]:
                 raise A2vError(
                     f"{self.model_dir!r} was trained with --{name}={was}, not {now[name]}: use "
                     "that value to resume, or another --model_dir"
                 )
+
+    def _before(self, field: dataclasses.Field) -> Any:
+        """What a run of a version without this setting did, as `config.json` would hold it."""
+        if "before" in field.metadata and applies(field.name, self.task, self.task_names):
+            return field.metadata["before"]
+        return list(field.default) if isinstance(field.default, tuple) else field.default
 
     def _check_schedule_resumes(self, config: Mapping[str, Any], step: int) -> None:
         was = dataclasses.replace(

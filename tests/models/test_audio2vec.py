@@ -17,7 +17,7 @@ from a2v_tf.models.audio2vec import build_model
 from a2v_tf.models.classifier import build_classifier
 from a2v_tf.models.decoder import build_decoder
 from a2v_tf.models.encoder import build_encoder
-from a2v_tf.specs import ENCODERS, EncoderConfig, InputStats
+from a2v_tf.specs import ENCODERS, SLICE_DECODERS, EncoderConfig, InputStats
 
 TINY = EncoderConfig(channels=(4, 8), embedding_dim=6)
 TINY_VGG = EncoderConfig((4, 4, 8), 6, separable=False, pool_before_growth=True)
@@ -29,9 +29,14 @@ def decode(config: EncoderConfig, frames: int, bins: int, outputs: int, stats: I
 
 
 @pytest.mark.parametrize(
-    ("encoder", "convolution", "sizes"),
+    ("encoder", "convolution", "sizes", "weights"),
     [
-        ("small", "add", [(6, 4, 64), (12, 8, 32), (24, 16, 16), (48, 32, 8), (96, 64, 1)]),
+        (
+            "small",
+            "add",
+            [(6, 4, 64), (12, 8, 32), (24, 16, 16), (48, 32, 8), (96, 64, 1)],
+            {"mirror": 512 * 128, "dense": 512 * 3 * 2 * 128},
+        ),
         (
             "vgg6",
             "conv",
@@ -39,14 +44,62 @@ def decode(config: EncoderConfig, frames: int, bins: int, outputs: int, stats: I
                 *[(12, 8, 512), (12, 8, 256)],
                 *[(24, 16, 256), (24, 16, 128), (48, 32, 64), (96, 64, 1)],
             ],
+            {"mirror": 512 * 512, "dense": 512 * 12 * 8 * 512},
         ),
     ],
 )
-def test_decoder_mirrors_the_encoder(encoder, convolution, sizes):
-    decoder = build_decoder(ENCODERS[encoder], 512, 96, 64, 1, InputStats())
+@pytest.mark.parametrize("kind", SLICE_DECODERS)
+def test_decoder_mirrors_the_encoder(encoder, convolution, sizes, weights, kind):
+    config = ENCODERS[encoder]
+    decoder = build_decoder(config, 512, 96, 64, 1, InputStats(), dense=kind == "dense")
     layers = [decoder.get_layer(f"deconv{i}_{convolution}") for i in range(len(sizes), 0, -1)]
     assert [layer.output.shape[1:] for layer in layers] == sizes
     assert decoder.output_shape == (None, 1, 96, 64)
+    (first,) = (layer for layer in decoder.layers if isinstance(layer, keras.layers.Dense))
+    assert first.count_params() == weights[kind]
+
+
+def layers_of(model: keras.Model) -> list[tuple[str, tuple[int, ...]]]:
+    """What a model computes with: kinds of layers with the shapes of kernels, without padding."""
+    kinds = (keras.layers.Conv2D, keras.layers.Dense, keras.layers.MaxPooling2D)
+    more = (keras.layers.UpSampling2D, keras.layers.GlobalMaxPooling2D)
+    return [
+        (type(layer).__name__, tuple(layer.kernel.shape) if hasattr(layer, "kernel") else ())
+        for layer in model.layers
+        if isinstance(layer, (*kinds, *more))
+    ]
+
+
+def test_the_decoder_is_the_encoder_backwards():
+    """ICLR section 3: its layers in reverse order, max-pooling replaced by nearest neighbours."""
+    config = ENCODERS["small"]
+    encoder = layers_of(build_encoder(config, 96, 64, InputStats()))
+    decoder = build_decoder(config, 512, 96, 64, 1, InputStats())
+
+    def reversed_layer(kind, kernel):
+        if "Pool" in kind:
+            return "UpSampling2D", ()
+        *size, inputs, outputs = kernel
+        return kind, (*size, outputs, inputs)
+
+    want = [reversed_layer(*layer) for layer in reversed(encoder)]
+    want[0] = "Dense", (512, 128)  # the embeddings of the 2P slices
+    assert sorted(layers_of(decoder)) == sorted(want)
+    # The two branches of a separable layer have no order; along each of them it is that of `want`.
+    branches = [(kind, kernel) for kind, kernel in want if kernel[:2] != (1, 1)]
+    assert [layer for layer in layers_of(decoder) if layer[1][:2] != (1, 1)] == branches
+    ups = [layer for layer in decoder.layers if isinstance(layer, keras.layers.UpSampling2D)]
+    assert [up.size for up in ups] == [(3, 2), *[(2, 2)] * 5]
+    assert {up.interpolation for up in ups} == {"nearest"}
+
+
+def test_one_vector_stands_at_every_position_of_the_last_map():
+    decoder = build_decoder(ENCODERS["small"], 8, 96, 64, 1, InputStats())
+    last_map = keras.Model(decoder.input, decoder.get_layer("global_up").output)
+    z = np.random.default_rng(0).normal(size=(2, 8)).astype(np.float32)
+    (kernel,) = decoder.get_layer("fully_connected").get_weights()
+    want = np.broadcast_to((z @ kernel)[:, None, None], (2, 3, 2, 128))
+    np.testing.assert_allclose(last_map(z), want, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("config", [TINY, TINY_VGG])

@@ -48,8 +48,9 @@ def test_every_slice_shape_works(config, frames, bins):
     embeddings = encoder(np.zeros((2, frames, bins)))
     assert embeddings.shape == (2, config.embedding_dim)
     assert np.isfinite(np.asarray(embeddings)).all()
-    decoder = build_decoder(config, config.embedding_dim, frames, bins, 3, STATS)
-    assert decoder(embeddings).shape == (2, 3, frames, bins)
+    for dense in (False, True):
+        decoder = build_decoder(config, config.embedding_dim, frames, bins, 3, STATS, dense=dense)
+        assert decoder(embeddings).shape == (2, 3, frames, bins)
 
 
 def test_what_the_embedding_reads():

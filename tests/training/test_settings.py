@@ -119,3 +119,20 @@ def test_what_a_resumed_run_may_change():
         settings(steps=100, learning_rate=1e-3).check_resumes(trapezoid.as_config(), 10)
     del config["precision"]  # a run of a version without this setting
     run.check_resumes(config, 4)
+
+
+def test_runs_of_versions_without_the_mirrored_decoder_go_on_as_dense():
+    dense = settings(steps=10, slice_decoder="dense")
+    config = dense.as_config()
+    del config["slice_decoder"]
+    dense.check_resumes(config, 4)
+    with pytest.raises(A2vError, match=r"trained with --slice_decoder=dense, not mirror: use that"):
+        settings(steps=10).check_resumes(config, 4)
+    for without_decoder in (
+        settings(task="triplet"),
+        settings(task="distill", teachers=("log_mel_statistics",)),
+        settings(task="multi_head", heads=("contrastive", "transposition")),
+    ):
+        config = without_decoder.as_config()
+        del config["slice_decoder"]
+        without_decoder.check_resumes(config, 4)
