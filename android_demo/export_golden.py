@@ -5,16 +5,21 @@ python android_demo/export_golden.py
 Everything comes from seeds. `core` gets PCM and its log-mel, taught sounds with queries and their
 nearest neighbours, and Matplotlib's colours; `runtime` gets int8 streaming models of an untrained
 encoder, PCM and the embeddings of every hop. Numbers are little-endian: `.s16` int16, `.f32`
-float32. What else a test must know is in `index.properties`.
+float32. What else a test must know is in `index.properties`. `damage.csv` has damaged copies of the
+models, and what Python's checks say of them.
 """
 
 import json
 import pathlib
+import random
+import re
+import struct
 
 import keras
 import matplotlib
 import numpy as np
 from absl import app, flags
+from flatbuffers.table import Table
 
 from a2v_tf.export import build, convert, metadata
 from a2v_tf.export import flatbuffer as fb
@@ -23,7 +28,9 @@ from a2v_tf.export.quantize import Quantization
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.runtime.embedder import Embedder
+from a2v_tf.runtime.flatbuffer import root, slot_of, tables
 from a2v_tf.runtime.nearest import Examples
+from a2v_tf.runtime.verify import flaw
 from a2v_tf.specs import EncoderConfig, InputStats
 
 FLAGS = flags.FLAGS
@@ -41,6 +48,10 @@ STATS = InputStats(-3.0, 4.0)
 WINDOW_FRAMES, HOP_FRAMES, HOPS = 96, 8, 32  # 80 ms; the window is full after 12 hops
 LABELS = ("kettle", 'the "old" door\\', "狗 🐕", "tap\tdrip")
 LOUDEST_PCM = 32_767
+
+DAMAGED_COPIES = 300
+TABLES_BYTES = 24_000  # at the end of a file: the tables, and few weights
+EXTREMES = (0, 1, 3, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x0000FFFF, 0x7F800000)
 
 Files = dict[str, bytes]
 
@@ -170,6 +181,7 @@ def runtime_files() -> Files:
     tiny = window_model(TINY)
     files["window.tflite"] = file_of(tiny, mode="window", state=None, input="pcm")
     files["log_mel.tflite"] = file_of(tiny, mode="streaming", state="internal", input="log_mel")
+    files["damage.csv"] = damage_csv(files)
     return files
 
 
@@ -223,6 +235,71 @@ def embeddings(models: dict[str, bytes], pcm: np.ndarray, kernels: str) -> np.nd
     if not all(np.array_equal(result, results[0]) for result in results):
         raise ValueError(f"the models {list(models)} differ on {kernels} kernels")
     return results[0]
+
+
+# Damage -------------------------------------------------------------------------------------------
+
+# Bytes that replace others, by their position.
+Edits = dict[int, bytes]
+
+
+def damage_csv(files: Files) -> bytes:
+    """Lines of a model, the bytes of it that are left, edits as position:hex, and the verdict."""
+    rng = random.Random(15)
+    lines = []
+    for name in ("internal.tflite", "external.tflite", "log_mel.tflite"):
+        content = files[name]
+        drawn = [drawn_damage(rng, len(content)) for _ in range(DAMAGED_COPIES // 3)]
+        for length, edits in [*((len(content), edits) for edits in aimed(content)), *drawn]:
+            words = " ".join(f"{place}:{edits[place].hex()}" for place in edits)
+            lines.append(f"{name},{length},{words},{verdict(damaged(content, length, edits))}\n")
+    return "".join(lines).encode()
+
+
+def damaged(content: bytes, length: int, edits: Edits) -> bytes:
+    changed = bytearray(content[:length])
+    for place, new in edits.items():
+        changed[place : place + len(new)] = new
+    return bytes(changed)
+
+
+def verdict(content: bytes) -> str:
+    """What has a flaw, in the words that both languages share; empty if nothing has."""
+    return re.sub(r" (has|takes|is|cannot) .*", r" \1", flaw(content) or "")
+
+
+def drawn_damage(rng: random.Random, size: int) -> tuple[int, Edits]:
+    """The length that is left, and one to eight numbers that change, most within the tables."""
+    if rng.random() < 0.05:
+        return rng.randrange(size), {}
+    edits = {}
+    for _ in range(2 ** rng.randrange(4)):
+        first = size - TABLES_BYTES if rng.random() < 0.9 else 0
+        place = rng.randrange(first, size - 4) // 4 * 4
+        number = rng.choice(EXTREMES) if rng.random() < 0.5 else rng.randrange(256)
+        edits[place] = struct.pack("<I" if number > 255 or rng.random() < 0.5 else "<B", number)
+    return size, edits
+
+
+def aimed(content: bytes) -> list[Edits]:
+    """Damage that chance seldom does: to the version, the signatures and the scale of an output."""
+    model = root(content)
+    graph = tables(model, slot_of(model, 2))[0]
+    signature = tables(model, slot_of(model, 7))[-1]
+    output = tables(signature, slot_of(signature, 1))[0]
+    quantization = [
+        Table(content, int(tensor.Indirect(tensor.Pos + slot_of(tensor, 4))))
+        for tensor in tables(graph, slot_of(graph, 0))
+        if slot_of(tensor, 4)
+    ]
+    scales = [table for table in quantization if slot_of(table, 2)][-1]
+    return [
+        {model.Pos + slot_of(model, 0): struct.pack("<I", 4)},
+        {graph.Vector(slot_of(graph, 2)): struct.pack("<i", 0)},
+        {signature.Pos + slot_of(signature, 4): struct.pack("<I", 7)},
+        {output.Pos + slot_of(output, 1): struct.pack("<I", 70_000)},
+        {scales.Vector(slot_of(scales, 2)): struct.pack("<f", 1e-20)},
+    ]
 
 
 # Writing ------------------------------------------------------------------------------------------

@@ -55,7 +55,8 @@ def _read_word(table: Table, at: int, kind: str) -> Any:
     """A field that is no table."""
     position = table.Pos + at
     if kind == TEXT:
-        return table.String(position).decode()
+        places = _vector(table, at, 1)
+        return bytes(table.Bytes[places.start : places.stop]).decode()
     if kind == TEXTS:
         return [table.String(place).decode() for place in _vector(table, at, 4)]
     if kind in _SCALARS:
@@ -95,4 +96,7 @@ def _vector(table: Table, at: int, size: int) -> range:
 
 
 def _table_at(table: Table, position: int) -> Table:
-    return Table(table.Bytes, int(table.Indirect(position)))
+    start = int(table.Indirect(position))
+    if start > len(table.Bytes):
+        raise ValueError("a table begins beyond the end")
+    return Table(table.Bytes, start)

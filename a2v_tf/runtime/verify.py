@@ -193,7 +193,7 @@ def _check_ratio(
     taken = [max(_scales(tensor), default=1.0) for tensor in inputs[:2]]
     for tensor in outputs:
         for scale in _scales(tensor):
-            if max(math.prod(taken), *taken) / scale > _GREATEST_RATIO:
+            if max([math.prod(taken), *taken]) / scale > _GREATEST_RATIO:
                 raise _FlawError(f"{name} has inputs of the scales {taken}, outputs of {scale}")
 
 

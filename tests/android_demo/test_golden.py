@@ -67,7 +67,7 @@ def test_log_mel_is_the_same(fresh: dict[str, bytes]) -> None:
 
 
 def test_neighbours_are_the_same(fresh: dict[str, bytes]) -> None:
-    (name,) = names(fresh, ".csv")
+    (name,) = names(fresh, "nearest.csv")
     new, old = (
         np.loadtxt(content.decode().splitlines(), delimiter=",")
         for content in (fresh[name], kept(name))
@@ -110,3 +110,21 @@ def test_embeddings_are_those_of_the_models(
         # On another processor the float front end may round otherwise.
         np.testing.assert_allclose(got, expected, rtol=0, atol=2.5 * step)
         assert np.mean(got == expected) > 0.99
+
+
+def test_the_checks_of_damaged_models_are_those_of_python() -> None:
+    """`VerifyTest` in Java reads the same lines."""
+    lines = runtime("damage.csv").decode().splitlines()
+    assert len(lines) > export_golden.DAMAGED_COPIES
+    verdicts = []
+    for line in lines:
+        name, length, words, verdict = line.split(",")
+        edits = {
+            int(place): bytes.fromhex(new)
+            for place, new in (word.split(":") for word in words.split())
+        }
+        content = export_golden.damaged(runtime(name), int(length), edits)
+        assert export_golden.verdict(content) == verdict, line
+        verdicts.append(verdict)
+    assert len(set(verdicts)) > 50
+    assert 20 < verdicts.count("") < 150

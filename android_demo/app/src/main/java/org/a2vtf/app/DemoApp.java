@@ -174,9 +174,9 @@ public class DemoApp extends Application {
   }
 
   private void use(ModelLibrary.Model next) {
-    Neighbours taught = store.load(next.id);
-    String json = next.bundled ? projectionJson : null;
     int dim = next.encoder.embeddingDim();
+    Neighbours taught = store.load(next.id, dim);
+    String json = next.bundled ? projectionJson : null;
     controller.setModel(next.encoder, MapProjection.read(json, dim), taught);
     model = next;
     failure = null;

@@ -386,7 +386,7 @@ public final class MainActivityTest {
     teach("Doorbell", Sounds.doorbell(3));
     int count = app.controller().taught().get("Doorbell");
     assertTrue(count > 10);
-    Neighbours stored = new TaughtStore(app.getFilesDir()).load(app.model().id);
+    Neighbours stored = new TaughtStore(app.getFilesDir()).load(app.model().id, app.model().encoder.embeddingDim());
     assertEquals(count, stored.count("Doorbell"));
   }
 
@@ -419,7 +419,7 @@ public final class MainActivityTest {
     assertEquals(1, app.controller().taught().size());
     click(R.id.row_delete);
     assertEquals(0, app.controller().taught().size());
-    assertTrue(new TaughtStore(app.getFilesDir()).load(app.model().id).labels().isEmpty());
+    assertTrue(new TaughtStore(app.getFilesDir()).load(app.model().id, app.model().encoder.embeddingDim()).labels().isEmpty());
   }
 
   @Test

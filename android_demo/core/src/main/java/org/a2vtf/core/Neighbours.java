@@ -77,6 +77,11 @@ public final class Neighbours {
     return embeddings == null ? 0 : embeddings.size();
   }
 
+  /** Numbers in an embedding; 0 before the first. */
+  public synchronized int dim() {
+    return taught.isEmpty() ? 0 : taught.values().iterator().next().get(0).length;
+  }
+
   /**
    * Finds the most frequent label of the nearest embeddings; the nearest one breaks ties.
    *
@@ -176,11 +181,6 @@ public final class Neighbours {
 
   private Match match(String label, double distance, int votes, int of) {
     return new Match(label, distance, votes, of, distance > unknownAbove);
-  }
-
-  /** Numbers in an embedding; 0 before the first. */
-  private int dim() {
-    return taught.isEmpty() ? 0 : taught.values().iterator().next().get(0).length;
   }
 
   private void check(float[] embedding) {

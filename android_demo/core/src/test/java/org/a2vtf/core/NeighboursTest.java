@@ -231,4 +231,35 @@ public class NeighboursTest {
     }
     return embedding;
   }
+
+  /** Whether JSON is accepted; anything but the documented exception fails the test. */
+  private static boolean isAccepted(String json) {
+    try {
+      Neighbours.fromJson(json).toJson();
+      return true;
+    } catch (IllegalArgumentException refused) {
+      assertFalse(json, refused.getMessage().isEmpty());
+      return false;
+    }
+  }
+
+  @Test
+  public void damagedJsonIsRefusedInOneWay() throws Exception {
+    byte[] json = Golden.bytes("neighbours/taught.json");
+    String text = new String(json, "UTF-8").trim();
+    assertTrue(isAccepted(text));
+    for (int end = 0; end < text.length(); end += 17) {
+      assertFalse(isAccepted(text.substring(0, end)));
+    }
+    Random random = new Random(3);
+    int accepted = 0;
+    for (int i = 0; i < 2_000; i++) {
+      byte[] damaged = json.clone();
+      for (int j = random.nextInt(8); j >= 0; j--) {
+        damaged[random.nextInt(damaged.length)] = (byte) random.nextInt(256);
+      }
+      accepted += isAccepted(new String(damaged, "UTF-8")) ? 1 : 0;
+    }
+    assertTrue(accepted + " accepted", accepted < 1_000); // a digit may be another one
+  }
 }

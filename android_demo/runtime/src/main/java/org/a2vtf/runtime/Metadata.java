@@ -1,14 +1,12 @@
 package org.a2vtf.runtime;
 
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.charset.Charset;
+import java.nio.charset.CharacterCodingException;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** Reads the metadata that {@code export_tflite} writes; see a2v_tf/runtime/metadata.py. */
 final class Metadata {
-  private static final Charset UTF_8 = Charset.forName("UTF-8");
   private static final String OFFICIAL = "TFLITE_METADATA";
   // Slots of fields in the tables of TFLite's schema and of its metadata schema.
   private static final int MODEL_BUFFERS = 4;
@@ -19,23 +17,15 @@ final class Metadata {
   private static final int METADATA_GRAPHS = 3;
   private static final int GRAPH_DESCRIPTION = 1;
 
-  private final ByteBuffer bytes;
-
-  private Metadata(ByteBuffer bytes) {
-    this.bytes = bytes.slice().order(ByteOrder.LITTLE_ENDIAN);
-  }
-
-  static boolean isTflite(byte[] model) {
-    return model[4] == 'T' && model[5] == 'F' && model[6] == 'L' && model[7] == '3';
-  }
+  private Metadata() {}
 
   /** The facts, JSON; empty if the file has none. */
   static String facts(byte[] model) {
     try {
-      return new Metadata(ByteBuffer.wrap(model)).description();
+      return description(ByteBuffer.wrap(model));
     } catch (IndexOutOfBoundsException e) {
       return ""; // not a flatbuffer, or a damaged one
-    } catch (IllegalArgumentException e) {
+    } catch (CharacterCodingException e) {
       return "";
     }
   }
@@ -72,69 +62,20 @@ final class Metadata {
     return found.group(1) != null ? found.group(1) : found.group(2);
   }
 
-  private String description() {
-    int model = root();
-    int entries = at(model, MODEL_METADATA);
-    for (int i = 0; i < length(entries); i++) {
-      int entry = element(entries, i);
-      if (text(at(entry, ENTRY_NAME)).equals(OFFICIAL)) {
-        int place = field(entry, ENTRY_BUFFER);
-        int buffer = element(at(model, MODEL_BUFFERS), place == 0 ? 0 : bytes.getInt(place));
-        return inner(at(buffer, BUFFER_DATA)).ofGraph();
+  private static String description(ByteBuffer content) throws CharacterCodingException {
+    Flatbuffer file = new Flatbuffer(content);
+    int model = file.root();
+    for (int entry : file.tables(model, MODEL_METADATA)) {
+      if (file.text(entry, ENTRY_NAME).equals(OFFICIAL)) {
+        int buffer = file.tables(model, MODEL_BUFFERS)[file.number(entry, ENTRY_BUFFER)];
+        return ofGraph(new Flatbuffer(file.data(buffer, BUFFER_DATA)));
       }
     }
     return "";
   }
 
-  private String ofGraph() {
-    int graphs = at(root(), METADATA_GRAPHS);
-    return length(graphs) == 0 ? "" : text(at(element(graphs, 0), GRAPH_DESCRIPTION));
-  }
-
-  /** The flatbuffer inside a vector of bytes. */
-  private Metadata inner(int vector) {
-    ByteBuffer view = bytes.duplicate();
-    view.position(vector + 4);
-    view.limit(vector + 4 + length(vector));
-    return new Metadata(view);
-  }
-
-  private int root() {
-    return bytes.getInt(0);
-  }
-
-  /** The position of a table's field; 0 if it is missing. */
-  private int field(int table, int number) {
-    int fields = table - bytes.getInt(table);
-    int place = 4 + 2 * number;
-    int offset = place < bytes.getShort(fields) ? bytes.getShort(fields + place) : 0;
-    return offset == 0 ? 0 : table + offset;
-  }
-
-  /** The text, table or vector that a field refers to; 0 if it is missing. */
-  private int at(int table, int number) {
-    int place = field(table, number);
-    return place == 0 ? 0 : place + bytes.getInt(place);
-  }
-
-  private int length(int vector) {
-    return vector == 0 ? 0 : bytes.getInt(vector);
-  }
-
-  private int element(int vector, int i) {
-    int place = vector + 4 + 4 * i;
-    return place + bytes.getInt(place);
-  }
-
-  private String text(int place) {
-    int length = length(place);
-    ByteBuffer view = bytes.duplicate();
-    view.position(place + 4);
-    if (length < 0 || length > view.remaining()) {
-      throw new IndexOutOfBoundsException();
-    }
-    byte[] text = new byte[length];
-    view.get(text);
-    return new String(text, UTF_8);
+  private static String ofGraph(Flatbuffer metadata) throws CharacterCodingException {
+    int[] graphs = metadata.tables(metadata.root(), METADATA_GRAPHS);
+    return graphs.length == 0 ? "" : metadata.text(graphs[0], GRAPH_DESCRIPTION);
   }
 }

@@ -29,6 +29,7 @@ final class TfliteEncoder implements Encoder {
   private static final String EMBEDDING = "embedding";
   private static final String STATE = "state_";
   private static final String TRIGGER = "trigger";
+  private static final int MOST = 1 << 20; // numbers in a row: a minute of sound
 
   // The order of lifetimes: the file's bytes outlive the model; the model and the resolver outlive
   // the interpreter. They are closed in reverse order.
@@ -55,16 +56,23 @@ final class TfliteEncoder implements Encoder {
   private TfliteEncoder() {}
 
   static TfliteEncoder open(byte[] content, Models.Options options) throws ModelException {
-    if (content.length < 8 || !Metadata.isTflite(content)) {
+    String flaw = Verify.flaw(content);
+    if (Verify.NO_MODEL.equals(flaw)) {
       throw new ModelException("This is not a TFLite model.");
+    }
+    if (flaw != null) {
+      throw new ModelException("This TFLite model is damaged: " + flaw + ".");
     }
     TfliteEncoder encoder = new TfliteEncoder();
     boolean opened = false;
     try {
       encoder.load(content, options);
       encoder.reset();
+      // What cannot run shows now, not in the middle of a stream.
+      encoder.embed(new float[encoder.hopSamples], new float[encoder.embeddingDim]);
+      encoder.reset();
       opened = true;
-    } catch (IllegalStateException e) {
+    } catch (RuntimeException e) { // TFLite's, and null for a part that is missing
       throw new ModelException("This TFLite cannot run the model.", e);
     } catch (LinkageError e) {
       throw new ModelException("TFLite does not load on this device: " + e.getMessage(), e);
@@ -267,7 +275,8 @@ final class TfliteEncoder implements Encoder {
       shape.add(tensor.dims().data(i));
     }
     boolean floats = tensor.type() == tensorflowlite.kTfLiteFloat32;
-    if (!floats || shape.size() != 2 || shape.get(0) != 1 || shape.get(1) < 1) {
+    boolean row = shape.size() == 2 && shape.get(0) == 1;
+    if (!floats || !row || shape.get(1) < 1 || shape.get(1) > MOST) {
       throw new ModelException(
           "The model's " + name + " has the shape " + shape + (floats ? "" : ", not of float32")
               + ": expected float32 [1, n].");

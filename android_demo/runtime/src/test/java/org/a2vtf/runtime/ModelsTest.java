@@ -30,7 +30,7 @@ public class ModelsTest {
   }
 
   /** The embeddings of a stream, one per hop, from the current state on. */
-  private static float[][] embed(Encoder encoder, float[] pcm) {
+  static float[][] embed(Encoder encoder, float[] pcm) {
     int hop = encoder.hopSamples();
     float[][] embeddings = new float[pcm.length / hop][encoder.embeddingDim()];
     for (int i = 0; i < embeddings.length; i++) {
