@@ -32,7 +32,7 @@ def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
       OSError: the file cannot be written.
     """
     path = pathlib.Path(path)
-    partial = path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
+    partial = _partial(path)
     try:
         yield partial
         with partial.open("rb") as file:  # now: after a power cut, it could be empty otherwise
@@ -44,6 +44,10 @@ def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _partial(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
 
 
 def remove_partials(directory: pathlib.Path) -> None:
@@ -129,10 +133,9 @@ def made_directory(flag: str, path: pathlib.Path | str) -> pathlib.Path:
     directory = pathlib.Path(path)
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        _try_to_write(directory / "x")
     except OSError as error:
         raise A2vError(f"cannot write --{flag}={str(path)!r}: {error.strerror}") from error
-    if not os.access(directory, os.W_OK):
-        raise A2vError(f"cannot write --{flag}={str(path)!r}: permission denied")
     return directory
 
 
@@ -145,14 +148,35 @@ def checked_output(flag: str, path: str, *suffixes: str) -> pathlib.Path:
       *suffixes: those that the file's name may end in; none for any.
 
     Raises:
-      A2vError: another suffix, or a directory that does not exist.
+      A2vError: another suffix, or the file cannot be written there.
     """
     output = pathlib.Path(path)
     if suffixes and not output.name.endswith(suffixes):
         raise A2vError(f"--{flag}={path!r}: expected a name ending in {' or '.join(suffixes)}")
-    if not output.absolute().parent.is_dir():
-        raise A2vError(f"--{flag}={path!r}: no directory {str(output.parent)!r}")
+    try:
+        if not output.absolute().parent.is_dir():
+            raise A2vError(f"--{flag}={path!r}: no directory {str(output.parent)!r}")
+        if output.is_dir():
+            raise A2vError(f"--{flag}={path!r} is a directory: expected a file")
+        if output.exists() and not output.is_file():  # /dev/null would be replaced
+            raise A2vError(f"--{flag}={path!r} is a device: expected a file")
+        _try_to_write(output)
+    except OSError as error:
+        raise A2vError(f"cannot write --{flag}={path!r}: {error.strerror}") from error
     return output
+
+
+def _try_to_write(path: pathlib.Path) -> None:
+    """Create what `whole_file` would write for `path`, and remove it.
+
+    Permissions do not tell: root has all, but file systems are read-only, and names too long.
+
+    Raises:
+      OSError: it cannot be created.
+    """
+    partial = _partial(path)
+    partial.touch()
+    partial.unlink()
 
 
 def cache_dir() -> pathlib.Path:

@@ -1,5 +1,6 @@
 """Build, check and write an exported file."""
 
+import contextlib
 import functools
 import hashlib
 import math
@@ -16,7 +17,7 @@ from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, STATES
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.export.rewrite import frames_of
-from a2v_tf.files import output_file
+from a2v_tf.files import checked_output, output_file
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 from a2v_tf.pretrained import resolve
 from a2v_tf.specs import (
@@ -266,17 +267,9 @@ def _check_choices(mode: str, state: str, input: str) -> None:
 
 def _check_output(output: pathlib.Path) -> None:
     """Check that the output can be written, before the work that takes a minute."""
-    if output.suffix != ".tflite":
-        raise A2vError(f"--output={str(output)!r}: expected a name that ends in .tflite")
-    if output.is_dir():
-        raise A2vError(f"--output={str(output)!r} is a directory: expected a file")
-    try:
+    with contextlib.suppress(OSError):
         output.parent.mkdir(parents=True, exist_ok=True)
-        probe = output.with_name(f".{output.name}.probe")
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise A2vError(f"cannot write --output={str(output)!r}: {error.strerror}") from error
+    checked_output("output", str(output), ".tflite")
 
 
 def _check_content(

@@ -21,6 +21,7 @@ from absl import flags
 from a2v_tf.commands.flag_types import define_channels
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.settings import RECONSTRUCTING
+from a2v_tf.files import checked_output
 
 FLAGS = flags.FLAGS
 
@@ -55,8 +56,9 @@ def main(_: list[str]) -> None:
     """Predict, write the files, print the errors."""
     audio = pathlib.Path(FLAGS.audio)
     output = pathlib.Path(FLAGS.output or f"{audio.stem}_{FLAGS.at:g}s")
-    if not output.name or not output.absolute().parent.is_dir():
-        raise A2vError(f"--output={str(output)!r}: expected a prefix in a directory that exists")
+    if not output.name:
+        raise A2vError(f"--output={str(output)!r}: expected the beginning of names")
+    checked_output("output", f"{output}.png")
     import soundfile
 
     from a2v_tf.audio.read import read_audio
