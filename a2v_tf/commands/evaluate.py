@@ -17,10 +17,16 @@ from a2v_tf.errors import run_app
 from a2v_tf.evaluation.metrics import BASELINES, SPECTROGRAM, UNTRAINED
 from a2v_tf.evaluation.paper import DATASETS
 from a2v_tf.evaluation.settings import (
+    BEST,
     CACHE,
+    CLIPS,
+    JUDGES,
     NONE,
     PROTOCOLS,
+    SELECTIONS,
+    SLICES_A_CLIP,
     EvaluationSettings,
+    Few,
     HeadSettings,
     Settings,
     TrainingSettings,
@@ -95,6 +101,40 @@ def define_flags() -> None:
         "--examples_per_class=1,5,20 --replicas=20. Nothing is then tuned on val clips.",
         least=0,
     )
+    flags.DEFINE_list(
+        "examples",
+        [],
+        "Number of training clips of all classes together, drawn at random, besides "
+        "--examples_per_class. SPL writes both of '1000 training examples' and of '1k examples per "
+        "class'.",
+    )
+    flags.register_validator(
+        "examples",
+        lambda counts: all(count.isdecimal() and int(count) > 1 for count in counts),
+        "expected whole numbers from 2",
+    )
+    flags.DEFINE_enum(
+        "judge",
+        CLIPS,
+        list(JUDGES),
+        "What accuracy is that of. clips: of test clips, from their windows half a window apart, "
+        "joined by naive Bayes (ICLR). slices: of slices at random positions in test clips (SPL).",
+    )
+    flags.DEFINE_integer(
+        "train_slices",
+        SLICES_A_CLIP,
+        "Slices at random positions of each training clip, at most, that heads and nearest "
+        "neighbours learn from; heads weigh clips alike (both papers). 0: all windows half a "
+        "window apart, which uses all of long recordings.",
+        lower_bound=0,
+    )
+    flags.DEFINE_enum(
+        "select",
+        BEST,
+        list(SELECTIONS),
+        "Which encoder of --model_dir is evaluated, and where fine-tuning ends. best: the best "
+        "round by validation; last: after the last step, as in both papers.",
+    )
     flags.DEFINE_integer(
         "replicas",
         1,
@@ -122,7 +162,10 @@ def define_flags() -> None:
         "head_steps", 10_000, "Steps of 256 windows for sgd and two_layer; SPL: 100000.", 1
     )
     flags.DEFINE_float(
-        "head_learning_rate", 1e-4, "Learning rate of sgd and two_layer; SPL: 1e-4.", 0.0
+        "head_learning_rate",
+        1e-4,
+        "Learning rate of sgd and two_layer; SPL: 1e-4, ICLR: 1e-3.",
+        0.0,
     )
     flags.DEFINE_integer(
         "head_hidden", 128, "Hidden units of two_layer; ICLR Table 5 does not give a number.", 1
@@ -134,11 +177,23 @@ def define_flags() -> None:
         lower_bound=1,
     )
     flags.DEFINE_integer(
-        "finetune_batch_size", 256, "Crops per step of the same; both papers: 256.", 1
+        "finetune_batch_size", 256, "Crops per step of the same; the papers give none.", 1
     )
-    flags.DEFINE_float("finetune_learning_rate", 1e-4, "For --finetune; SPL: 1e-4.", 0.0)
+    flags.DEFINE_integer(
+        "finetune_rounds",
+        5,
+        "Times that accuracy on val clips is measured during the same, for --select=best and for "
+        "the curves in the report.",
+        lower_bound=1,
+    )
     flags.DEFINE_float(
-        "supervised_learning_rate", 1e-3, "For supervised and multihead; ICLR: 1e-3.", 0.0
+        "finetune_learning_rate", 1e-4, "For --finetune; SPL: 1e-4, ICLR: 1e-3.", 0.0
+    )
+    flags.DEFINE_float(
+        "supervised_learning_rate",
+        1e-3,
+        "For supervised and multihead; SPL: 1e-4, ICLR: 1e-3.",
+        0.0,
     )
     flags.DEFINE_string(
         "cache_dir",
@@ -177,12 +232,20 @@ def main(_: list[str]) -> None:
 
 def _settings() -> EvaluationSettings:
     def training(learning_rate: float) -> TrainingSettings:
-        return TrainingSettings(FLAGS.finetune_steps, learning_rate, FLAGS.finetune_batch_size)
+        return TrainingSettings(
+            FLAGS.finetune_steps, learning_rate, FLAGS.finetune_batch_size, FLAGS.finetune_rounds
+        )
+
+    few = [Few(per_class=int(count) or None) for count in FLAGS.examples_per_class]
+    few += [Few(total=int(count)) for count in FLAGS.examples]
 
     common = Settings(
         protocols=FLAGS.protocols,
         replicas=FLAGS.replicas,
-        examples_per_class=[int(count) or None for count in FLAGS.examples_per_class],
+        few=few,
+        train_slices=FLAGS.train_slices,
+        judge=FLAGS.judge,
+        select=FLAGS.select,
         max_bad_fraction=FLAGS.max_bad_fraction,
         heads=HeadSettings(FLAGS.head_steps, FLAGS.head_learning_rate, FLAGS.head_hidden),
         split=FLAGS.split,

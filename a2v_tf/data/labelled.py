@@ -69,6 +69,7 @@ class LabelledData(Protocol):
         seed: int,
         round_index: int | tf.Tensor,
         per_class: int | None = None,
+        total: int | None = None,
         share: sampling.Share = sampling.EVERYTHING,
     ) -> tf.data.Dataset:
         """Draw random crops of train clips (ICLR section 4, "Datasets").
@@ -82,6 +83,7 @@ class LabelledData(Protocol):
           round_index: different rounds draw different crops; int64 scalar, may be symbolic.
           per_class: number of clips of each class to use, chosen by `seed`; None for all. A clip
             with several labels is used if it was chosen for one of them.
+          total: number of clips of all classes together, likewise. Passed only where it is given.
           share: the share of the crops to give, if several workers share them.
 
         Returns:

@@ -55,21 +55,25 @@ def check_splits(clips: Iterable[Clip], where: str, needs: Collection[str]) -> N
         logging.warning("%s: class %r has no train clips, so it counts as wrong", where, label)
 
 
-def choose(labels: np.ndarray, classes: int, per_class: int | None, seed: int) -> np.ndarray:
-    """Choose clips: all, or `per_class` random ones of each class.
+def choose(
+    labels: np.ndarray, classes: int, per_class: int | None, seed: int, total: int | None = None
+) -> np.ndarray:
+    """Choose clips: all, or `per_class` random ones of each class, or `total` random ones.
 
     Args:
       labels: int `[clips]`, or bool `[clips, classes]` for multi-label data.
       classes: number of classes.
       per_class: clips of each class; None for all clips.
       seed: seed of the choice.
+      total: clips of all classes together, if there is no `per_class`; None for all clips.
 
     Returns:
       Indices of the clips in ascending order, int64 `[n]`.
     """
-    if per_class is None:
-        return np.arange(len(labels), dtype=np.int64)
     rng = np.random.default_rng(seed)
+    if per_class is None:
+        drawn = rng.permutation(len(labels))[:total]
+        return np.sort(drawn) if total else np.arange(len(labels), dtype=np.int64)
     chosen = np.zeros(len(labels), bool)
     for label in range(classes):
         of_class = labels[:, label] if labels.ndim == 2 else labels == label

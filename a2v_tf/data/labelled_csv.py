@@ -95,10 +95,11 @@ class CsvData:
         seed: int,
         round_index: int | tf.Tensor,
         per_class: int | None = None,
+        total: int | None = None,
         share: sampling.Share = sampling.EVERYTHING,
     ) -> tf.data.Dataset:
         """Infinite dataset of (float32 `[samples]`, int32 label); see `LabelledData.crops`."""
-        chosen = labelled_clips.choose(self._labels, len(self.classes), per_class, seed)
+        chosen = labelled_clips.choose(self._labels, len(self.classes), per_class, seed, total)
         indices, labels = tf.constant(chosen), tf.constant(self._labels)
 
         def epoch(index: tf.Tensor) -> tf.data.Dataset:

@@ -109,10 +109,11 @@ class TfdsData:
         seed: int,
         round_index: int | tf.Tensor,
         per_class: int | None = None,
+        total: int | None = None,
         share: sampling.Share = sampling.EVERYTHING,
     ) -> tf.data.Dataset:
         """Infinite dataset of (float32 `[samples]`, label); see `LabelledData.crops`."""
-        chosen = None if per_class is None else self._choose(per_class, seed)
+        chosen = self._choose(per_class, total, seed) if per_class or total else None
 
         def epoch(index: tf.Tensor) -> tf.data.Dataset:
             keys = sampling.split(sampling.key(seed, round_index, index), 3)
@@ -222,10 +223,11 @@ class TfdsData:
 
     # --- Some clips of each class: random access --------------------------------------------------
 
-    def _choose(self, per_class: int, seed: int) -> np.ndarray:
+    def _choose(self, per_class: int | None, total: int | None, seed: int) -> np.ndarray:
         """Indices into `_index` of the chosen clips, int64 `[n]`."""
         with tf.init_scope():  # eagerly, even while a function is traced
-            return labelled_clips.choose(self._index[1], len(self.classes), per_class, seed)
+            labels, classes = self._index[1], len(self.classes)
+            return labelled_clips.choose(labels, classes, per_class, seed, total)
 
     @functools.cached_property
     def _index(self) -> tuple[np.ndarray, np.ndarray]:

@@ -50,7 +50,10 @@ class EmbeddingCache:
     def save(self, task: str, contents: dict[str, Any], windows: Windows) -> None:
         """Store windows, atomically."""
         path = self._path(task, contents)
-        fields = {f.name: getattr(windows, f.name) for f in dataclasses.fields(windows)}
+        names = [field.name for field in dataclasses.fields(windows) if field.name != "judge"]
+        fields = {name: getattr(windows, name) for name in names}
+        if windows.drawn is None:
+            del fields["drawn"]
         try:
             with whole_file(path) as partial:
                 np.savez(partial, **fields)

@@ -3,23 +3,41 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import keras
 from absl import logging
 
-from a2v_tf.data.labelled import LabelledData
+from a2v_tf.data.labelled import SPLITS, LabelledData
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.cache import EmbeddingCache
 from a2v_tf.evaluation.embeddings import Embedder, embed_task, keras_embedder
-from a2v_tf.evaluation.finetune import fine_tune, held_out
+from a2v_tf.evaluation.finetune import FineTuned, fine_tune, held_out
 from a2v_tf.evaluation.heads import Score, linear, sgd, two_layer
-from a2v_tf.evaluation.metrics import HEADLESS, MEAN, MULTI_HEAD, SUPERVISED, Row, wilson
+from a2v_tf.evaluation.metrics import (
+    CONDITIONS,
+    HEADLESS,
+    MEAN,
+    MULTI_HEAD,
+    SUPERVISED,
+    Row,
+    wilson,
+)
 from a2v_tf.evaluation.neighbours import knn, knn_clips
-from a2v_tf.evaluation.settings import ALL, NONE, PROTOCOLS, Settings, TrainingSettings
+from a2v_tf.evaluation.settings import (
+    ALL,
+    ALL_CLIPS,
+    NONE,
+    PROTOCOLS,
+    Few,
+    Settings,
+    TrainingSettings,
+)
 from a2v_tf.evaluation.windows import Windows
 
 HEADS = dict(zip(PROTOCOLS, (linear, sgd, two_layer, knn, knn_clips), strict=True))
+_Name = TypeVar("_Name", bound=Hashable)
 RANDOM = ("sgd", "two_layer", "knn")  # protocols that depend on a seed
 
 
@@ -39,7 +57,7 @@ def frozen(
       cache: keeps embeddings for later evaluations.
 
     Returns:
-      A row for each task, protocol, number of examples and model.
+      A row for each task, protocol, limit of examples and model.
 
     Raises:
       A2vError: a task cannot be used.
@@ -51,16 +69,12 @@ def frozen(
     flat = {(name, i): member for name, group in members.items() for i, member in enumerate(group)}
     rows = []
     for data in datasets:
-        embedded = embed_task(
-            data, flat, settings.frames, max_bad_fraction=settings.max_bad_fraction, cache=cache
-        )
-        for protocol, per_class in itertools.product(
-            settings.protocols, settings.examples_per_class
-        ):
+        embedded = _embedded(data, flat, settings, cache)
+        for protocol, few in itertools.product(settings.protocols, settings.few):
             for name, group in members.items():
                 windows = [_judged(embedded[name, i], data, settings) for i in range(len(group))]
-                scores = _replicas(protocol, windows, per_class, settings)
-                rows.append(make_row(data, name, protocol, scores, per_class=per_class))
+                scores = _replicas(protocol, windows, few, settings)
+                rows.append(make_row(data, name, protocol, scores, settings, few=few))
     return rows
 
 
@@ -83,20 +97,37 @@ def fine_tuned(
       settings: of the evaluation.
 
     Returns:
-      A row for each task, number of examples and depth.
+      A row for each task, limit of examples and depth.
     """
     rows = []
     depths = [depth for depth in depths if depth != NONE]
     for data in datasets if depths else ():
         judge = {data.name: _held_out(data, settings)}
-        for per_class, depth in itertools.product(settings.examples_per_class, depths):
-            limited = dataclasses.replace(training, per_class=per_class)
-            scores = [
-                fine_tune(encoder, depth, [data], judge, limited, seed)[0][data.name]
+        for few, depth in itertools.product(settings.few, depths):
+            tuned = [
+                fine_tune(
+                    *(encoder, depth, [data], judge, training, seed),
+                    select=settings.select,
+                    few=few,
+                )
                 for seed in _seeds(settings, settings.replicas)
             ]
-            rows.append(make_row(data, name, "finetune", scores, depth, per_class))
+            rows.append(_tuned_row(data, name, tuned, settings, depth, few))
     return rows
+
+
+def _tuned_row(
+    data: LabelledData,
+    name: str,
+    tuned: Sequence[FineTuned],
+    settings: Settings,
+    depth: str,
+    few: Few,
+) -> Row:
+    scores = [each.scores[data.name] for each in tuned]
+    curves = [each.curves.get(data.name, []) for each in tuned]
+    row = make_row(data, name, "finetune", scores, settings, depth, few)
+    return {**row, "curves": [curve for curve in curves if curve]}
 
 
 def supervised(
@@ -114,7 +145,7 @@ def supervised(
       settings: of the evaluation.
 
     Returns:
-      For each task and number of examples a row with protocol finetune and depth all, and one for
+      For each task and limit of examples a row with protocol finetune and depth all, and one for
       each protocol without a trained head (patent Table 3).
     """
     return [
@@ -139,23 +170,30 @@ def make_row(
     model: str,
     protocol: str,
     scores: Sequence[Score],
+    settings: Settings,
     depth: str = NONE,
-    per_class: int | None = None,
+    few: Few = ALL_CLIPS,
 ) -> Row:
-    """A row: the mean of replicas, with the 95 % interval for that number of test clips."""
+    """A row: the mean of replicas, with the 95 % interval for that number of test clips.
+
+    It says by which protocol it was measured: `metrics.CONDITIONS`.
+    """
     accuracy = sum(score.accuracy for score in scores) / len(scores)
     n_test = scores[0].n_test
     low, high = wilson(accuracy, n_test)
     what = [model, protocol if depth == NONE else f"fine-tuned from {depth}"]
-    if per_class:
-        what.append(f"{per_class} train clips a class")
+    what += limits(few)
     logging.info("%s: %s: %.1f %%", data.name, ", ".join(what), 100 * accuracy)
     return {
         "task": data.name,
         "model": model,
         "protocol": protocol,
         "finetune": depth,
-        "examples_per_class": per_class,
+        "examples_per_class": few.per_class,
+        "examples": few.total,
+        "judge": settings.judge,
+        "select": settings.select,
+        "train_slices": settings.train_slices,
         "accuracy": accuracy,
         "low": low,
         "high": high,
@@ -163,19 +201,20 @@ def make_row(
         "classes": len(data.classes),
         "replicas": [score.accuracy for score in scores],
         "task_parameters": scores[0].task_parameters,
+        "curves": [],
     }
 
 
 def means(rows: Iterable[Row]) -> list[Row]:
-    """Average over tasks: one row for each model, protocol, depth and number of examples.
+    """Average over tasks: one row for each model, protocol, depth and limit of examples.
 
     Errors of different tasks are independent, so the distances to the ends of their intervals are
     added in quadrature.
     """
-    keys = ("model", "protocol", "finetune", "examples_per_class")
+    keys = ("model", "protocol", "finetune", *CONDITIONS)
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+        groups.setdefault(tuple(row.get(key) for key in keys), []).append(row)
     return [_mean_row(group) for group in groups.values()]
 
 
@@ -192,14 +231,20 @@ def check_single_label(datasets: Iterable[LabelledData]) -> None:
             )
 
 
+def limits(few: Few) -> list[str]:
+    """How many training clips are used, in words; empty for all."""
+    words = {"train clips a class": few.per_class, "train clips": few.total}
+    return [f"{count} {what}" for what, count in words.items() if count]
+
+
 def _replicas(
-    protocol: str, windows: Sequence[Windows], per_class: int | None, settings: Settings
+    protocol: str, windows: Sequence[Windows], few: Few, settings: Settings
 ) -> list[Score]:
     """One protocol with each seed: replicas of the head, the model and the choice of clips."""
-    chance = protocol in RANDOM or per_class is not None
+    chance = protocol in RANDOM or bool(few)
     count = max(len(windows), settings.replicas if chance else 1)
     return [
-        HEADS[protocol](windows[i % len(windows)].limited(per_class, seed), seed, settings.heads)
+        HEADS[protocol](windows[i % len(windows)].limited(few, seed), seed, settings.heads)
         for i, seed in enumerate(_seeds(settings, count))
     ]
 
@@ -214,22 +259,26 @@ def _from_scratch(
     headless = [protocol for protocol in settings.protocols if protocol in HEADLESS]
     judges = {data.name: _held_out(data, settings) for data in datasets}
     rows = []
-    for per_class in settings.examples_per_class:
-        limited = dataclasses.replace(training, per_class=per_class)
+    for few in settings.few:
         scores: dict[tuple[str, str], list[Score]] = {}
+        trained = []
         for seed in _seeds(settings, settings.replicas):
-            own, encoder = fine_tune(make_encoder(seed), ALL, datasets, judges, limited, seed)
+            trained.append(
+                fine_tune(
+                    *(make_encoder(seed), ALL, datasets, judges, training, seed),
+                    select=settings.select,
+                    few=few,
+                )
+            )
             for data in datasets:
-                scores.setdefault((data.name, "finetune"), []).append(own[data.name])
-                for protocol, score in _headless(
-                    encoder, data, headless, per_class, seed, settings
-                ):
+                encoder = trained[-1].encoder
+                for protocol, score in _headless(encoder, data, headless, few, seed, settings):
                     scores.setdefault((data.name, protocol), []).append(score)
         for data in datasets:
-            for protocol in ("finetune", *headless):
-                depth = ALL if protocol == "finetune" else NONE
+            rows.append(_tuned_row(data, name, trained, settings, ALL, few))
+            for protocol in headless:
                 found = scores[data.name, protocol]
-                rows.append(make_row(data, name, protocol, found, depth, per_class))
+                rows.append(make_row(data, name, protocol, found, settings, few=few))
     return rows
 
 
@@ -237,30 +286,46 @@ def _headless(
     encoder: keras.Model,
     data: LabelledData,
     protocols: Sequence[str],
-    per_class: int | None,
+    few: Few,
     seed: int,
     settings: Settings,
 ) -> list[tuple[str, Score]]:
     if not protocols:
         return []
-    models = {data.name: keras_embedder(encoder)}
-    bad = settings.max_bad_fraction
-    windows = embed_task(data, models, settings.frames, max_bad_fraction=bad)[data.name]
+    windows = _embedded(data, {"": keras_embedder(encoder)}, settings)[""]
     windows = _judged(windows, data, settings)
-    return [
-        (protocol, HEADS[protocol](windows.limited(per_class, seed), seed))
-        for protocol in protocols
-    ]
+    return [(protocol, HEADS[protocol](windows.limited(few, seed), seed)) for protocol in protocols]
+
+
+def _embedded(
+    data: LabelledData,
+    models: Mapping[_Name, Embedder],
+    settings: Settings,
+    cache: EmbeddingCache | None = None,
+) -> dict[_Name, Windows]:
+    splits, draws = settings.cuts(*SPLITS)
+    return embed_task(
+        data,
+        models,
+        settings.frames,
+        max_bad_fraction=settings.max_bad_fraction,
+        splits=splits,
+        draws=draws,
+        cache=cache,
+    )
 
 
 def _held_out(data: LabelledData, settings: Settings) -> Windows:
-    return _judged(held_out(data, settings.frames, settings.max_bad_fraction), data, settings)
+    without = dataclasses.replace(settings, protocols=())  # kNN's windows are not needed here
+    splits, draws = without.cuts("val", "test")
+    windows = held_out(data, settings.frames, settings.max_bad_fraction, splits, draws)
+    return _judged(windows, data, settings)
 
 
 def _judged(windows: Windows, data: LabelledData, settings: Settings) -> Windows:
     if not windows.count(settings.split):
         raise A2vError(f"{data.name}: no readable {settings.split} clips to measure accuracy on")
-    return windows.judged_on(settings.split)
+    return dataclasses.replace(windows.judged_on(settings.split), judge=settings.judge)
 
 
 def _seeds(settings: Settings, count: int) -> range:
@@ -282,4 +347,5 @@ def _mean_row(group: list[Row]) -> Row:
         "classes": None,
         "replicas": [sum(values) / len(group) for values in replicas],
         "task_parameters": None,
+        "curves": [],
     }

@@ -1,10 +1,10 @@
-"""Embeddings of the sliding windows of a downstream task's clips."""
+"""Embeddings of the windows of a downstream task's clips."""
 
 import dataclasses
 import itertools
 import pathlib
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from a2v_tf.audio.read import windows as sliding_windows
 from a2v_tf.data.labelled import SPLITS, Clip, LabelledData
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.cache import EmbeddingCache, encoder_key, file_key
+from a2v_tf.evaluation.settings import Draws
 from a2v_tf.evaluation.windows import BATCH, Windows
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.models.encoder import build_encoder
@@ -40,7 +41,7 @@ class WindowEmbedder:
 
 @dataclasses.dataclass(frozen=True)
 class ClipEmbedder:
-    """Anything that cuts its own windows out of a clip.
+    """Anything that cuts its own windows out of a clip, at no random positions.
 
     Attributes:
       embed: from PCM float32 `[samples]`, at least one slice long, to embeddings `[n, d]`, n > 0.
@@ -62,9 +63,10 @@ def embed_task(
     *,
     max_bad_fraction: float = MAX_BAD_FRACTION,
     splits: Collection[str] = SPLITS,
+    draws: Draws | None = None,
     cache: EmbeddingCache | None = None,
 ) -> dict[_Name, Windows]:
-    """Embed windows of T = `frames` frames, T/2 apart, over every clip (ICLR section 4).
+    """Embed windows of T = `frames` frames of clips: T/2 apart, or at random (ICLR section 4).
 
     The log-mel of each batch is computed once for all models, and only embeddings are kept in
     memory.
@@ -74,7 +76,8 @@ def embed_task(
       embedders: models by name, or by any other key.
       frames: N, frames of a window.
       max_bad_fraction: of clips that may be unreadable.
-      splits: which clips to embed.
+      splits: of whose clips windows T/2 apart are embedded.
+      draws: slices to embed besides, at random positions.
       cache: where embeddings are looked up and stored.
 
     Returns:
@@ -95,6 +98,8 @@ def embed_task(
             "max_bad_fraction": max_bad_fraction,
             "splits": sorted(splits),
         }
+        if draws and draws.splits:
+            about_data["draws"] = [sorted(draws.splits), draws.count, draws.seed]
         for name, embedder in embedders.items():
             if embedder.key:
                 contents[name] = {**about_data, "model": embedder.key}
@@ -103,10 +108,11 @@ def embed_task(
     missing = {name: embedder for name, embedder in embedders.items() if name not in done}
     of_windows = {n: e for n, e in missing.items() if isinstance(e, WindowEmbedder)}
     if of_windows:
-        done |= _embed(data, of_windows, frames, max_bad_fraction, splits)
+        done |= _embed(data, of_windows, frames, max_bad_fraction, splits, draws or Draws((), 1))
     for name, embedder in missing.items():
         if isinstance(embedder, ClipEmbedder):
-            done[name] = _embed_clips(data, embedder, frames, max_bad_fraction, splits)
+            every = {*splits, *(draws.splits if draws else ())}
+            done[name] = _embed_clips(data, embedder, frames, max_bad_fraction, every)
     if cache:
         for name in missing.keys() & contents.keys():
             cache.save(data.name, contents[name], done[name])
@@ -173,21 +179,26 @@ def _embed(
     frames: int,
     max_bad_fraction: float,
     splits: Collection[str],
+    draws: Draws,
 ) -> dict[_Name, Windows]:
     clips: list[Clip] = []
-    window_clip: list[int] = []
+    origins: list[tuple[int, bool]] = []  # of each window its clip, and whether it was drawn
     values: dict[_Name, list[np.ndarray]] = {name: [] for name in embedders}
     with tqdm.tqdm(desc=data.name, unit="clip", disable=None, leave=False) as bar:
-        stream = _windows(data, frames, max_bad_fraction, splits, clips)
+        stream = _windows(data, frames, max_bad_fraction, splits, draws, clips)
         while batch := list(itertools.islice(stream, BATCH)):
-            window_clip += [clip for clip, _ in batch]
-            pcm = np.stack([window for _, window in batch])
+            origins += [(window.clip, window.drawn) for window in batch]
+            pcm = np.stack([window.pcm for window in batch])
             inputs = {"pcm": pcm, "log_mel": log_mel(pcm).numpy()}
             for name, embedder in embedders.items():
                 values[name].append(embedder.embed(inputs[embedder.takes]))
             bar.update(len(clips) - bar.n)
+    every = {*splits, *draws.splits}
+    window_clip = [clip for clip, _ in origins]
+    drawn = np.array([drawn for _, drawn in origins]) if draws.splits else None
     return {
-        name: _joined(data, clips, splits, window_clip, parts) for name, parts in values.items()
+        name: _joined(data, clips, every, window_clip, parts, drawn)
+        for name, parts in values.items()
     }
 
 
@@ -215,6 +226,7 @@ def _joined(
     splits: Collection[str],
     window_clip: Sequence[int] | np.ndarray,
     parts: Sequence[np.ndarray],
+    drawn: np.ndarray | None = None,
 ) -> Windows:
     """The windows of clips, whose values come in parts."""
     logging.debug("%s: %d clips, %d windows embedded", data.name, len(clips), len(window_clip))
@@ -226,7 +238,16 @@ def _joined(
         splits=np.array([clip.split for clip in clips]),
         clip=np.array(window_clip),
         values=np.concatenate(parts),
+        drawn=drawn,
     )
+
+
+class _Window(NamedTuple):
+    """A window `[samples]`, the index of its clip, and whether its position was drawn."""
+
+    pcm: np.ndarray
+    clip: int
+    drawn: bool
 
 
 def _windows(
@@ -234,14 +255,27 @@ def _windows(
     frames: int,
     max_bad_fraction: float,
     splits: Collection[str],
+    draws: Draws,
     clips: list[Clip],
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield clip indices and windows `[samples]`; append each clip read to `clips`."""
+) -> Iterator[_Window]:
+    """Yield the windows of clips, and append each clip read to `clips`."""
+    samples = FRONT_END.samples(frames)
     for clip, pcm in data.clips(max_bad_fraction):
+        if clip.split not in {*splits, *draws.splits}:
+            continue
+        index = len(clips)
+        clips.append(clip)
+        grid = sliding_windows(pcm, _hop(frames), samples)
         if clip.split in splits:
-            clips.append(clip)
-            for window in sliding_windows(pcm, _hop(frames), FRONT_END.samples(frames)):
-                yield len(clips) - 1, window
+            for window in grid:
+                yield _Window(window, index, False)
+        if clip.split in draws.splits:
+            pcm = np.pad(pcm, (0, max(0, samples - len(pcm))))
+            starts = np.random.default_rng((draws.seed, index)).integers(
+                0, len(pcm) - samples, min(draws.count, len(grid)), endpoint=True
+            )
+            for start in starts:
+                yield _Window(pcm[start : start + samples], index, True)
 
 
 def _hop(frames: int) -> int:

@@ -34,7 +34,7 @@ from a2v_tf.evaluation.metrics import (
     UNTRAINED,
     Row,
 )
-from a2v_tf.evaluation.settings import CACHE, NONE, EvaluationSettings
+from a2v_tf.evaluation.settings import CACHE, LAST, NONE, EvaluationSettings
 from a2v_tf.files import cache_dir
 from a2v_tf.pretrained import is_packaged, names, resolve
 from a2v_tf.training.model_dir import load_encoder, read_config
@@ -62,7 +62,10 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
       A2vError: the model or a data set cannot be used.
     """
     config = read_config(settings.model_dir)
-    encoder = None if settings.model else load_encoder(settings.model_dir)
+    last = settings.common.select == LAST
+    if settings.model and last:
+        raise A2vError(f"--select=last: {settings.model} was exported; expected --select=best")
+    encoder = None if settings.model else load_encoder(settings.model_dir, last=last)
     _check_depths(settings, encoder)
     datasets = open_labelled(
         settings.downstream,

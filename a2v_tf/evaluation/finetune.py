@@ -1,14 +1,15 @@
 """Training encoders on labels: from a layer upwards (ICLR Figure 3), or from scratch (Supervised).
 
-As in the papers, training uses crops at random positions, and accuracy is measured on whole clips,
-from their sliding windows.
+Training uses crops at random positions (both papers). Accuracy is that of `Windows.accuracy`: of
+clips from their sliding windows (ICLR section 4), or of slices at random positions (SPL section
+IV).
 """
 
 import contextlib
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -18,15 +19,28 @@ from a2v_tf.data.labelled import LabelledData
 from a2v_tf.data.sources import one_line_errors
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.embeddings import WindowEmbedder, embed_task
-from a2v_tf.evaluation.heads import Score, kernel_weights
-from a2v_tf.evaluation.settings import ALL, FC, NONE, TrainingSettings
+from a2v_tf.evaluation.heads import Score, kernel_weights, softmax
+from a2v_tf.evaluation.settings import ALL, ALL_CLIPS, BEST, FC, NONE, Draws, Few, TrainingSettings
 from a2v_tf.evaluation.windows import Windows, in_batches
 from a2v_tf.models.classifier import build_classifier
 from a2v_tf.specs import MAX_BAD_FRACTION
 from a2v_tf.tasks import supervised
 from a2v_tf.training.batches import labelled_batches, training_batches
 
-ROUNDS = 5  # after each, accuracy on val clips is measured, where there are any
+
+class FineTuned(NamedTuple):
+    """What fine-tuning gives.
+
+    Attributes:
+      scores: by data set, the accuracy on its test clips.
+      encoder: the trained encoder.
+      curves: by data set with val clips, the accuracy on these after each round, with the steps
+        trained by then.
+    """
+
+    scores: dict[str, Score]
+    encoder: keras.Model
+    curves: dict[str, list[tuple[int, float]]]
 
 
 def depths(encoder: keras.Model) -> list[str]:
@@ -55,16 +69,24 @@ def free_from(encoder: keras.Model, depth: str) -> None:
 
 
 def held_out(
-    data: LabelledData, frames: int, max_bad_fraction: float = MAX_BAD_FRACTION
+    data: LabelledData,
+    frames: int,
+    max_bad_fraction: float = MAX_BAD_FRACTION,
+    splits: Collection[str] = ("val", "test"),
+    draws: Draws | None = None,
 ) -> Windows:
-    """The log-mel windows of a task's val and test clips, in half precision."""
+    """The log-mel windows of a task's val and test clips, in half precision.
+
+    `splits` and `draws` are as for `embed_task`.
+    """
     log_mel = WindowEmbedder(lambda batch: batch.astype(np.float16))
     windows = embed_task(
         data,
         {"log_mel": log_mel},
         frames,
         max_bad_fraction=max_bad_fraction,
-        splits=("val", "test"),
+        splits=splits,
+        draws=draws,
     )
     return windows["log_mel"]
 
@@ -76,12 +98,13 @@ def fine_tune(
     judges: Mapping[str, Windows],
     settings: TrainingSettings,
     seed: int,
-) -> tuple[dict[str, Score], keras.Model]:
+    *,
+    select: str = BEST,
+    few: Few = ALL_CLIPS,
+) -> FineTuned:
     """Train the upper part of an encoder and a linear head for each data set.
 
-    Several data sets share every batch, and the number of steps is multiplied by their number. The
-    result has the weights with the best mean accuracy on val clips after one of `ROUNDS` rounds, or
-    the last weights where a data set has no val clips.
+    Several data sets share every batch, and the number of steps is multiplied by their number.
 
     Args:
       encoder: the encoder, which is copied and not changed.
@@ -90,9 +113,10 @@ def fine_tune(
       judges: the `held_out` windows of each data set, by name.
       settings: of the training.
       seed: of the heads' weights and of the crops.
-
-    Returns:
-      The accuracy on each data set's test clips, and the trained encoder.
+      select: which weights count: "last", or "best", those with the best mean accuracy on val clips
+        after one of the rounds. Where a data set has no val clips, and with few training clips, of
+        which val clips would be more, it is always the last.
+      few: limits the training clips.
     """
     keras.utils.set_random_seed(seed)
     copy = keras.models.clone_model(encoder)
@@ -105,14 +129,16 @@ def fine_tune(
     losses = supervised.losses(datasets)["loss"]
     classifier.compile(keras.optimizers.Adam(settings.learning_rate), losses)
     classifier.optimizer.build(classifier.trainable_variables)  # else the step is traced twice
-    rounds = min(ROUNDS, steps)
+    rounds = min(settings.rounds, steps)
     one_round = labelled_batches(
         datasets,
         encoder.input_shape[1],
         batch_size=max(1, settings.batch_size // len(datasets)) * len(datasets),
         seed=seed,
-        per_class=settings.per_class,
+        per_class=few.per_class,
+        total=few.total,
     )
+    progress = _Progress(judges, keep_best=select == BEST and not few)
     with contextlib.ExitStack() as stack:
         for data in datasets:
             stack.enter_context(one_line_errors(data))
@@ -120,55 +146,58 @@ def fine_tune(
             training_batches(one_round, steps_per_round=-(-steps // rounds)),
             epochs=rounds,
             steps_per_epoch=-(-steps // rounds),
-            callbacks=[_KeepBest(judges)],
+            callbacks=[progress],
             shuffle=False,
             verbose=0,
         )
     own = 0 if len(datasets) > 1 else sum(kernel_weights(x) for x in copy.layers if x.trainable)
     scores = {
         name: Score(
-            accuracy=clip_accuracy(classifier, name, judges[name], "test"),
+            accuracy=accuracy_of(classifier, name, judges[name], "test"),
             n_test=judges[name].count("test"),
             task_parameters=own + kernel_weights(classifier.get_layer(name)),
         )
         for name in heads
     }
-    return scores, copy
+    return FineTuned(scores, copy, progress.curves)
 
 
-def clip_accuracy(classifier: keras.Model, name: str, judge: Windows, split: str) -> float:
-    """The fraction of a split's clips that one head of a classifier classifies correctly."""
+def accuracy_of(classifier: keras.Model, name: str, judge: Windows, split: str) -> float:
+    """The accuracy of one head of a classifier on a split's clips."""
 
     def probabilities(log_mel: np.ndarray) -> np.ndarray:
-        logits = classifier(log_mel, training=False)[name]
-        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+        return softmax(classifier(log_mel, training=False)[name])
 
-    return judge.clip_accuracy(split, lambda rows: in_batches(probabilities, judge.values[rows]))
+    return judge.accuracy(split, lambda rows: in_batches(probabilities, judge.values[rows]))
 
 
-class _KeepBest(keras.callbacks.Callback):
-    """Restore the weights with the best mean accuracy on val clips, if all tasks have some."""
+class _Progress(keras.callbacks.Callback):
+    """Measure accuracy on val clips after each round, and restore the best weights if asked to."""
 
-    def __init__(self, judges: Mapping[str, Windows]) -> None:
+    def __init__(self, judges: Mapping[str, Windows], keep_best: bool) -> None:
         super().__init__()
-        self._judges = judges
-        self._able = all(judge.count("val") for judge in judges.values())
+        self._judges = {name: judge for name, judge in judges.items() if judge.count("val")}
+        self._all = list(judges)
+        self._keep_best = keep_best and len(self._judges) == len(judges)
         self._best, self._weights = -1.0, None
+        self.curves: dict[str, list[tuple[int, float]]] = {name: [] for name in self._judges}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         loss = (logs or {}).get("loss", float("nan"))
         if not np.isfinite(loss):
-            tasks = ", ".join(self._judges)
+            tasks = ", ".join(self._all)
             raise A2vError(f"the loss on {tasks} is {loss}: expected a lower learning rate")
-        if not self._able:
+        if not self._judges:
             return
-        scores = [clip_accuracy(self.model, *judge, "val") for judge in self._judges.items()]
-        mean = float(np.mean(scores))
+        step = (epoch + 1) * self.params["steps"]
+        for name, judge in self._judges.items():
+            self.curves[name].append((step, accuracy_of(self.model, name, judge, "val")))
+        mean = float(np.mean([curve[-1][1] for curve in self.curves.values()]))
         logging.info(
             "%s: round %d of %d, loss %.3f, val accuracy %.3f",
             *(", ".join(self._judges), epoch + 1, self.params["epochs"], loss, mean),
         )
-        if mean > self._best:
+        if self._keep_best and mean > self._best:
             self._best, self._weights = mean, self.model.get_weights()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -1,11 +1,11 @@
 """Heads on frozen embeddings: logistic regression, the papers' Adam head, and one with two layers.
 
-All are trained on the windows of the training clips, each with its clip's label. Accuracy is the
-fraction of test clips that are classified correctly from their sliding windows, joined by naive
-Bayes (ICLR section 4).
+All are trained on the windows of the training clips, each with its clip's label. Accuracy is that
+of `Windows.accuracy`.
 
-Inputs are standardised. A linear layer could absorb scale and shift itself, but the penalty and
-Adam's step size would otherwise favour encoders with large outputs.
+`sgd` and `two_layer` are layers on the embedding as it is (SPL section IV). `linear`, which is not
+the papers', standardises its inputs: a linear layer could absorb scale and shift itself, but its
+penalty would favour encoders with large outputs.
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import scipy.special
 import tensorflow as tf
 import threadpoolctl
 from keras import layers
@@ -41,8 +42,9 @@ class Score(NamedTuple):
     """The accuracy of a head.
 
     Attributes:
-      accuracy: fraction of test clips (for kNN, of test windows) that are classified correctly.
-      n_test: their number.
+      accuracy: fraction of test clips (for kNN and judge "slices", of test windows) that are
+        classified correctly.
+      n_test: their number; with judge "slices" that of clips, as slices of a clip are much alike.
       task_parameters: weights trained for the task, counted as in ICLR Table 1 and Figure 3
         (128 x C for a linear head): kernels without biases; None without a head.
     """
@@ -55,12 +57,14 @@ class Score(NamedTuple):
 def linear(windows: Windows, seed: int = 0, settings: HeadSettings | None = None) -> Score:
     """Logistic regression; the strength of its penalty is tuned on val clips, where there are any.
 
-    It is deterministic: `seed` and `settings` are unused.
+    It is deterministic: `seed` is unused, and of `settings` all but the smoothing.
     """
-    del seed, settings
+    del seed
+    smoothing = (settings or HeadSettings()).smoothing
     rows = windows.rows("train")
+    labels, weights = windows.label_of(rows), windows.weights(rows)
     scaler = StandardScaler()
-    train, labels = scaler.fit_transform(windows.flat(rows)), windows.label_of(rows)
+    train = scaler.fit_transform(windows.flat(rows), sample_weight=weights)
     wide = train.shape[1] > WIDE
     classifier = LogisticRegression(
         max_iter=MAX_ITERATIONS_WIDE if wide else MAX_ITERATIONS, warm_start=True
@@ -76,10 +80,10 @@ def linear(windows: Windows, seed: int = 0, settings: HeadSettings | None = None
     best_val, test = -1.0, 0.0
     for penalty in PENALTIES if has_val else (DEFAULT_PENALTY,):
         classifier.set_params(C=penalty)
-        _fit(classifier, train, labels, threads=None if wide else 1)
-        val = windows.clip_accuracy("val", predict) if has_val else 0.0
+        _fit(classifier, train, labels, weights, threads=None if wide else 1)
+        val = windows.accuracy("val", predict, smoothing) if has_val else 0.0
         if val > best_val:  # a tie goes to the stronger penalty
-            best_val, test = val, windows.clip_accuracy("test", predict)
+            best_val, test = val, windows.accuracy("test", predict, smoothing)
     return Score(test, windows.count("test"), train.shape[1] * len(windows.classes))
 
 
@@ -96,8 +100,7 @@ def two_layer(windows: Windows, seed: int = 0, settings: HeadSettings | None = N
 
 def _adam_head(windows: Windows, seed: int, settings: HeadSettings, hidden: int | None) -> Score:
     rows = windows.rows("train")
-    scaler = StandardScaler()
-    train, labels = scaler.fit_transform(windows.flat(rows)), windows.label_of(rows)
+    train, labels = windows.flat(rows), windows.label_of(rows)
     inputs = keras.Input((train.shape[1],))
     x = inputs
     if hidden:
@@ -110,17 +113,24 @@ def _adam_head(windows: Windows, seed: int, settings: HeadSettings, hidden: int 
         steps_per_execution=math.gcd(settings.steps, STEPS_A_CALL),
     )
     head.optimizer.build(head.trainable_variables)  # else the step is traced twice
-    head.fit(_random_batches(train, labels, settings.steps, seed), shuffle=False, verbose=0)
+    clips = None if windows.weights(rows) is None else windows.clip[rows]
+    order = _random_order(len(rows), clips, settings.steps * BATCH_SIZE, seed)
+    head.fit(_batches(train, labels, order), shuffle=False, verbose=0)
 
     def probabilities(values: np.ndarray) -> np.ndarray:
-        logits = head(scaler.transform(values), training=False)
-        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+        return softmax(head(values, training=False))
 
     def predict(rows: np.ndarray) -> np.ndarray:
         return in_batches(probabilities, windows.flat(rows))
 
-    accuracy = windows.clip_accuracy("test", predict)
+    accuracy = windows.accuracy("test", predict, settings.smoothing)
     return Score(accuracy, windows.count("test"), kernel_weights(head))
+
+
+def softmax(logits: tf.Tensor) -> np.ndarray:
+    """Probabilities `[n, classes]` in double precision: naive Bayes needs the small ones, too."""
+    values = keras.ops.convert_to_numpy(logits).astype(np.float64)
+    return scipy.special.softmax(values, axis=-1)
 
 
 def kernel_weights(model: keras.Model | layers.Layer) -> int:
@@ -128,14 +138,26 @@ def kernel_weights(model: keras.Model | layers.Layer) -> int:
     return sum(math.prod(weight.shape) for weight in model.weights if len(weight.shape) > 1)
 
 
-def _random_batches(x: np.ndarray, labels: np.ndarray, steps: int, seed: int) -> tf.data.Dataset:
-    """`steps` batches: all windows, shuffled in every round, without global random state."""
+def _random_order(windows: int, clips: np.ndarray | None, needed: int, seed: int) -> np.ndarray:
+    """The windows to train on, int `[needed]`, without global random state.
+
+    Every round has all windows in random order; or, given the clip of each window, one random
+    window of each clip.
+    """
     rng = np.random.default_rng(seed)
-    needed = steps * BATCH_SIZE
-    rounds = -(-needed // len(x))
-    order = np.concatenate([rng.permutation(len(x)) for _ in range(rounds)])[:needed]
+    if clips is None:
+        rounds = -(-needed // windows)
+        return np.concatenate([rng.permutation(windows) for _ in range(rounds)])[:needed]
+    by_clip = np.argsort(clips, kind="stable")
+    _, first, counts = np.unique(clips[by_clip], return_index=True, return_counts=True)
+    rounds = -(-needed // len(counts))
+    order = np.concatenate([rng.permutation(len(counts)) for _ in range(rounds)])[:needed]
+    return by_clip[first[order] + rng.integers(0, counts[order])]
+
+
+def _batches(x: np.ndarray, labels: np.ndarray, order: np.ndarray) -> tf.data.Dataset:
     values, targets = tf.constant(x), tf.constant(labels)
-    batches = tf.data.Dataset.from_tensor_slices(order.reshape(steps, BATCH_SIZE))
+    batches = tf.data.Dataset.from_tensor_slices(order.reshape(-1, BATCH_SIZE))
     return batches.map(lambda i: (tf.gather(values, i), tf.gather(targets, i))).prefetch(8)
 
 
@@ -144,9 +166,13 @@ def _glorot(seed: int) -> keras.initializers.Initializer:
 
 
 def _fit(
-    classifier: LogisticRegression, x: np.ndarray, labels: np.ndarray, threads: int | None
+    classifier: LogisticRegression,
+    x: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray | None,
+    threads: int | None,
 ) -> None:
     """Fit; on narrow matrices a second BLAS thread slows this down, by up to 40 times."""
     with warnings.catch_warnings(), threadpoolctl.threadpool_limits(threads, user_api="blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)  # MAX_ITERATIONS is a choice
-        classifier.fit(x, labels)
+        classifier.fit(x, labels, weights)

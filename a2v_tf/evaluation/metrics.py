@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
+from scipy import stats
 
 Z_95 = 1.959964  # standard deviations on each side of a 95 % interval
 BOOTSTRAP_ITERATIONS = 50  # SPL section IV, Table I
@@ -23,6 +24,32 @@ HEADLESS = ("knn", "knn_clips")
 LINEAR_HEADS = ("sgd", "linear")
 
 Row = dict[str, Any]
+
+
+class Conditions(NamedTuple):
+    """What rows have to agree in to be compared; None for what a row does not state.
+
+    Attributes:
+      examples_per_class: training clips of each class.
+      examples: training clips of all classes together.
+      judge: one of `settings.JUDGES`.
+      select: one of `settings.SELECTIONS`.
+      train_slices: as in `settings.Settings`.
+    """
+
+    examples_per_class: int | None = None
+    examples: int | None = None
+    judge: str | None = None
+    select: str | None = None
+    train_slices: int | None = None
+
+    @property
+    def protocol(self) -> "Conditions":
+        """Without the numbers of clips."""
+        return self._replace(examples_per_class=None, examples=None)
+
+
+CONDITIONS = Conditions._fields
 
 
 def wilson(accuracy: float, n: int) -> tuple[float, float]:
@@ -63,23 +90,25 @@ def normalised(
 ) -> list[Row]:
     """Normalise the rows of an evaluation with both formulas, where rows of their baselines exist.
 
-    A row is compared with baselines of the same protocol and number of examples. Supervised is
+    A row is compared with baselines of the same protocol and `CONDITIONS`. Supervised is
     trained end to end with its own head, so its fine-tuning row counts as 1 for heads and
     fine-tuning. For fine-tuning, the baseline's linear head counts as 0.
 
     Args:
-      rows: with the keys task, model, protocol, finetune, examples_per_class, accuracy, low, high.
+      rows: with the keys task, model, protocol, finetune, accuracy, low, high, replicas, and
+        `CONDITIONS`.
       iterations: of the bootstrap over tasks.
       seed: of the bootstrap.
 
     Returns:
-      Rows with the keys model, protocol, finetune, examples_per_class, formula, task, value, low,
-      high. The interval of a task's value is that of its accuracy on the new scale; that of `mean`,
-      present where there are several tasks, comes from the bootstrap.
+      Rows with the keys model, protocol, finetune, formula, task, value, low, high, and
+      `CONDITIONS`. The interval of a task's value is with ICLR's formula that of its accuracy on
+      the new scale; with SPL's, that of the mean over replicas (SPL Figure 3), or None with only
+      one. That of `mean`, present where there are several tasks, comes from the bootstrap.
     """
     rows = [row for row in rows if row["task"] != MEAN]
     index = {
-        (row["task"], row["model"], row["protocol"], row["finetune"], row["examples_per_class"]): (
+        (row["task"], row["model"], row["protocol"], row["finetune"], conditions(row)): (
             row["accuracy"]
         )
         for row in rows
@@ -105,31 +134,51 @@ def normalised(
 
 def _scale(row: Row, baseline: str, index: Mapping[tuple, float]) -> tuple[float, float] | None:
     """The accuracies that count as 0 and 1 for a row, or None where there are no such rows."""
-    task, protocol, examples = row["task"], row["protocol"], row["examples_per_class"]
+    task, protocol, same = row["task"], row["protocol"], conditions(row)
     heads = LINEAR_HEADS if protocol == "finetune" else (protocol,)
-    zeros = [index.get((task, baseline, head, "none", examples)) for head in heads]
+    zeros = [index.get((task, baseline, head, "none", same)) for head in heads]
     own = (protocol, "none") if protocol in HEADLESS else ("finetune", "all")
-    one = index.get((task, SUPERVISED, *own, examples))
+    one = index.get((task, SUPERVISED, *own, same))
     zero = next((value for value in zeros if value is not None), None)
     return None if zero is None or one is None else (zero, one)
 
 
+def conditions(row: Row) -> Conditions:
+    """The conditions of a row."""
+    return Conditions(*(row.get(key) for key in CONDITIONS))
+
+
+def replica_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Student's 95 % interval of the mean of replicas; None with only one.
+
+    SPL Figure 3 has "confidence intervals [that] represent the variation across replicas"; their
+    level and kind are not stated.
+    """
+    if len(values) < 2:
+        return None
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    mean = float(np.mean(values))
+    return mean - float(half), mean + float(half)
+
+
 def _normalised_row(row: Row, formula: str, zero: float, one: float) -> Row:
+    interval: tuple[float, float] | None = row["low"], row["high"]
+    if formula == "spl":
+        interval = replica_interval(row["replicas"])
+    low, high = (normalise(end, zero, one) for end in interval) if interval else (None, None)
     return {
-        "model": row["model"],
-        "protocol": row["protocol"],
-        "finetune": row["finetune"],
-        "examples_per_class": row["examples_per_class"],
+        **{key: row[key] for key in ("model", "protocol", "finetune")},
+        **conditions(row)._asdict(),
         "formula": formula,
         "task": row["task"],
         "value": normalise(row["accuracy"], zero, one),
-        "low": normalise(row["low"], zero, one),
-        "high": normalise(row["high"], zero, one),
+        "low": low,
+        "high": high,
     }
 
 
 def _means(rows: Iterable[Row], iterations: int, seed: int) -> list[Row]:
-    keys = ("model", "protocol", "finetune", "examples_per_class", "formula")
+    keys = ("model", "protocol", "finetune", *CONDITIONS, "formula")
     groups: dict[tuple, list[float]] = {}
     for row in rows:
         groups.setdefault(tuple(row[key] for key in keys), []).append(row["value"])

@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
-from a2v_tf.data.labelled import LabelledData
+from a2v_tf.data.labelled import SPLITS, LabelledData
 from a2v_tf.evaluation.compare import HEADS, check_single_label
 from a2v_tf.evaluation.embeddings import embed_task, keras_values, spectrogram_embedder
-from a2v_tf.evaluation.settings import HeadSettings
+from a2v_tf.evaluation.settings import HeadSettings, Settings
 from a2v_tf.evaluation.windows import Windows, in_batches
 from a2v_tf.files import whole_file
 from a2v_tf.specs import MAX_BAD_FRACTION
@@ -20,6 +20,8 @@ COLUMNS = ("step", "task", "protocol", "accuracy")
 
 class ProbeRounds(keras.callbacks.Callback):
     """After each round, train heads on the encoder's embeddings of small downstream tasks.
+
+    Heads learn from slices at random positions, and clips are judged (ICLR section 4).
 
     Each round adds a row for each task and protocol to a CSV file, and `probe_TASK` (the first
     protocol) or `probe_TASK_PROTOCOL` to the logs: place it before the callbacks that write these.
@@ -63,9 +65,15 @@ class ProbeRounds(keras.callbacks.Callback):
         self._step_after = step_after
         self._protocols = tuple(protocols)
         self._settings = settings
+        splits, draws = Settings(protocols=protocols).cuts(*SPLITS)
         self._tasks = {
             data.name: embed_task(
-                data, {"": spectrogram_embedder()}, frames, max_bad_fraction=max_bad_fraction
+                data,
+                {"": spectrogram_embedder()},
+                frames,
+                max_bad_fraction=max_bad_fraction,
+                splits=splits,
+                draws=draws,
             )[""]
             for data in datasets
         }

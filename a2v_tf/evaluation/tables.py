@@ -2,11 +2,19 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from a2v_tf.evaluation.metrics import BASELINES, FORMULAS, MEAN, Row
+from a2v_tf.evaluation.metrics import BASELINES, FORMULAS, MEAN, Conditions, Row, conditions
 from a2v_tf.evaluation.settings import NONE
 from a2v_tf.text import align
 
 MAX_COLUMNS = 5  # models side by side; more go below
+_JUDGES = {
+    "clips": "clips are judged, from windows T/2 apart joined by naive Bayes (ICLR, patent)",
+    "slices": "slices at random positions are judged (SPL)",
+}
+_SELECTIONS = {
+    "last": "encoder and fine-tuning after the last step (both papers)",
+    "best": "encoder and fine-tuning of the best round by validation (not the papers')",
+}
 
 
 def table(rows: Sequence[Row], normalised: Sequence[Row] = ()) -> str:
@@ -19,13 +27,30 @@ def table(rows: Sequence[Row], normalised: Sequence[Row] = ()) -> str:
     parts = _blocks(rows, _title, _accuracy)
     if rows:
         parts.append("accuracy in % with its 95 % interval: of test clips, for knn of test windows")
+        known = dict.fromkeys(protocol(conditions(row)) for row in rows)
+        parts += ["\n  ".join(["protocol:", *words]) for words in known if words]
     parts += _blocks(normalised, _normalised_title, _normalised)
     if normalised:
         parts.append(
             "normalised: 0 is the baseline, 1 is Supervised\n"
-            "intervals: of tasks from their accuracy, of the mean from bootstrap samples of tasks"
+            "intervals: of tasks with ICLR's formula from their accuracy, with SPL's from "
+            "replicas; of the mean from bootstrap samples of tasks"
         )
     return "\n".join(parts)
+
+
+def protocol(how: Conditions) -> tuple[str, ...]:
+    """How rows were measured, in words; empty for rows that do not say so."""
+    if how.judge is None or how.select is None:
+        return ()
+    count = how.train_slices
+    slices = (
+        f"up to {count} slices at random positions"
+        if count
+        else "all windows T/2 apart (not the papers')"
+    )
+    heads = f"heads learn from {slices} of each training clip"
+    return _JUDGES[how.judge], heads, _SELECTIONS[how.select]
 
 
 def _blocks(
@@ -63,8 +88,9 @@ def _block(
 
 
 def _title(row: Row) -> str:
-    few = row["examples_per_class"]
-    return row["protocol"] + (f", {few} examples per class" if few else "")
+    per_class, total = row["examples_per_class"], row.get("examples")
+    words = [f"{per_class} examples per class"] if per_class else []
+    return ", ".join([row["protocol"], *words, *([f"{total} examples"] if total else [])])
 
 
 def _normalised_title(row: Row) -> str:
@@ -83,4 +109,5 @@ def _accuracy(row: Row) -> str:
 
 
 def _normalised(row: Row) -> str:
-    return f"{row['value']:5.2f} [{row['low']:5.2f}, {row['high']:5.2f}]"
+    interval = "" if row["low"] is None else f" [{row['low']:5.2f}, {row['high']:5.2f}]"
+    return f"{row['value']:5.2f}{interval}"

@@ -1,4 +1,4 @@
-"""The sliding windows of a downstream task's clips, on which heads are trained and evaluated."""
+"""The windows of a downstream task's clips, on which heads are trained and evaluated."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,10 +6,9 @@ from collections.abc import Callable
 import numpy as np
 
 from a2v_tf.data.labelled_clips import choose
+from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.settings import CLIPS, SLICES, Few
 
-# Added to each probability before the logarithm, a tenth of one of kNN's ten votes: otherwise a
-# class without a vote in one window would be impossible.
-SMOOTHING = 0.01
 BATCH = 256  # windows per call
 
 
@@ -24,6 +23,9 @@ class Windows:
       clip: int `[windows]`, each window's clip.
       values: of each window its embedding, `[windows, d]`, or its log-mel values,
         `[windows, frames, bins]`.
+      drawn: bool `[windows]`, whether a window is at a random position; None: none is. Others are
+        T/2 apart.
+      judge: one of `settings.JUDGES`: which windows of val and test clips count, and how.
     """
 
     classes: tuple[str, ...]
@@ -31,6 +33,8 @@ class Windows:
     splits: np.ndarray
     clip: np.ndarray
     values: np.ndarray
+    drawn: np.ndarray | None = None
+    judge: str = CLIPS
 
     def count(self, split: str) -> int:
         """Clips of a split."""
@@ -40,6 +44,18 @@ class Windows:
         """Indices of the windows of a split's clips, int `[n]`."""
         return np.flatnonzero(self.splits[self.clip] == split)
 
+    def judged_rows(self, split: str) -> np.ndarray:
+        """Indices of the windows that accuracy on a split's clips is measured with."""
+        rows = self.rows(split)
+        return rows if self.drawn is None else rows[self.drawn[rows] == (self.judge == SLICES)]
+
+    def drawn_rows(self, split: str) -> np.ndarray:
+        """Indices of a split's windows at random positions; of all its windows if none is."""
+        rows = self.rows(split)
+        if self.drawn is None or not self.drawn[rows].any():
+            return rows
+        return rows[self.drawn[rows]]
+
     def flat(self, rows: np.ndarray) -> np.ndarray:
         """The values of some windows as vectors, float32 `[n, d]`."""
         return self.values[rows].reshape(len(rows), -1).astype(np.float32)
@@ -48,16 +64,39 @@ class Windows:
         """The labels of some windows, int `[n]`: those of their clips."""
         return self.labels[self.clip[rows]]
 
-    def clip_accuracy(self, split: str, predict: Callable[[np.ndarray], np.ndarray]) -> float:
-        """The fraction of a split's clips that are classified correctly (ICLR section 4).
+    def weights(self, rows: np.ndarray) -> np.ndarray | None:
+        """The weights of windows at random positions, float `[n]`, so that clips weigh alike.
+
+        Their mean is 1. None for windows T/2 apart, which all weigh the same.
+        """
+        if self.drawn is None or not self.drawn[rows].any():
+            return None
+        _, clip, counts = np.unique(self.clip[rows], return_inverse=True, return_counts=True)
+        return len(rows) / (len(counts) * counts[clip])
+
+    def accuracy(
+        self,
+        split: str,
+        predict: Callable[[np.ndarray], np.ndarray],
+        smoothing: float = 0.0,
+    ) -> float:
+        """The fraction of a split's clips, or of their slices, that are classified correctly.
+
+        Clips count by naive Bayes over their windows (ICLR section 4). Slices count each for itself
+        (SPL section IV), those of a clip together as much as those of another.
 
         Args:
           split: which clips; it must have some.
           predict: from the indices of windows, int `[n]`, to probabilities `[n, classes]`.
+          smoothing: as of `aggregate`.
         """
-        rows = self.rows(split)
+        rows = self.judged_rows(split)
+        probabilities = predict(rows)
+        if self.judge == SLICES:
+            right = probabilities.argmax(axis=1) == self.label_of(rows)
+            return float(np.average(right, weights=self.weights(rows)))
         clips, window_clip = np.unique(self.clip[rows], return_inverse=True)
-        winners = aggregate(predict(rows), window_clip, len(clips))
+        winners = aggregate(probabilities, window_clip, len(clips), smoothing)
         return float((winners == self.labels[clips]).mean())
 
     def with_values(self, values: np.ndarray) -> "Windows":
@@ -74,41 +113,57 @@ class Windows:
             return self
         keep = (self.splits != "test")[self.clip]
         splits = np.where(self.splits == "test", "unused", self.splits)
-        splits = np.where(splits == split, "test", splits)
-        return dataclasses.replace(
-            self, splits=splits, clip=self.clip[keep], values=self.values[keep]
-        )
+        return self._kept(keep, np.where(splits == split, "test", splits))
 
-    def limited(self, per_class: int | None, seed: int) -> "Windows":
-        """Keep `per_class` training clips of each class, drawn with `seed` (SPL section IV).
+    def limited(self, few: Few, seed: int) -> "Windows":
+        """Keep few training clips, drawn with `seed` (SPL section IV).
 
-        Val clips are dropped: they would be further labelled examples. None keeps everything.
+        Val clips are dropped: they would be further labelled examples. Without a limit, everything
+        is kept.
+
+        Raises:
+          A2vError: the clips drawn are of one class.
         """
-        if per_class is None:
+        if not few:
             return self
         train = np.flatnonzero(self.splits == "train")
+        kept = train[choose(self.labels[train], len(self.classes), few.per_class, seed, few.total)]
+        if len(np.unique(self.labels[kept])) < 2:
+            raise A2vError(f"--examples={few.total}: drew clips of one class; expected more clips")
         keep = ~np.isin(self.splits, ("train", "val"))
-        keep[train[choose(self.labels[train], len(self.classes), per_class, seed)]] = True
-        chosen = keep[self.clip]
-        splits = np.where(self.splits == "val", "unused", self.splits)
+        keep[kept] = True
+        return self._kept(keep[self.clip], np.where(self.splits == "val", "unused", self.splits))
+
+    def _kept(self, keep: np.ndarray, splits: np.ndarray) -> "Windows":
+        """Some of the windows, bool `[windows]`, with other names of the clips' splits."""
         return dataclasses.replace(
-            self, splits=splits, clip=self.clip[chosen], values=self.values[chosen]
+            self,
+            splits=splits,
+            clip=self.clip[keep],
+            values=self.values[keep],
+            drawn=None if self.drawn is None else self.drawn[keep],
         )
 
 
-def aggregate(probabilities: np.ndarray, window_clip: np.ndarray, clips: int) -> np.ndarray:
+def aggregate(
+    probabilities: np.ndarray, window_clip: np.ndarray, clips: int, smoothing: float = 0.0
+) -> np.ndarray:
     """Classify clips from the probabilities of their windows: naive Bayes (ICLR section 4).
 
     Args:
       probabilities: `[windows, classes]`.
       window_clip: int `[windows]`, each window's clip.
       clips: their number; each has at least one window.
+      smoothing: added to each probability, for votes that are counted: otherwise a class without a
+        vote in one window would be impossible.
 
     Returns:
       int `[clips]`, the class whose log-probabilities have the greatest sum.
     """
     total = np.zeros((clips, probabilities.shape[1]))
-    np.add.at(total, window_clip, np.log(probabilities + SMOOTHING))
+    smallest = np.finfo(np.float64).tiny  # else windows that rule out all classes leave no order
+    logs = np.log(np.maximum(probabilities.astype(np.float64) + smoothing, smallest))
+    np.add.at(total, window_clip, logs)
     return total.argmax(axis=1)
 
 

@@ -17,11 +17,20 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from a2v_tf.evaluation import paper
-from a2v_tf.evaluation.metrics import Row
-from a2v_tf.evaluation.settings import NONE
+from a2v_tf.evaluation.metrics import MEAN, SUPERVISED, Conditions, Row
+from a2v_tf.evaluation.settings import ALL, NONE
 from a2v_tf.reporting.document import Picture
 from a2v_tf.reporting.models import labels
-from a2v_tf.reporting.results import BEFORE, FROM_SCRATCH, MODELS, Grid, Line
+from a2v_tf.reporting.results import (
+    BEFORE,
+    FROM_SCRATCH,
+    MODELS,
+    Grid,
+    Line,
+    Protocol,
+    Results,
+    few,
+)
 from a2v_tf.reporting.tables import Means, scenarios
 
 # Each has a contrast of at least 3 both on white and on the page's dark ground.
@@ -186,6 +195,83 @@ def normalised_plot(title: str, means: Means) -> Picture:
         "95 % intervals from the bootstrap over tasks. The shape of SPL Figure 2."
     )
     return picture(figure, caption)
+
+
+@mpl.rc_context(STYLE)
+def tasks_plots(results: Results, encoder: str, how: Conditions) -> list[Picture]:
+    """Normalised accuracies of fine-tuned models for each task: the shape of SPL Figure 3."""
+    of_models = {
+        model: {task: row for task, row in rows.items() if task != MEAN}
+        for model in results.of_encoder(encoder)
+        if not model.is_baseline and (rows := results.normalised(model, ALL, how))
+    }
+    if not of_models:
+        return []
+    tasks = [task for task in results.tasks if any(task in rows for rows in of_models.values())]
+    size = 2.6, 0.8 + 0.26 * len(tasks)
+    figure, axes = _panels(len(of_models), 3, size, (1.2, 0.2), sharey=True)
+    names = labels(of_models)
+    for axis, (model, rows) in zip(axes, of_models.items(), strict=True):
+        axis.set_title(names[model])
+        for y, task in enumerate(tasks):
+            if row := rows.get(task):
+                bars = None if row["low"] is None else _bars([row], "value")
+                axis.errorbar(row["value"], y, xerr=bars, fmt="o", ms=5, color=COLOURS[0])
+        axis.axvline(1, ls=":", lw=1, color=GREY)
+    _name_lines(axes, [paper.DATASETS.get(task, task) for task in tasks])
+    with_bars = any(row["low"] is not None for rows in of_models.values() for row in rows.values())
+    intervals = (
+        "bars are Student's 95 % intervals of the mean over replicas (the paper does not state the "
+        "level of its own)"
+        if with_bars
+        else "with one replica there are no intervals"
+    )
+    caption = (
+        f"Normalised accuracy of each task, fine-tuned{few(how)}: encoder {encoder}. 0 is "
+        f"Untrained, 1 (dotted) is Supervised; {intervals}. The shape of SPL Figure 3."
+    )
+    return [picture(figure, caption)]
+
+
+@mpl.rc_context(STYLE)
+def convergence_plots(results: Results, encoder: str, how: Conditions) -> list[Picture]:
+    """Accuracy on val clips during fine-tuning, and of the same encoder trained from scratch.
+
+    SPL section IV: a pretrained encoder "takes fewer iterations to converge".
+    """
+    lines = [
+        line
+        for line in results.lines(encoder, Protocol("finetune", ALL, how))
+        if line.group == MODELS or line.model.kind == SUPERVISED
+    ]
+    tasks = [task for task in results.tasks if any(_curve(line, task) for line in lines)]
+    if not tasks or {line.group for line in lines} != {MODELS, FROM_SCRATCH}:
+        return []
+    figure, axes = _panels(len(tasks), 3, (3.2, 2.6), (0.4, 0.4))
+    names = labels([line.model for line in lines])
+    for axis, task in zip(axes, tasks, strict=True):
+        axis.set(title=paper.DATASETS.get(task, task), xlabel="step", ylabel="val accuracy")
+        for i, line in enumerate(lines):
+            if curve := _curve(line, task):
+                scratch = line.group == FROM_SCRATCH
+                style = {"color": _INK, "ls": ":"} if scratch else {"color": COLOURS[i % 10]}
+                axis.plot(*zip(*curve, strict=True), marker=".", label=names[line.model], **style)
+    handles, found = axes[0].get_legend_handles_labels()
+    figure.legend(handles, found, loc="outside lower center", ncols=min(4, len(found)))
+    caption = (
+        f"Accuracy on validation clips against steps of training{few(how)}, mean of replicas: "
+        f"encoder {encoder}, pretrained and then fine-tuned (lines), and from scratch (dotted). "
+        "SPL section IV says that a pretrained encoder takes fewer iterations to converge."
+    )
+    return [picture(figure, caption)]
+
+
+def _curve(line: Line, task: str) -> list[tuple[int, float]]:
+    """The mean over replicas of a line's accuracies on val clips, by steps."""
+    curves = line.rows.get(task, {}).get("curves") or []
+    return [
+        (steps[0][0], float(np.mean([y for _, y in steps]))) for steps in zip(*curves, strict=True)
+    ]
 
 
 # ---- Training ----

@@ -1,5 +1,6 @@
 """A whole report: its sections and what is in them."""
 
+import itertools
 import json
 import shlex
 import sys
@@ -89,10 +90,14 @@ def _results(results: Results) -> list[Block]:
         if len(grid.depths) > 2:  # more than the head alone and all of it
             blocks.append(plots.trade_off_plot(grid))
     blocks += tables.change_tables(results)
-    for encoder in results.encoders:
-        if means := tables.normalised_means(results, encoder):
-            table = tables.normalised_table(means, encoder)
+    protocols = dict.fromkeys(how.protocol for how in results.conditions)
+    for encoder, protocol in itertools.product(results.encoders, protocols):
+        if means := tables.normalised_means(results, encoder, protocol):
+            table = tables.normalised_table(means, encoder, protocol)
             blocks += [table, plots.normalised_plot(table.title, means)]
+    for encoder, how in itertools.product(results.encoders, results.conditions):
+        blocks += plots.tasks_plots(results, encoder, how)
+        blocks += plots.convergence_plots(results, encoder, how)
     return blocks
 
 

@@ -5,9 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from a2v_tf.evaluation import metrics, paper
-from a2v_tf.evaluation.metrics import LINEAR_HEADS, MEAN, SUPERVISED, Row
+from a2v_tf.evaluation.metrics import (
+    LINEAR_HEADS,
+    MEAN,
+    SUPERVISED,
+    Conditions,
+    Row,
+    conditions,
+)
 from a2v_tf.evaluation.paper import Figure, PaperTable
-from a2v_tf.evaluation.settings import ALL, NONE
+from a2v_tf.evaluation.settings import ALL, NONE, SLICES
+from a2v_tf.evaluation.tables import protocol as protocol_words
 from a2v_tf.reporting.models import Model, labels
 from a2v_tf.specs import ENCODERS
 
@@ -25,11 +33,11 @@ _HEADS = {
 
 
 class Protocol(NamedTuple):
-    """How models were evaluated: protocol, value of --finetune, training clips of each class."""
+    """How models were evaluated: the head, the value of --finetune, and everything else."""
 
     name: str
     depth: str = NONE
-    per_class: int | None = None
+    how: Conditions = Conditions()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,10 +128,12 @@ class Results:
         return {protocol for _, protocol in self._rows}
 
     @property
-    def per_class(self) -> list[int | None]:
-        """The numbers of examples per class, beginning with all."""
-        found = {protocol.per_class for protocol in self.protocols}
-        return sorted(found, key=lambda count: (count is not None, count))
+    def conditions(self) -> list[Conditions]:
+        """All conditions that there are rows of; of each protocol, those with all clips first."""
+        found = {protocol.how for protocol in self.protocols}
+        order = [(*how.protocol, how.examples, how.examples_per_class, how) for how in found]
+        order.sort(key=lambda each: [(x is not None, x) for x in each[:-1]])
+        return [how for *_, how in order]
 
     def rows(self, model: Model, protocol: Protocol) -> Mapping[str, Row]:
         """Rows by task."""
@@ -148,14 +158,18 @@ class Results:
             if self.rows(model, protocol)
         ]
 
-    def mean_normalised(self, model: Model, depth: str, per_class: int | None) -> Row | None:
-        """A model's mean accuracy normalised with SPL's formula, and the "tasks" it is over."""
+    def normalised(self, model: Model, depth: str, how: Conditions) -> Mapping[str, Row]:
+        """A model's accuracies normalised with SPL's formula, by task, and their mean."""
         for name in LINEAR_HEADS if depth == NONE else ("finetune",):
-            key = model.encoder, model, Protocol(name, depth, per_class), "spl"
-            rows = self._normalised.get(key, {})
-            if MEAN in rows:
-                return {**rows[MEAN], "tasks": rows.keys() - {MEAN}}
-        return None
+            key = model.encoder, model, Protocol(name, depth, how), "spl"
+            if key in self._normalised:
+                return self._normalised[key]
+        return {}
+
+    def mean_normalised(self, model: Model, depth: str, how: Conditions) -> Row | None:
+        """A model's mean accuracy normalised with SPL's formula, and the "tasks" it is over."""
+        rows = self.normalised(model, depth, how)
+        return {**rows[MEAN], "tasks": rows.keys() - {MEAN}} if MEAN in rows else None
 
     def _normalise(self) -> dict[tuple[str, Model, Protocol, str], dict[str, Row]]:
         """Normalise the rows of each encoder by the baselines with the same encoder."""
@@ -178,7 +192,9 @@ class Results:
 
 def paper_table(model: Model, protocol: Protocol) -> PaperTable | None:
     """The paper's table that reports such a model under such a protocol."""
-    if protocol.per_class is not None or model.variant != "plain":
+    if protocol.how != protocol.how.protocol or model.variant != "plain":
+        return None
+    if protocol.how.judge == SLICES and protocol.name != "knn":  # ICLR and the patent judge clips
         return None
     if model.kind == SUPERVISED and not model.is_baseline:  # on other labels than the tasks'
         return None
@@ -207,22 +223,22 @@ def on_audioset(model: Model) -> bool:
 def grids(results: Results) -> list[Grid]:
     """The content of the tables: for each encoder every head, then fine-tuning."""
     found = [
-        _grid(results, encoder, name, per_class)
+        _grid(results, encoder, name, how)
         for encoder in results.encoders
-        for per_class in results.per_class
+        for how in results.conditions
         for name in _HEADS
     ]
     return [grid for grid in found if any(line.group == MODELS for line in grid.lines)]
 
 
-def _grid(results: Results, encoder: str, name: str, per_class: int | None) -> Grid:
+def _grid(results: Results, encoder: str, name: str, how: Conditions) -> Grid:
     """A grid of lines whose labels say how they differ."""
     if name == "finetune":
-        lines = _fine_tuned_lines(results, encoder, per_class)
+        lines = _fine_tuned_lines(results, encoder, how)
     else:
-        lines = results.lines(encoder, Protocol(name, per_class=per_class))
+        lines = results.lines(encoder, Protocol(name, how=how))
     if name in LINEAR_HEADS:  # beside them, what was trained from scratch
-        scratch = results.lines(encoder, Protocol("finetune", ALL, per_class))
+        scratch = results.lines(encoder, Protocol("finetune", ALL, how))
         lines += [line for line in scratch if line.group == FROM_SCRATCH]
     tuned = [line for line in lines if line.group == MODELS and line.protocol.name == "finetune"]
     columns = [task for task in results.tasks if any(task in line.rows for line in tuned or lines)]
@@ -234,17 +250,17 @@ def _grid(results: Results, encoder: str, name: str, per_class: int | None) -> G
         part = f", {part}" if tuned and line.group == MODELS else ""
         named.append(dataclasses.replace(line, label=names[line.model] + part))
     title, classifier = _HEADS[name]
-    about = f"Test accuracy of {classifier}; higher is better."
-    return Grid(f"{title}{few(per_class)}: encoder {encoder}", about, columns, named)
+    about = " ".join([f"Test accuracy of {classifier}; higher is better.", *in_words(how)])
+    return Grid(f"{title}{few(how)}: encoder {encoder}", about, columns, named)
 
 
-def _fine_tuned_lines(results: Results, encoder: str, per_class: int | None) -> list[Line]:
+def _fine_tuned_lines(results: Results, encoder: str, how: Conditions) -> list[Line]:
     """Each model at each depth, the head alone first; then what was trained from scratch."""
-    protocols = {p for p in results.protocols if p.name == "finetune" and p.per_class == per_class}
+    protocols = {p for p in results.protocols if p.name == "finetune" and p.how == how}
     tuned = [x for p in sorted(protocols, key=_depth_order) for x in results.lines(encoder, p)]
     alone: dict[Model, Line] = {}
     for name in LINEAR_HEADS:
-        for line in results.lines(encoder, Protocol(name, per_class=per_class)):
+        for line in results.lines(encoder, Protocol(name, how=how)):
             alone.setdefault(line.model, line)
     models = dict.fromkeys(line.model for line in tuned if line.group == MODELS)
     every = [*alone.values(), *tuned]
@@ -252,9 +268,17 @@ def _fine_tuned_lines(results: Results, encoder: str, per_class: int | None) -> 
     return ordered + [line for line in tuned if line.group == FROM_SCRATCH]
 
 
-def few(per_class: int | None) -> str:
-    """The number of examples per class, for titles; empty for all of them."""
-    return f", {per_class:,} examples per class" if per_class else ""
+def few(how: Conditions) -> str:
+    """The number of examples, and that slices are judged, for titles; empty for all, and clips."""
+    words = [f", {how.examples_per_class:,} examples per class"] if how.examples_per_class else []
+    words += [f", {how.examples:,} examples"] if how.examples else []
+    return "".join([*words, *([", of slices"] if how.judge == SLICES else [])])
+
+
+def in_words(how: Conditions) -> list[str]:
+    """The protocol as a sentence; none for rows that do not say so."""
+    words = protocol_words(how)
+    return [f"Protocol: {'; '.join(words)}."] if words else []
 
 
 def in_paper_order(tasks: Iterable[str]) -> list[str]:
@@ -265,7 +289,7 @@ def in_paper_order(tasks: Iterable[str]) -> list[str]:
 
 
 def _protocol(row: Row) -> Protocol:
-    return Protocol(row["protocol"], row["finetune"], row["examples_per_class"])
+    return Protocol(row["protocol"], row["finetune"], conditions(row))
 
 
 def _group(model: Model) -> int:

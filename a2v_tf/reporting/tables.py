@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from a2v_tf.evaluation import metrics, paper
-from a2v_tf.evaluation.metrics import LINEAR_HEADS, Row
+from a2v_tf.evaluation.metrics import LINEAR_HEADS, Conditions, Row
 from a2v_tf.evaluation.paper import Figure
-from a2v_tf.evaluation.settings import ALL, NONE
+from a2v_tf.evaluation.settings import ALL, NONE, SLICES
 from a2v_tf.reporting import document
 from a2v_tf.reporting.document import BEST, WORSE, Cell, Table
 from a2v_tf.reporting.models import Model, labels
@@ -22,11 +22,13 @@ from a2v_tf.reporting.results import (
     Protocol,
     Results,
     few,
+    in_words,
     on_audioset,
     on_librispeech,
 )
 
 NOTHING = Cell("-")
+IN_ALL = " in all"  # examples of all classes together, not of each
 
 
 # ---- Accuracy: the shape of ICLR Tables 2 and 5 and of patent Table 3 ----
@@ -96,7 +98,7 @@ def half_interval(row: Row) -> float:
 def _one_layer_change(results: Results, line: Line, task: str) -> float | None:
     """Relative change of an accuracy from that of a linear head (ICLR Table 5)."""
     for head in LINEAR_HEADS:
-        row = results.rows(line.model, Protocol(head, per_class=line.protocol.per_class)).get(task)
+        row = results.rows(line.model, Protocol(head, how=line.protocol.how)).get(task)
         if row:
             return _change(line.rows[task], row)
     return None
@@ -138,8 +140,8 @@ def _abbreviations(columns: Sequence[str]) -> list[str]:
 def change_tables(results: Results) -> list[Table]:
     """Other training data (ICLR Table 3), then other encoders (Table 4), where runs have both."""
     found = []
-    for head, per_class in itertools.product(LINEAR_HEADS, results.per_class):
-        protocol = Protocol(head, per_class=per_class)
+    for head, how in itertools.product(LINEAR_HEADS, results.conditions):
+        protocol = Protocol(head, how=how)
         models = [m for m in results.models if not m.is_baseline and results.rows(m, protocol)]
         found += [
             _change_table(results, protocol, *change)
@@ -210,8 +212,14 @@ def _change_table(
     head = "Adam" if protocol.name == "sgd" else "logistic regression"
     lines = [line for new, _ in pairs for line in results.lines(new.encoder, protocol)]
     return Table(
-        f"{title} (linear head, {head}{few(protocol.per_class)})",
-        "Test accuracy after the change that the title names; in brackets its relative change.",
+        f"{title} (linear head, {head}{few(protocol.how)})",
+        " ".join(
+            [
+                "Test accuracy after the change that the title names; in brackets its relative "
+                "change.",
+                *in_words(protocol.how),
+            ]
+        ),
         [_column(task, lines) for task in columns],
         rows,
         notes,
@@ -237,13 +245,14 @@ def _change(new: Row, old: Row) -> float | None:
 Means = Mapping[Model, Mapping[str, Row | None]]  # by model and scenario
 
 
-def normalised_means(results: Results, encoder: str) -> Means:
+def normalised_means(results: Results, encoder: str, protocol: Conditions) -> Means:
     """Mean normalised accuracies of the models with an encoder, by scenario of SPL Table I."""
     found = {
         model: {
-            scenario(depth, per_class): results.mean_normalised(model, depth, per_class)
+            scenario(depth, how): results.mean_normalised(model, depth, how)
             for depth in (NONE, ALL)
-            for per_class in results.per_class
+            for how in results.conditions
+            if how.protocol == protocol
         }
         for model in results.of_encoder(encoder)
         if not model.is_baseline
@@ -253,11 +262,13 @@ def normalised_means(results: Results, encoder: str) -> Means:
     return {model: {name: means[name] for name in used} for model, means in found.items()}
 
 
-def scenario(depth: str, per_class: int | None) -> str:
+def scenario(depth: str, how: Conditions) -> str:
     """The name of a column of SPL Table I, such as "frozen 1k"."""
-    count = "full" if per_class is None else str(per_class).removesuffix("000")
-    thousands = "k" if per_class and per_class % 1000 == 0 else ""
-    return f"{'frozen' if depth == NONE else 'fine-tuned'} {count}{thousands}"
+    number = how.examples_per_class or how.examples
+    count = "full" if number is None else str(number).removesuffix("000")
+    thousands = "k" if number and number % 1000 == 0 else ""
+    in_all = IN_ALL if how.examples else ""
+    return f"{'frozen' if depth == NONE else 'fine-tuned'} {count}{thousands}{in_all}"
 
 
 def scenarios(means: Means) -> list[str]:
@@ -265,11 +276,14 @@ def scenarios(means: Means) -> list[str]:
     return list(next(iter(means.values()), {}))
 
 
-def normalised_table(means: Means, encoder: str) -> Table:
+def normalised_table(means: Means, encoder: str, protocol: Conditions) -> Table:
     """The table of `normalised_means`."""
     names = labels(means)
+    judge = protocol.judge
     rows = [
-        document.Row(names[model], [_normalised_cell(model, *item) for item in of_model.items()])
+        document.Row(
+            names[model], [_normalised_cell(model, *item, judge) for item in of_model.items()]
+        )
         for model, of_model in means.items()
     ]
     tasks = {task for x in means.values() for mean in x.values() if mean for task in mean["tasks"]}
@@ -279,23 +293,32 @@ def normalised_table(means: Means, encoder: str) -> Table:
         "over these tasks",
     ]
     if any(cell.paper for row in rows for cell in row.cells):
-        words.append(f"in italics {paper.SPL_TABLE_1.source}, with the encoder vgg6")
+        words.append(
+            f"in italics {paper.SPL_TABLE_1.source}, with the encoder vgg6: the level of its ± is "
+            "not stated"
+        )
+        if any(name.endswith(IN_ALL) for name in scenarios(means)):
+            words.append(
+                "SPL writes both of 1000 training examples and of 1k examples per class, so its "
+                "figures stand beside both"
+            )
+    about = "Mean accuracy over tasks on a scale from Untrained (0) to Supervised (1)."
     return Table(
-        f"Normalised accuracy: encoder {encoder}",
-        "Mean accuracy over tasks on a scale from Untrained (0) to Supervised (1); higher is "
-        "better.",
+        f"Normalised accuracy{few(protocol)}: encoder {encoder}",
+        " ".join([about, *in_words(protocol)]),
         [Cell(name) for name in scenarios(means)],
         rows,
         [_sentence(words)],
     )
 
 
-def _normalised_cell(model: Model, name: str, mean: Row | None) -> Cell:
+def _normalised_cell(model: Model, name: str, mean: Row | None, judge: str | None) -> Cell:
     if mean is None:
         return NOTHING
     kind = paper.AUDIOSET_SUPERVISED if model.kind == "supervised" else model.kind
     comparable = set(mean["tasks"]) == set(paper.DATASETS) and model.variant == "plain"
-    figure = paper.SPL_TABLE_1.get(kind, name) if comparable else None
+    comparable = comparable and judge == SLICES  # as SPL does
+    figure = paper.SPL_TABLE_1.get(kind, name.removesuffix(IN_ALL)) if comparable else None
     text = _with_margin(mean["value"], half_interval(mean))
     return Cell(text, paper=_figure_text(figure))
 

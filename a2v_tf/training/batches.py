@@ -196,6 +196,7 @@ def labelled_batches(
     batch_size: int,
     seed: int,
     per_class: int | None = None,
+    total: int | None = None,
     share: Share = EVERYTHING,
 ) -> Round:
     """Batches for a classifier: crops of the train clips of labelled data sets.
@@ -206,6 +207,7 @@ def labelled_batches(
       batch_size: a multiple of the number of data sets times the number of workers.
       seed: of everything random.
       per_class: maximum number of clips per class of each data set.
+      total: maximum number of clips of each data set.
       share: the part of each batch that this worker reads.
 
     Returns:
@@ -215,11 +217,14 @@ def labelled_batches(
     rows = share.part(batch_size) // len(datasets)
     blocks = dataclasses.replace(share, block=rows)
     samples = FRONT_END.samples(frames)
+    limits: dict[str, Any] = (
+        {"total": total} if total else {}
+    )  # which data of other packages may not know
 
     def one_round(index: int | tf.Tensor) -> tf.data.Dataset:
         crops = [
             data.crops(
-                samples, seed=seed, round_index=index, per_class=per_class, share=blocks
+                samples, seed=seed, round_index=index, per_class=per_class, share=blocks, **limits
             ).batch(rows)
             for data in datasets
         ]

@@ -145,17 +145,20 @@ def check_takes_audio(model_dir: pathlib.Path | str) -> None:
         )
 
 
-def load_encoder(model_dir: pathlib.Path | str, *, for_audio: bool = True) -> keras.Model:
+def load_encoder(
+    model_dir: pathlib.Path | str, *, for_audio: bool = True, last: bool = False
+) -> keras.Model:
     """Load the trained encoder: log-mel `[batch, N, F]` -> embedding `[batch, d]`.
 
     Args:
       model_dir: as `a2v_train` leaves it.
       for_audio: refuse an encoder that takes precomputed spectrograms.
+      last: the encoder after the last round, instead of the best by validation loss.
 
     Raises:
       A2vError: there is none, or the file is damaged.
     """
-    return _load(resolve(model_dir), ENCODER, for_audio)
+    return _load(resolve(model_dir), LAST_ENCODER if last else ENCODER, for_audio)
 
 
 def load_stream_encoder(model_dir: pathlib.Path | str) -> tuple[keras.Model, int, int]:

@@ -11,11 +11,12 @@ and `pretrained_large` the best larger one, if its score is at least 3 points ab
 all scores and rows, and these choices.
 """
 
+import dataclasses
 import pathlib
 from typing import Any
 
 from absl import flags, logging
-from judging import PROTOCOLS, csv_spec, judge
+from judging import PROTOCOL, csv_spec, judge
 from shipped import choices
 
 from a2v_tf.data.labelled import open_labelled
@@ -24,7 +25,6 @@ from a2v_tf.evaluation.cache import EmbeddingCache
 from a2v_tf.evaluation.embeddings import keras_embedder
 from a2v_tf.evaluation.heads import kernel_weights
 from a2v_tf.evaluation.metrics import MEAN, Row
-from a2v_tf.evaluation.settings import Settings
 from a2v_tf.evaluation.tables import table
 from a2v_tf.files import write_json
 from a2v_tf.text import align
@@ -56,7 +56,8 @@ def main(_: list[str]) -> None:
     models = {name: keras_embedder(encoder) for name, encoder in encoders.items()}
     datasets = open_labelled(csv_spec(pathlib.Path(FLAGS.corpus)), needs=("train", "val"))
     cache = EmbeddingCache(FLAGS.cache_dir) if FLAGS.cache_dir else None
-    rows = judge(models, datasets, Settings(PROTOCOLS, frames.pop(), split="val"), cache)
+    settings = dataclasses.replace(PROTOCOL, frames=frames.pop(), split="val")
+    rows = judge(models, datasets, settings, cache)
     found = scores(rows)
     chosen = choices(found, configs, weights)
     content = {"choices": chosen, "directories": directories, "weights": weights}

@@ -25,7 +25,7 @@ import keras
 from absl import flags, logging
 from judging import (
     LINEAR,
-    PROTOCOLS,
+    PROTOCOL,
     cpu_times,
     csv_spec,
     judge,
@@ -57,7 +57,7 @@ from a2v_tf.evaluation.cache import EmbeddingCache
 from a2v_tf.evaluation.embeddings import keras_embedder, tflite_embedder, untrained_encoder
 from a2v_tf.evaluation.heads import kernel_weights
 from a2v_tf.evaluation.metrics import UNTRAINED, Row
-from a2v_tf.evaluation.settings import Settings
+from a2v_tf.evaluation.settings import Few
 from a2v_tf.evaluation.tables import table
 from a2v_tf.export.benchmark.measure import machine
 from a2v_tf.files import write_json
@@ -106,10 +106,10 @@ def main(_: list[str]) -> None:
     needs = ("train", FLAGS.split)
     datasets = open_labelled(csv_spec(pathlib.Path(FLAGS.corpus)), needs=needs)
     cache = EmbeddingCache(FLAGS.cache_dir or pathlib.Path(FLAGS.output).parent / "embeddings")
-    settings = Settings(PROTOCOLS, config["frames"], split=FLAGS.split)
+    settings = dataclasses.replace(PROTOCOL, frames=config["frames"], split=FLAGS.split)
     rows = judge(models, datasets, settings, cache)
-    if counts := [int(count) for count in FLAGS.per_class if int(count)]:
-        few = dataclasses.replace(settings, examples_per_class=counts, replicas=FLAGS.draws)
+    if counts := [Few(per_class=int(count)) for count in FLAGS.per_class if int(count)]:
+        few = dataclasses.replace(settings, few=counts, replicas=FLAGS.draws)
         whole = {name: model for name, model in models.items() if name not in (FLOAT, STREAMING)}
         rows += judge(whole, datasets, few, cache)
 

@@ -15,13 +15,16 @@ from a2v_tf.evaluation import compare, embeddings
 from a2v_tf.evaluation.cache import EmbeddingCache, file_key
 from a2v_tf.evaluation.embeddings import ClipEmbedder, WindowEmbedder
 from a2v_tf.evaluation.metrics import MEAN, Row
-from a2v_tf.evaluation.settings import Settings
+from a2v_tf.evaluation.settings import HeadSettings, Settings
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.teachers import Teacher
 from a2v_tf.teachers.speech_embedding import model_files, open_model
 
 LINEAR, NEAREST = PROTOCOLS = ("linear", "knn_clips")
+# The cards of all versions are judged in this way, so that their figures can be compared: heads
+# learn from all windows of training clips, and 0.01 is added to their probabilities.
+PROTOCOL = Settings(PROTOCOLS, train_slices=0, heads=HeadSettings(smoothing=0.01))
 TASKS = ("SPC", "LSP", "MUS", "BSD", "NPI")
 
 

@@ -93,6 +93,17 @@ def test_the_full_grid(run, capsys, tmp_path):
     evaluated = [line for line in found if line.startswith("a2v_evaluate")]
     models = 5 * 6 + 5 * 6 + 5 * 6 + 7 * 8
     assert len(evaluated) == models + (6 + 1) + 8  # baselines of small, its MultiHead, of vgg6
+    for line in evaluated:  # each table by its own paper's protocol
+        spl = "/vgg6_" in line
+        rate = "0.0001" if spl else "0.001"
+        assert f"--judge={'slices' if spl else 'clips'} " in line
+        assert f"--replicas={4 if spl else 5} " in line
+        assert all(
+            f"--{name}_learning_rate={rate} " in line for name in ("head", "finetune", "supervised")
+        )
+        assert ("--examples_per_class=0,1000 --examples=1000 " in line) == spl
+        assert "--select=last " in line
+        assert "--train_slices" not in line  # the default: slices at random positions
     tuned = [line for line in evaluated if "--finetune=none,fc,conv5,conv4" in line]
     assert len(tuned) == 2
     assert found[-1].startswith("a2v_report ")
@@ -204,3 +215,14 @@ def test_for_real(run, capsys, tmp_path):
 
 def test_demo_names_are_those_of_the_corpus(grid):
     assert set(grid.DEMO.studies["small"].downstream) == set(demo.TASKS)
+
+
+def test_the_demo_grid_has_both_protocols_and_trains_each_model_once(run, capsys):
+    assert run("--dry_run", scale="demo") == 0
+    found = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert len([line for line in found if line.startswith("a2v_train")]) == 8
+    evaluated = [line for line in found if line.startswith("a2v_evaluate")]
+    assert len(evaluated) == 34
+    outputs = {line.split("--output=")[1] for line in evaluated}
+    assert len(outputs) == 34
+    assert sum("--judge=slices" in line for line in evaluated) == 6

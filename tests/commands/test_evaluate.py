@@ -1,13 +1,14 @@
 """`a2v_evaluate` as a user runs it."""
 
 import json
+import shutil
 
 import pytest
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.embeddings import tflite_embedder, untrained_encoder
 from a2v_tf.export.build import export_file
-from a2v_tf.training.model_dir import copy_model_dir
+from a2v_tf.training.model_dir import ENCODER, LAST_ENCODER, copy_model_dir
 from tests.commands.test_embed import model_dir as model_dir  # the same untrained model
 from tests.conftest import run_command
 from tests.evaluation.conftest import write_task
@@ -34,7 +35,7 @@ def test_all_kinds_of_rows_and_again_from_the_cache(model_dir, tmp_path):
     run = run_command(
         *command,
         f"--downstream={tones},{notes}",
-        "--protocols=linear,sgd",
+        "--protocols=linear,sgd,knn",
         "--head_steps=50",
         "--replicas=2",
         "--untrained_seeds=2",
@@ -47,7 +48,7 @@ def test_all_kinds_of_rows_and_again_from_the_cache(model_dir, tmp_path):
     assert kinds(results) == {
         (model, protocol, "none")
         for model in (mine, "untrained", "spectrogram")
-        for protocol in ("linear", "sgd")
+        for protocol in ("linear", "sgd", "knn")
     }
     assert {row["task"] for row in results["results"]} == {"tones", "notes", "mean"}
     sgd = [row for row in results["results"] if (row["model"], row["protocol"]) == (mine, "sgd")]
@@ -56,7 +57,7 @@ def test_all_kinds_of_rows_and_again_from_the_cache(model_dir, tmp_path):
     assert sgd[0]["task_parameters"] == 128 * 2
     assert results["config"]["encoder"] == "small"
     assert results["settings"]["head_steps"] == 50
-    assert results["settings"]["protocols"] == ["linear", "sgd"]
+    assert results["settings"]["protocols"] == ["linear", "sgd", "knn"]
     assert results["versions"]["tensorflow"]
     assert len(list((tmp_path / "cache").iterdir())) == 2 * 4  # mine, two untrained, spectrogram
 
@@ -80,6 +81,38 @@ def test_all_kinds_of_rows_and_again_from_the_cache(model_dir, tmp_path):
     }
     assert again["results"][0] == results["results"][0]  # the same numbers from the cache
     assert isinstance(again["normalised"], list)
+
+
+def test_the_letter_of_spl(model_dir, tmp_path):
+    """Slices are judged, after the last step, with a number of examples in all."""
+    trained = tmp_path / "trained"
+    copy_model_dir(model_dir, trained)
+    command = [
+        "a2v_evaluate",
+        f"--model_dir={trained}",
+        f"--downstream=csv:{write_task(tmp_path)}",
+        f"--output={tmp_path}/results.json",
+        "--protocols=sgd",
+        "--head_steps=2",
+        "--baselines=",
+        "--judge=slices",
+        "--examples=5",
+        "--cache_dir=",
+    ]
+    failed = run_command(*command, "--select=last", fails=True)
+    assert f"no {LAST_ENCODER} in" in failed.stderr
+    shutil.copy(trained / ENCODER, trained / LAST_ENCODER)
+    run = run_command(*command, "--select=last", here=True)
+    assert "slices at random positions are judged (SPL)" in run.stdout
+    assert "after the last step (both papers)" in run.stdout
+    rows = results_of(tmp_path)["results"]
+    assert [(row["examples_per_class"], row["examples"]) for row in rows] == [
+        (None, None),
+        (None, 5),
+    ]
+    assert {(row["judge"], row["select"], row["train_slices"]) for row in rows} == {
+        ("slices", "last", 8)
+    }
 
 
 def test_help_has_every_flag():
@@ -126,6 +159,8 @@ def test_bad_input(model_dir, tmp_path):
         ("--baselines=pretrained_x", "expected some of untrained, spectrogram, "),
         ("--finetune=conv9", "--finetune=conv9: expected some of none, fc, conv5"),
         ("--examples_per_class=many", "expected whole numbers from 0"),
+        ("--examples=1", "expected whole numbers from 2"),
+        ("--judge=clip", "--judge"),
         ("--downstream=speech", "expected one of demo, csv:PATH"),
     ):
         run = run_command("a2v_evaluate", *good, flag, fails=True)

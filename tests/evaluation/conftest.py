@@ -70,7 +70,7 @@ class Tones:
         return f"{self.name}{self.version}"
 
     def crops(
-        self, samples: int, *, seed: int, round_index, per_class=None, share=None
+        self, samples: int, *, seed: int, round_index, per_class=None, total=None, share=None
     ) -> tf.data.Dataset:
         pcm = np.stack([pcm for clip, pcm in self._clips if clip.split == "train"])
         labels = [self.classes.index(c.label) for c, _ in self._clips if c.split == "train"]

@@ -9,7 +9,13 @@ from a2v_tf.errors import A2vError
 from a2v_tf.evaluation import compare
 from a2v_tf.evaluation.embeddings import WindowEmbedder, keras_embedder, spectrogram_embedder
 from a2v_tf.evaluation.metrics import normalised
-from a2v_tf.evaluation.settings import HeadSettings, Settings, TrainingSettings
+from a2v_tf.evaluation.settings import (
+    ALL_CLIPS,
+    Few,
+    HeadSettings,
+    Settings,
+    TrainingSettings,
+)
 from a2v_tf.evaluation.tables import table
 from tests.evaluation.conftest import Tones, tiny_encoder
 
@@ -22,6 +28,11 @@ KEYS = {
     "protocol",
     "finetune",
     "examples_per_class",
+    "examples",
+    "judge",
+    "select",
+    "train_slices",
+    "curves",
     "accuracy",
     "low",
     "high",
@@ -47,9 +58,12 @@ def rows():
         "spectrogram": spectrogram_embedder(),
     }
     settings = dataclasses.replace(
-        COMMON, protocols=("linear", "sgd", "knn"), replicas=3, examples_per_class=(None, 2)
+        COMMON,
+        protocols=("linear", "sgd", "knn"),
+        replicas=3,
+        few=(ALL_CLIPS, Few(per_class=2), Few(total=5)),
     )
-    few = dataclasses.replace(settings, replicas=1, examples_per_class=(None,))
+    few = dataclasses.replace(settings, replicas=1, few=(ALL_CLIPS,))
 
     def make(seed):
         return tiny_encoder(seed, 48)
@@ -72,20 +86,23 @@ def test_every_row_has_every_key(rows):
 
 def test_rows_of_the_grid(rows):
     found = [
-        (row["model"], row["protocol"], row["finetune"], row["examples_per_class"])
+        (
+            *(row["model"], row["protocol"], row["finetune"]),
+            Few(row["examples_per_class"], row["examples"]),
+        )
         for row in rows
         if row["task"] == "b"
     ]
     frozen = {
-        (model, protocol, "none", per_class)
+        (model, protocol, "none", few)
         for model in ("mine", "untrained", "spectrogram")
         for protocol in ("linear", "sgd", "knn")
-        for per_class in (None, 2)
+        for few in (ALL_CLIPS, Few(per_class=2), Few(total=5))
     }
     trained = {
-        ("mine", "finetune", "fc", None),
-        *((model, "finetune", "all", None) for model in TRAINED),
-        *((model, "knn", "none", None) for model in TRAINED),
+        ("mine", "finetune", "fc", ALL_CLIPS),
+        *((model, "finetune", "all", ALL_CLIPS) for model in TRAINED),
+        *((model, "knn", "none", ALL_CLIPS) for model in TRAINED),
     }
     assert set(found) == frozen | trained
     assert len(found) == len(set(found))
@@ -95,7 +112,7 @@ def test_replicas_where_there_is_randomness(rows):
     counts = {
         (row["model"], row["protocol"], row["examples_per_class"]): len(row["replicas"])
         for row in rows
-        if row["finetune"] == "none"
+        if row["finetune"] == "none" and not row["examples"]
     }
     assert counts["mine", "linear", None] == 1  # logistic regression has none
     assert counts["mine", "linear", 2] == 3  # but the choice of clips has
@@ -120,6 +137,11 @@ def test_the_table_shows_all_and_lines_up(rows):
     assert [line.split()[0] for line in finetune[2:5]] == ["a", "b", "mean"]
     assert len(finetune[1]) == len(finetune[2]) == len(finetune[3])
     assert max(map(len, text.splitlines())) < 130
+    assert "-- sgd, 5 examples --" in text
+    words = " ".join(text.split("protocol:")[1].split())
+    assert "clips are judged" in words
+    assert "up to 8 slices at random positions of each training clip" in words
+    assert "of the best round by validation" in words
 
 
 def row(model, protocol="knn", finetune="none", accuracy=0.5):
@@ -134,6 +156,7 @@ def row(model, protocol="knn", finetune="none", accuracy=0.5):
         "high": accuracy + 0.1,
         "n_test": 10,
         "classes": 2,
+        "replicas": [accuracy - 0.01, accuracy + 0.01],
     }
 
 
@@ -155,7 +178,7 @@ def test_normalised_blocks_follow():
     lines = block.splitlines()
     assert lines[1].split() == ["task", "mine", "untrained"]
     assert lines[2].split("  ")[0] == "birds"
-    assert " 0.25 [ 0.00,  0.50]" in lines[2]
+    assert " 0.25 [-0.07,  0.57]" in lines[2]  # t(1) = 12.7 times 0.01, of 0.4
 
 
 def test_val_clips_judge_and_test_clips_play_no_part():

@@ -1,11 +1,13 @@
 """Windows of clips, and embeddings that are kept on disk."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
 import pytest
 
 from a2v_tf.audio.read import windows as sliding_windows
+from a2v_tf.data.labelled import Clip
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.cache import EmbeddingCache, encoder_key, file_key
 from a2v_tf.evaluation.embeddings import (
@@ -14,6 +16,7 @@ from a2v_tf.evaluation.embeddings import (
     keras_embedder,
     spectrogram_embedder,
 )
+from a2v_tf.evaluation.settings import Draws, Settings
 from a2v_tf.frontend import log_mel
 from tests.evaluation.conftest import Tones, tiny_encoder
 
@@ -52,6 +55,63 @@ def test_splits_can_be_left_out():
     windows = embed_task(Tones(), {"": spectrogram_embedder()}, splits=("val", "test"))[""]
     assert set(windows.splits) == {"val", "test"}
     assert len(windows.clip) == 12
+
+
+def test_slices_at_random_positions():
+    """ICLR section 4: uniformly at random; as many of each clip, but fewer of short ones."""
+
+    class Ramps(Tones):
+        """Clips of 0.5, 1, 5 and 5 s whose samples are their own positions."""
+
+        def clips(self, max_bad_fraction=0.1):
+            for i, seconds in enumerate((0.5, 1, 5, 5, 5)):
+                pcm = np.arange(int(seconds * 16_000), dtype=np.float32)
+                yield Clip(str(i), ("low", "high")[i % 2], ("train", "test")[i == 4]), pcm
+
+    starts = WindowEmbedder(lambda batch: batch[:, :1], takes="pcm")
+    draws = Draws(("train",), 6, seed=0)
+    windows = embed_task(Ramps(), {"m": starts}, splits=("test",), draws=draws)["m"]
+    train = windows.rows("train")
+    assert np.bincount(windows.clip[train]).tolist() == [1, 1, 6, 6]
+    assert windows.drawn[train].all()
+    assert not windows.drawn[windows.rows("test")].any()
+    found = windows.values[windows.clip == 2]
+    assert (found >= 0).all()
+    assert (found <= 80_000 - 15_600).all()
+    assert len(np.unique(found)) == 6
+    assert not np.array_equal(found, windows.values[windows.clip == 3])
+    again = embed_task(Ramps(), {"m": starts}, splits=("test",), draws=draws)["m"]
+    np.testing.assert_array_equal(windows.values, again.values)
+    other = embed_task(Ramps(), {"m": starts}, splits=("test",), draws=draws._replace(seed=1))["m"]
+    assert not np.array_equal(windows.values, other.values)
+    many = embed_task(Ramps(), {"m": starts}, splits=(), draws=Draws(("train", "test"), 5_000))
+    values = many["m"].values
+    assert values.max() <= 80_000 - 15_600
+
+
+def test_which_windows_a_protocol_needs():
+    every = ("train", "val", "test")
+    settings = Settings()
+    assert settings.cuts(*every) == (["test", "val"], Draws(["test", "train", "val"], 8, 0))
+    heads = dataclasses.replace(settings, protocols=("linear", "sgd"))
+    assert heads.cuts(*every) == (["test", "val"], Draws(["train"], 8, 0))
+    spl = dataclasses.replace(heads, judge="slices")
+    assert spl.cuts(*every) == ([], Draws(["test", "train", "val"], 8, 0))
+    assert spl.cuts("val", "test") == ([], Draws(["test", "val"], 8, 0))
+    grid = dataclasses.replace(settings, train_slices=0)
+    assert grid.cuts(*every) == (["test", "train", "val"], Draws([], 8, 0))
+
+
+def test_drawn_windows_are_kept_on_disk(tmp_path):
+    cache, draws = EmbeddingCache(tmp_path), Draws(("train", "test"), 3)
+    first, again, other = Counting("a"), Counting("a"), Counting("a")
+    before = embed_task(Tones(), {"m": first.embedder}, draws=draws, cache=cache)["m"]
+    after = embed_task(Tones(), {"m": again.embedder}, draws=draws, cache=cache)["m"]
+    assert again.windows == 0
+    np.testing.assert_array_equal(before.drawn, after.drawn)
+    assert 0 < before.drawn.sum() < len(before.drawn)
+    plain = embed_task(Tones(), {"m": other.embedder}, cache=cache)["m"]
+    assert (other.windows, plain.drawn, plain.judge) == (28, None, "clips")
 
 
 def test_a_second_time_nothing_is_embedded(tmp_path, caplog):

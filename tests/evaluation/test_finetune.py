@@ -15,7 +15,7 @@ from a2v_tf.evaluation.finetune import (
     held_out,
     kernel_weights,
 )
-from a2v_tf.evaluation.settings import TrainingSettings
+from a2v_tf.evaluation.settings import ALL_CLIPS, Few, TrainingSettings
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.specs import ENCODERS, InputStats
 from tests.evaluation.conftest import Tones, tiny_encoder
@@ -45,7 +45,7 @@ def test_only_the_upper_layers_move(depth, moves, judge):
     """Frozen layers keep every weight, batch norm's statistics too; the others change all."""
     encoder = tiny_encoder(frames=48)
     before = [np.array(weight) for weight in encoder.get_weights()]
-    scores, trained = fine_tune(encoder, depth, [Tones()], {"tones": judge}, QUICK, seed=0)
+    scores, trained, _ = fine_tune(encoder, depth, [Tones()], {"tones": judge}, QUICK, seed=0)
     for weight, old, new in zip(encoder.weights, before, trained.get_weights(), strict=True):
         part = layer_of(weight.path).split("_")[0]
         assert (part in moves) == bool((old != new).any()), weight.path
@@ -93,7 +93,7 @@ def test_it_learns_and_a_seed_repeats_it(judge):
 def test_batch_norm_is_ready_after_few_steps(judge):
     """Its averages forget where they start from within the steps there are."""
     encoder = tiny_encoder(frames=48)
-    _, trained = fine_tune(encoder, "all", [Tones()], {"tones": judge}, QUICK, seed=0)
+    _, trained, _ = fine_tune(encoder, "all", [Tones()], {"tones": judge}, QUICK, seed=0)
     assert trained.get_layer("conv1_bn").momentum == 0.0  # two steps: the last batch's
     assert encoder.get_layer("conv1_bn").momentum == 0.99
     np.testing.assert_array_less(trained.get_layer("conv3_bn").get_weights()[3], 0.9)
@@ -103,15 +103,16 @@ def test_several_data_sets_share_an_encoder(judge):
     settings = TrainingSettings(steps=30, learning_rate=1e-2, batch_size=17)
     datasets = [Tones("one"), Tones("two")]
     judges = {"one": judge, "two": judge}
-    scores, _ = fine_tune(tiny_encoder(frames=48), "all", datasets, judges, settings, seed=0)
+    scores, *_ = fine_tune(tiny_encoder(frames=48), "all", datasets, judges, settings, seed=0)
     assert set(scores) == {"one", "two"}
     for score in scores.values():
         assert score.accuracy == 1.0
         assert score.task_parameters == 5 * 2  # the encoder is nobody's alone
 
 
-def test_val_clips_choose_the_round(monkeypatch):
-    """The weights kept are those of the best round; without val clips, the last ones."""
+def test_val_clips_choose_the_round_if_they_are_asked(monkeypatch):
+    """The weights kept are those of the best round; or the last: if so selected, with few clips, or
+    without val clips."""
     seen, weights = [], []
     accuracies = [0.2, 0.9, 0.9, 0.1, 0.3]
 
@@ -123,16 +124,27 @@ def test_val_clips_choose_the_round(monkeypatch):
         seen.append([np.array(weight) for weight in classifier.get_weights()])
         return 0.5
 
-    monkeypatch.setattr(finetune, "clip_accuracy", judged)
+    monkeypatch.setattr(finetune, "accuracy_of", judged)
     settings = dataclasses.replace(QUICK, steps=5)
-    with_val, without = Tones(), Tones(val=False)
-    for data in (with_val, without):
+    curves, rounds = [], []  # the weights after rounds 2 to 5 of the first training
+    for data, select, few in (
+        (Tones(), "best", ALL_CLIPS),
+        (Tones(), "last", ALL_CLIPS),
+        (Tones(), "best", Few(per_class=4)),
+        (Tones(val=False), "best", ALL_CLIPS),
+    ):
+        weights = []
         judges = {"tones": held_out(data, 48)}
-        fine_tune(tiny_encoder(frames=48), "all", [data], judges, settings, seed=0)
-    assert len(weights) == 5
-    for kept, second, last, plain in zip(seen[0], weights[1], weights[4], seen[1], strict=True):
-        np.testing.assert_array_equal(kept, second)
-        np.testing.assert_array_equal(plain, last)
+        encoder = tiny_encoder(frames=48)
+        tuned = fine_tune(encoder, "all", [data], judges, settings, 0, select=select, few=few)
+        curves.append(tuned.curves)
+        second, *_, last = rounds = rounds or weights[1:]
+        expected = second if len(curves) == 1 else last
+        for kept, weight in zip(seen[-1], expected, strict=True):
+            np.testing.assert_array_equal(kept, weight)
+    assert curves[0] == {"tones": [(i + 1, value) for i, value in enumerate(accuracies)]}
+    assert curves[1] == curves[2] == curves[0]
+    assert curves[3] == {}
 
 
 def test_depths():

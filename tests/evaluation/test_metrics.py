@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from a2v_tf.evaluation.compare import means
-from a2v_tf.evaluation.metrics import bootstrap_interval, normalise, normalised, wilson
+from a2v_tf.evaluation.metrics import (
+    CONDITIONS,
+    bootstrap_interval,
+    normalise,
+    normalised,
+    replica_interval,
+    wilson,
+)
 
 TASKS = ("SPC", "LID", "LSP", "MUS", "TUT", "BSD")
 # ICLR Table 2: accuracy and, in brackets, per cent of the way from Spectrogram to Supervised.
@@ -110,6 +117,34 @@ def test_a_row_is_compared_with_its_own_protocol_and_examples():
     assert found["mine", "sgd", "none", None] == pytest.approx(0.5)
     assert found["mine", "finetune", "conv5", None] == pytest.approx(1.25)
     assert found["mine", "sgd", "none", 5] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_row_is_compared_with_none_of_another_protocol(condition):
+    rows = [
+        {**row("t", "untrained", 0.2), condition: "other"},
+        row("t", "mine", 0.5),
+        row("t", "supervised", 0.8, "finetune", "all"),
+    ]
+    assert normalised(rows) == []
+    same = [{**row, condition: "other"} for row in rows]
+    assert [
+        (row["value"], row[condition]) for row in normalised(same) if row["model"] == "mine"
+    ] == [(pytest.approx(0.5), "other")]
+
+
+def test_intervals_of_spl_figure_3_are_over_replicas():
+    """Four replicas, normalised each: Student's interval of their mean, t(3) = 3.182."""
+    replicas = [0.4, 0.5, 0.5, 0.6]
+    mine = {**row("t", "mine", 0.5), "replicas": replicas}
+    rows = [mine, row("t", "untrained", 0.2), row("t", "supervised", 0.8, "finetune", "all")]
+    found = {r["model"]: r for r in normalised(rows) if r["formula"] == "spl"}
+    scaled = [(value - 0.2) / 0.6 for value in replicas]
+    half = 3.182446 * np.std(scaled, ddof=1) / 2
+    assert found["mine"]["low"] == pytest.approx(0.5 - half, abs=1e-6)
+    assert found["mine"]["high"] == pytest.approx(0.5 + half, abs=1e-6)
+    assert found["untrained"]["low"] is None  # one replica says nothing of their variation
+    assert replica_interval([0.3, 0.3]) == (0.3, 0.3)
 
 
 def test_no_scale_without_baselines_or_upside_down(caplog):

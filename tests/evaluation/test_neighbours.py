@@ -8,6 +8,7 @@ from sklearn.random_projection import GaussianRandomProjection
 
 from a2v_tf.evaluation import neighbours
 from a2v_tf.evaluation.neighbours import draw, knn
+from a2v_tf.evaluation.settings import Few
 from tests.evaluation.conftest import blobs
 
 
@@ -34,7 +35,7 @@ def test_equals_brute_force(seed, monkeypatch):
 
 @pytest.mark.parametrize("per_class", [1, 5, 10])
 def test_few_examples_are_classified_by_the_nearest(per_class):
-    windows = blobs(separation=0.6, clips=60).limited(per_class, seed=0)
+    windows = blobs(separation=0.6, clips=60).limited(Few(per_class), seed=0)
     train, test = windows.rows("train"), windows.rows("test")
     k = 10 if per_class == 10 else 1
     labels = windows.label_of(train)

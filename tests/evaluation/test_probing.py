@@ -9,7 +9,7 @@ import pytest
 from a2v_tf.evaluation.compare import HEADS
 from a2v_tf.evaluation.embeddings import embed_task, keras_embedder
 from a2v_tf.evaluation.probing import ProbeRounds
-from a2v_tf.evaluation.settings import HeadSettings
+from a2v_tf.evaluation.settings import HeadSettings, Settings
 from tests.evaluation.conftest import Tones, tiny_encoder
 
 STEPS = 3
@@ -62,7 +62,8 @@ def test_rows_and_logs(tmp_path):
         for protocol in ("linear", "knn", "sgd")
     ]
     embedder = keras_embedder(model.get_layer("encoder"))
-    windows = embed_task(Tones(), {"m": embedder}, 48)["m"]
+    splits, draws = Settings(protocols=("linear", "knn")).cuts("train", "val", "test")
+    windows = embed_task(Tones(), {"m": embedder}, 48, splits=splits, draws=draws)["m"]
     for row in rows[3:]:
         want = HEADS[row["protocol"]](windows, 0, QUICK).accuracy
         assert float(row["accuracy"]) == pytest.approx(want, abs=0.26)  # half precision: one clip

@@ -11,11 +11,8 @@ import pytest
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.embeddings import ClipEmbedder, keras_embedder
-from a2v_tf.evaluation.settings import Settings
 from a2v_tf.teachers import Teacher
 from tests.evaluation.conftest import Tones, tiny_encoder
-
-SETTINGS = Settings(("linear", "knn_clips"))
 
 
 @pytest.fixture
@@ -100,7 +97,9 @@ def test_rows_of_clips_and_of_windows(judging):
 
     model = keras_embedder(tiny_encoder())
     clips = ClipEmbedder(lambda pcm: model.embed(log_mel(windows(pcm, 7_800)).numpy()), "x")
-    rows = judging.judge({"clips": clips, "windows": model}, [Tones(), Tones("more")], SETTINGS)
+    rows = judging.judge(
+        {"clips": clips, "windows": model}, [Tones(), Tones("more")], judging.PROTOCOL
+    )
     of = {name: [row for row in rows if row["model"] == name] for name in ("clips", "windows")}
     assert len(of["clips"]) == 6  # two tasks and their mean, two heads
     for mine, theirs in zip(*of.values(), strict=True):

@@ -14,13 +14,20 @@ def config(task="cbow", encoder="small", data="tfds:audioset:unbalanced", **more
     }
 
 
-def row(task, model, accuracy, protocol="sgd", finetune="none", per_class=None, parameters=None):
+SPL = {"judge": "slices", "select": "last", "train_slices": 8}
+ICLR = {**SPL, "judge": "clips"}
+
+
+def row(
+    task, model, accuracy, protocol="sgd", finetune="none", per_class=None, parameters=None, **more
+):
     low, high = wilson(accuracy, TEST_CLIPS)
     return {
         **{"task": task, "model": model, "protocol": protocol, "finetune": finetune},
         **{"examples_per_class": per_class, "accuracy": accuracy, "low": low, "high": high},
         **{"n_test": TEST_CLIPS, "classes": 3, "replicas": [accuracy]},
         "task_parameters": parameters,
+        **more,
     }
 
 

@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 from a2v_tf.reporting import inputs, plots
 from a2v_tf.reporting.results import Results, grids
-from tests.reporting.results_files import config, row, write
+from tests.reporting.results_files import SPL, config, row, write
 
 
 def ids(svg):
@@ -39,6 +40,57 @@ def test_accuracies_and_trade_off(fine_tuned):
     every = [name for picture in drawn for name in ids(picture.svg)]
     assert len(every) == len(set(every))  # on one page
     assert "ICLR Table 2" in drawn[0].caption
+
+
+@pytest.fixture
+def replicas(tmp_path):
+    """Rows of fine-tuning with four replicas, and their curves; and from scratch."""
+
+    def one(model, values, protocol="finetune", finetune="all", first=0.5):
+        curves = [[[100, first], [200, value]] for value in values]
+        more = {"replicas": values, "curves": curves if protocol == "finetune" else [], **SPL}
+        return row("musan", model, sum(values) / 4, protocol, finetune, 1000, **more)
+
+    rows = [
+        one("one", [0.8, 0.82, 0.84, 0.86], first=0.7),
+        one("supervised", [0.7, 0.71, 0.7, 0.69]),
+        one("untrained", [0.3, 0.3, 0.3, 0.3], "sgd", "none"),
+    ]
+    return Results(inputs.read([write(tmp_path / "results.json", rows, config())]).results)
+
+
+def test_tasks_of_spl_figure_3(replicas):
+    (how,) = replicas.conditions
+    (picture,) = plots.tasks_plots(replicas, "small", how)
+    assert "Student's 95 % intervals of the mean over replicas" in picture.caption
+    assert "fine-tuned, 1,000 examples per class, of slices" in picture.caption
+    assert "SPL Figure 3" in picture.caption
+    (model,) = [model for model in replicas.models if not model.is_baseline]
+    found = replicas.normalised(model, "all", how)["musan"]
+    assert found["value"] == pytest.approx((0.83 - 0.3) / 0.4)
+    assert 0 < found["high"] - found["value"] < 0.11
+    assert plots.tasks_plots(replicas, "large", how) == []
+
+
+def test_convergence_pretrained_and_from_scratch(replicas, monkeypatch):
+    """SPL section IV: accuracy on val clips against steps, mean of replicas."""
+    drawn = []
+    plain = Axes.plot
+
+    def plot(self, *points, **style):
+        drawn.append((points, style["label"], style.get("ls", "-")))
+        return plain(self, *points, **style)
+
+    monkeypatch.setattr(Axes, "plot", plot)
+    (how,) = replicas.conditions
+    (picture,) = plots.convergence_plots(replicas, "small", how)
+    assert "takes fewer iterations to converge" in picture.caption
+    (steps, mine), label, solid = drawn[0]
+    assert (steps, mine, solid) == ((100, 200), pytest.approx((0.7, 0.83)), "-")
+    assert label.startswith("A2V(CBoW)")
+    (_, scratch), label, dotted = drawn[1]
+    assert (scratch, label, dotted) == (pytest.approx((0.5, 0.7)), "Supervised", ":")
+    assert plots.convergence_plots(replicas, "large", how) == []
 
 
 def test_training_and_probing():

@@ -3,10 +3,12 @@
 import pytest
 
 from a2v_tf.evaluation import paper
+from a2v_tf.evaluation.metrics import Conditions
 from a2v_tf.reporting import inputs, tables
 from a2v_tf.reporting.results import Results, grids
-from tests.reporting.results_files import config, row, write
+from tests.reporting.results_files import ICLR, SPL, config, row, write
 
+SPL_CONDITIONS = Conditions(**SPL)
 LIBRISPEECH = "tfds:librispeech_speakers:train"
 
 
@@ -91,7 +93,7 @@ def test_only_what_the_rows_allow(read):
     assert cells(table)["A2V(CBoW)", "birds"].small == ()
     assert "normalised" not in table.notes[0]
     assert tables.change_tables(results) == []
-    assert tables.normalised_means(results, "small") == {}
+    assert tables.normalised_means(results, "small", Conditions()) == {}
     assert grids(read(([row("birds", "untrained", 0.5)], config()))) == []
 
 
@@ -176,25 +178,63 @@ def test_fine_tuned_from_little_to_much(read):
 def test_shape_of_spl_table_1(read):
     rows = []
     for task in paper.DATASETS:
-        for few in (None, 1000):
+        for few in ({}, {"per_class": 1000}, {"examples": 1000}):
             rows += [
-                row(task, "untrained", 0.2, per_class=few),
-                row(task, "supervised", 0.7, "finetune", "all", per_class=few),
-                row(task, "one", 0.45, per_class=few),
-                row(task, "one", 0.75, "finetune", "all", per_class=few),
+                row(task, "untrained", 0.2, **few, **SPL),
+                row(task, "supervised", 0.7, "finetune", "all", **few, **SPL),
+                row(task, "one", 0.45, **few, **SPL),
+                row(task, "one", 0.75, "finetune", "all", **few, **SPL),
             ]
-    settings = config(encoder="vgg6")
-    results = read((rows, settings))
-    table = tables.normalised_table(tables.normalised_means(results, "vgg6"), "vgg6")
-    assert [column.text for column in table.head] == list(paper.SPL_COLUMNS)
-    (line,) = table.rows
-    assert [cell.text for cell in line.cells] == [*["0.50 ± .00"] * 2, *["1.10 ± .00"] * 2]
-    assert [cell.paper for cell in line.cells] == [
-        *("0.58 ± .06", "0.68 ± .05", "1.00 ± .01", "1.07 ± .03")
+    table = spl_table(read, rows)
+    assert [column.text for column in table.head] == [
+        *("frozen full", "frozen 1k", "frozen 1k in all"),
+        *("fine-tuned full", "fine-tuned 1k", "fine-tuned 1k in all"),
     ]
-    fewer = read(([row for row in rows if row["task"] != "musan"], settings))
-    (line,) = tables.normalised_table(tables.normalised_means(fewer, "vgg6"), "vgg6").rows
-    assert [cell.paper for cell in line.cells] == [""] * 4  # the paper's mean is over all eight
+    assert {column.text.removesuffix(tables.IN_ALL) for column in table.head} == set(
+        paper.SPL_COLUMNS
+    )
+    (line,) = table.rows
+    assert [cell.text for cell in line.cells] == [*["0.50 ± .00"] * 3, *["1.10 ± .00"] * 3]
+    assert [cell.paper for cell in line.cells] == [
+        *("0.58 ± .06", "0.68 ± .05", "0.68 ± .05"),
+        *("1.00 ± .01", "1.07 ± .03", "1.07 ± .03"),
+    ]
+    (note,) = table.notes
+    assert "the level of its ± is not stated" in note
+    assert "both of 1000 training examples and of 1k examples per class" in note
+    assert "slices at random positions are judged (SPL)" in table.about
+    (line,) = spl_table(read, [row for row in rows if row["task"] != "musan"]).rows
+    assert [cell.paper for cell in line.cells] == [""] * 6  # the paper's mean is over all eight
+
+
+def spl_table(read, rows, how=SPL_CONDITIONS):
+    means = tables.normalised_means(read((rows, config(encoder="vgg6"))), "vgg6", how)
+    return tables.normalised_table(means, "vgg6", how)
+
+
+def test_a_papers_figures_stand_beside_its_own_protocol_only(read):
+    """SPL judges slices, ICLR and the patent clips; and rows of two protocols share no table."""
+    rows = [
+        row(task, model, accuracy, *how, **judge)
+        for judge in (SPL, ICLR)
+        for task in paper.DATASETS
+        for model, accuracy, how in (
+            ("untrained", 0.2, ()),
+            ("supervised", 0.7, ("finetune", "all")),
+            ("one", 0.45, ()),
+        )
+    ]
+    (line,) = spl_table(read, rows, Conditions(**ICLR)).rows
+    assert line.cells[0].paper == ""
+    small = grids(read((rows, config())))
+    titles = {grid.title: grid for grid in small if grid.title.startswith("Linear")}
+    ours = titles["Linear head, trained with Adam: encoder small"]
+    assert ours.sources == ["ICLR Table 2"]
+    assert "joined by naive Bayes (ICLR, patent)" in ours.about
+    assert "after the last step (both papers)" in ours.about
+    slices = titles["Linear head, trained with Adam, of slices: encoder small"]
+    assert slices.sources == []
+    assert "slices at random positions are judged (SPL)" in slices.about
 
 
 def test_baselines_count_for_their_own_encoder(read):
