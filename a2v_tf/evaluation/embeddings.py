@@ -99,7 +99,7 @@ def embed_task(
             "splits": sorted(splits),
         }
         if draws and draws.splits:
-            about_data["draws"] = [sorted(draws.splits), draws.count, draws.seed]
+            about_data["draws"] = [sorted(draws.splits), draws.per_clip, draws.seed]
         for name, embedder in embedders.items():
             if embedder.key:
                 contents[name] = {**about_data, "model": embedder.key}
@@ -272,7 +272,7 @@ def _windows(
         if clip.split in draws.splits:
             pcm = np.pad(pcm, (0, max(0, samples - len(pcm))))
             starts = np.random.default_rng((draws.seed, index)).integers(
-                0, len(pcm) - samples, min(draws.count, len(grid)), endpoint=True
+                0, len(pcm) - samples, min(draws.per_clip, len(grid)), endpoint=True
             )
             for start in starts:
                 yield _Window(pcm[start : start + samples], index, True)

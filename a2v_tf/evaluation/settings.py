@@ -54,12 +54,12 @@ class Draws(NamedTuple):
 
     Attributes:
       splits: of whose clips.
-      count: of each clip; fewer of a clip with fewer windows T/2 apart, which would be much alike.
+      per_clip: of each clip; fewer of one with fewer windows T/2 apart, as they would be much alike.
       seed: of the positions.
     """
 
     splits: Collection[str]
-    count: int
+    per_clip: int
     seed: int = 0
 
 

@@ -106,8 +106,8 @@ def write(request: pytest.FixtureRequest) -> Write:
     return request.getfixturevalue(f"write_{request.param}")
 
 
-def take(data, count, samples=NEEDED, seed=1, round_index=0, per_class=None):
-    crops = data.crops(samples, seed=seed, round_index=round_index, per_class=per_class)
+def take(data, count, samples=NEEDED, seed=1, round_index=0, **limits):
+    crops = data.crops(samples, seed=seed, round_index=round_index, **limits)
     return list(crops.take(count).as_numpy_iterator())
 
 
@@ -212,6 +212,19 @@ def test_some_clips_of_each_class(write, per_class):
         lambda index: data.crops(NEEDED, seed=1, round_index=index, per_class=per_class).take(9)
     )
     assert {number(pcm) for pcm, _ in rounds.as_numpy_iterator()} == chosen
+
+
+def test_some_clips_of_all_classes_together(write):
+    """The other reading of SPL's "1000 training examples": they are drawn without their classes."""
+    data = write(plan())
+    chosen = {
+        seed: frozenset(number(pcm) for pcm, _ in take(data, 12, seed=seed, total=3))
+        for seed in range(5)
+    }
+    assert {len(clips) for clips in chosen.values()} == {3}
+    assert len(set(chosen.values())) > 1
+    spread = {tuple(np.bincount([i % 3 for i in clips], minlength=3)) for clips in chosen.values()}
+    assert spread != {(1, 1, 1)}
 
 
 def test_silent_clips_are_used(write):
