@@ -41,7 +41,11 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
     flags.DEFINE_string(
-        "model_dir", None, f"Model directory of a2v_train, or {in_words()}.", required=True
+        "model_dir",
+        None,
+        f"Model directory of a2v_train, or {in_words()}. Several, separated by commas, are judged "
+        "with their embeddings side by side; baselines are then those of the first.",
+        required=True,
     )
     flags.DEFINE_string(
         "downstream",

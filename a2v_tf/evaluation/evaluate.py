@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -26,6 +26,7 @@ from a2v_tf.evaluation.embeddings import (
     untrained_encoder,
 )
 from a2v_tf.evaluation.finetune import check_depths
+from a2v_tf.evaluation.merging import merged_config, merged_embedder, model_dirs_of
 from a2v_tf.evaluation.metrics import (
     BASELINES,
     MULTI_HEAD,
@@ -47,7 +48,7 @@ class Evaluation:
     Attributes:
       rows: accuracies, as `compare.make_row` makes them.
       normalised: normalised accuracies, as `metrics.normalised` makes them.
-      config: the model's config.json.
+      config: the model's config.json, or that of several, as `merged_config` makes it.
     """
 
     rows: list[Row]
@@ -61,12 +62,11 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     Raises:
       A2vError: the model or a data set cannot be used.
     """
-    config = read_config(settings.model_dir)
-    last = settings.common.select == LAST
-    if settings.model and last:
-        raise A2vError(f"--select=last: {settings.model} was exported; expected --select=best")
-    encoder = None if settings.model else load_encoder(settings.model_dir, last=last)
-    _check_depths(settings, encoder)
+    model_dirs = model_dirs_of(settings.model_dir)
+    configs = [read_config(model_dir) for model_dir in model_dirs]
+    config = merged_config(model_dirs, configs)
+    encoders = _encoders(settings, model_dirs)
+    _check_depths(settings, encoders)
     datasets = open_labelled(
         settings.downstream,
         needs=("train", settings.common.split),
@@ -75,20 +75,22 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     compare.check_single_label(datasets)
     seed = config.get("seed", 0) if settings.seed is None else settings.seed
     common = dataclasses.replace(settings.common, frames=config["frames"], seed=seed)
-    untrained = functools.partial(untrained_encoder, config)
-    name = model_name(settings.model or settings.model_dir)
+    untrained = functools.partial(untrained_encoder, configs[0])
+    name = settings.model and model_name(settings.model)
+    name = name or "+".join(map(model_name, model_dirs))
     if name in settings.baselines:
         raise A2vError(f"--baselines={name}: is the model to evaluate; expected others")
 
     # ---- Heads on frozen embeddings, parts of the encoder, the whole encoder
     rows = []
     if NONE in settings.depths:
-        model = tflite_embedder(settings.model) if settings.model else keras_embedder(encoder)
-        models = {name: model, **_frozen_baselines(settings, config, seed)}
-        rows += compare.frozen(models, datasets, common, _cache(settings))
-    if encoder:
+        model = tflite_embedder(settings.model) if settings.model else None
+        model = model or merged_embedder([keras_embedder(encoder) for encoder in encoders])
+        models = {name: model, **_frozen_baselines(settings, configs[0], seed)}
+        rows += compare.frozen(models, datasets, common, _cache(settings, model_dirs[0]))
+    if len(encoders) == 1:
         rows += compare.fine_tuned(
-            name, encoder, settings.depths, datasets, settings.fine_tuning, common
+            name, encoders[0], settings.depths, datasets, settings.fine_tuning, common
         )
     if SUPERVISED in settings.baselines:
         rows += compare.supervised(untrained, datasets, settings.from_scratch, common)
@@ -119,13 +121,24 @@ def versions() -> dict[str, str]:
     }
 
 
-def _check_depths(settings: EvaluationSettings, encoder: keras.Model | None) -> None:
-    if encoder:
-        check_depths(settings.depths, encoder)
+def _encoders(settings: EvaluationSettings, model_dirs: Sequence[str]) -> list[keras.Model]:
+    """The Keras encoders to evaluate; none with --model."""
+    last = settings.common.select == LAST
+    if not settings.model:
+        return [load_encoder(model_dir, last=last) for model_dir in model_dirs]
+    if last:
+        raise A2vError(f"--select=last: {settings.model} was exported; expected --select=best")
+    if len(model_dirs) > 1:
+        raise A2vError(f"--model_dir={settings.model_dir}: expected one directory with --model")
+    return []
+
+
+def _check_depths(settings: EvaluationSettings, encoders: Sequence[keras.Model]) -> None:
+    if len(encoders) == 1:
+        check_depths(settings.depths, encoders[0])
     elif set(settings.depths) != {NONE}:
-        raise A2vError(
-            f"--finetune={','.join(settings.depths)}: a TFLite --model cannot be trained"
-        )
+        what = "several models" if encoders else "a TFLite --model"
+        raise A2vError(f"--finetune={','.join(settings.depths)}: {what} cannot be trained")
 
 
 def _frozen_baselines(
@@ -153,13 +166,13 @@ def _packaged_baseline(name: str, frames: int) -> WindowEmbedder:
     return tflite_embedder(name)
 
 
-def _cache(settings: EvaluationSettings) -> EmbeddingCache | None:
+def _cache(settings: EvaluationSettings, model_dir: str) -> EmbeddingCache | None:
     if settings.cache_dir is not None:
         return EmbeddingCache(settings.cache_dir) if settings.cache_dir else None
-    if is_packaged(resolve(settings.model_dir)):
+    if is_packaged(resolve(model_dir)):
         return EmbeddingCache(cache_dir() / CACHE)
     try:
-        return EmbeddingCache(pathlib.Path(settings.model_dir) / CACHE)
+        return EmbeddingCache(pathlib.Path(model_dir) / CACHE)
     except A2vError as error:  # the model directory is read-only
         logging.warning("%s: embeddings are not kept", error)
         return None

@@ -54,7 +54,7 @@ class Draws(NamedTuple):
 
     Attributes:
       splits: of whose clips.
-      per_clip: of each clip; fewer of one with fewer windows T/2 apart, as they would be much alike.
+      per_clip: of each clip; fewer of a clip with fewer windows T/2 apart.
       seed: of the positions.
     """
 

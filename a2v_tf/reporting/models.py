@@ -71,6 +71,9 @@ class Model:
             return _MULTI_HEAD
         if self.kind == SUPERVISED and not self.is_baseline:
             return f"Supervised on {self.data}"
+        if merged := self.config.get("merged"):
+            parts = [Model(self.name, self.encoder, config) for config in merged]
+            return " + ".join(part.title for part in parts)
         variant = "" if self.variant == "plain" else f" ({self.variant})"
         return paper.MODELS.get(self.kind, self.kind) + variant
 

@@ -115,6 +115,28 @@ def test_the_letter_of_spl(model_dir, tmp_path):
     }
 
 
+def test_representations_of_several_models_are_merged(model_dir, tmp_path):
+    """ICLR sections 4 and 5: the heads take the embeddings of both, side by side."""
+    other = tmp_path / "other"
+    copy_model_dir(model_dir, other)
+    command = [
+        "a2v_evaluate",
+        f"--model_dir={model_dir},{other}",
+        f"--downstream=csv:{write_task(tmp_path)}",
+        "--baselines=",
+        "--cache_dir=",
+    ]
+    run_command(*command, f"--output={tmp_path}/results.json", here=True)
+    results = results_of(tmp_path)
+    (linear, knn) = results["results"]
+    assert linear["model"] == knn["model"] == f"{model_dir.name}+other"
+    assert linear["task_parameters"] == 2 * 128 * 2
+    assert [config["encoder"] for config in results["config"]["merged"]] == ["small"] * 2
+    assert results["config"]["encoder"] == "small"
+    failed = run_command(*command, "--finetune=fc", fails=True)
+    assert "--finetune=fc: several models cannot be trained" in failed.stderr
+
+
 def test_help_has_every_flag():
     text = run_command("a2v_evaluate", "--help", here=True).stdout
     for flag in ("model_dir", "protocols", "baselines", "examples_per_class"):
