@@ -51,10 +51,9 @@ def merged_config(
                     f"--model_dir: {model_dir} has {key} {config[key]}, {model_dirs[0]} "
                     f"{first[key]}; expected models that take the same"
                 )
-    joined = {
-        "task": "+".join(config["task"] for config in configs),
-        "encoder": "+".join(dict.fromkeys(config["encoder"] for config in configs)),
-    }
+    tasks = [config.get("task", "") for config in configs]
+    encoders = dict.fromkeys(config["encoder"] for config in configs)
+    joined = {"task": "+".join(tasks), "encoder": "+".join(encoders)}
     return {**first, **joined, "merged": list(configs)}
 
 

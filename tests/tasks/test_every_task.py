@@ -12,6 +12,8 @@ import pytest
 from a2v_tf import tasks
 from a2v_tf.export import build
 from a2v_tf.specs import ENCODERS
+from a2v_tf.tasks import supervised
+from a2v_tf.tasks.task import find_task
 from a2v_tf.training.loop import train
 from a2v_tf.training.model_dir import LAST_ENCODER, load_encoder, load_model
 from a2v_tf.training.settings import TrainSettings
@@ -20,6 +22,15 @@ TASKS = [*tasks.TASKS, "multi_head", "supervised"]
 VARIANTS = [("autoencoder", "denoising"), ("autoencoder", "variational")]
 RECONSTRUCT = ("cbow", "skip_gram", "autoencoder", "multi_head")
 STEPS = 80
+
+
+def test_the_papers_learning_rates():
+    """ICLR section 4 and SPL section IV, "Encoder pre-training"; patent paragraph 71."""
+    found = {name: find_task(name).learning_rate for name in tasks.TASKS}
+    assert {found[name] for name in ("cbow", "skip_gram", "autoencoder")} == {1e-3}
+    assert {found[name] for name in ("temporal_gap", "triplet", "arrow_of_time")} == {1e-4}
+    assert supervised.LEARNING_RATE == 1e-3  # ICLR: "all the supervised models"
+    assert supervised.MULTI_LABEL_LEARNING_RATE == 1e-4  # SPL: trained on AudioSet's labels
 
 
 def settings(**changes: Any) -> TrainSettings:
