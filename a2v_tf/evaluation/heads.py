@@ -34,7 +34,7 @@ DEFAULT_PENALTY = 0.1
 # weights: for musical pitch, 30 and 100 iterations gave 86.9 and 87.5 %.
 MAX_ITERATIONS = 300
 WIDE, MAX_ITERATIONS_WIDE = 1_024, 30
-BATCH_SIZE = 256  # of the Adam heads, as in both papers
+BATCH_SIZE = 256  # of the Adam heads; ICLR section 4, for all models
 STEPS_A_CALL = 50  # of the compiled loop: one call a step would cost twice the time
 
 

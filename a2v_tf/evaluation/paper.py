@@ -29,7 +29,7 @@ DATASETS = MappingProxyType(
     }
 )
 # The papers' names of the models, in the order of their tables: first two baselines, then
-# self-supervised tasks (the last three are not the papers'), then supervised baselines.
+# self-supervised tasks, then supervised baselines.
 MODELS = MappingProxyType(
     {
         "spectrogram": "Spectrogram",
@@ -40,9 +40,6 @@ MODELS = MappingProxyType(
         "arrow_of_time": "ArrowOfTime",
         "temporal_gap": "TemporalGap",
         "triplet": "TripletLoss",
-        "contrastive": "Contrastive",
-        "transposition": "Transposition",
-        "distill": "Distilled",
         "multihead": "MultiHead",
         "supervised": "Supervised",
     }

@@ -89,7 +89,7 @@ class TrainingSettings:
       steps: for each data set, rounded up to whole rounds; SPL section IV: 100,000.
       learning_rate: Adam's; 1e-4 in SPL section IV, 1e-3 in ICLR section 4 for "all the supervised
         models".
-      batch_size: crops per step. The papers give 256 for pre-training, and none for fine-tuning.
+      batch_size: crops per step; the papers give 256 for training, and none for fine-tuning.
       rounds: after each, accuracy on val clips is measured, where there are any.
     """
 

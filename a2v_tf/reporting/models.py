@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,15 @@ from a2v_tf.evaluation.metrics import SUPERVISED
 from a2v_tf.pretrained import names
 
 _MULTI_HEAD = "MultiHead (self-supervised)"  # patent figure 5; ICLR's MultiHead learns from labels
+# Names of the tasks that are in none of the papers' tables.
+OWN_TASKS = types.MappingProxyType(
+    {
+        "contrastive": "Contrastive",
+        "transposition": "Transposition",
+        "distill": "Distilled",
+        "multi_head": _MULTI_HEAD,
+    }
+)
 # Settings that distinguish runs of one task, the most telling first; the directory's name is last.
 _DISTINGUISHING = ("encoder", "data", "steps", "batch_size", "seed")
 
@@ -48,7 +58,7 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """Its training task, or the baseline: its name in `paper.MODELS`."""
+        """Its training task, or the baseline: its name in `paper.MODELS` or `OWN_TASKS`."""
         return self.name if self.is_baseline else self.config["task"]
 
     @property
@@ -64,18 +74,16 @@ class Model:
 
     @property
     def title(self) -> str:
-        """The papers' name of its task."""
+        """The name of its task, the papers' for theirs."""
         if self.is_baseline and self.name in names():
             return f"{self.name} (comes with a2v_tf)"
-        if self.kind == "multi_head":
-            return _MULTI_HEAD
         if self.kind == SUPERVISED and not self.is_baseline:
             return f"Supervised on {self.data}"
         if merged := self.config.get("merged"):
             parts = [Model(self.name, self.encoder, config) for config in merged]
             return " + ".join(part.title for part in parts)
         variant = "" if self.variant == "plain" else f" ({self.variant})"
-        return paper.MODELS.get(self.kind, self.kind) + variant
+        return {**OWN_TASKS, **paper.MODELS}.get(self.kind, self.kind) + variant
 
 
 def labels(models: Iterable[Model]) -> dict[Model, str]:

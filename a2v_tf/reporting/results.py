@@ -16,7 +16,7 @@ from a2v_tf.evaluation.metrics import (
 from a2v_tf.evaluation.paper import Figure, PaperTable
 from a2v_tf.evaluation.settings import ALL, NONE, SLICES
 from a2v_tf.evaluation.tables import protocol as protocol_words
-from a2v_tf.reporting.models import Model, labels
+from a2v_tf.reporting.models import OWN_TASKS, Model, labels
 from a2v_tf.specs import ENCODERS
 
 # Groups of lines: baselines, trained models, and what learns the tasks' labels from scratch.
@@ -300,7 +300,7 @@ def _group(model: Model) -> int:
 
 def _place(model: Model) -> tuple[int, int]:
     """Baselines, then models by the papers' order of their tasks, then what learns from labels."""
-    kinds = [*(kind for kind in paper.MODELS if kind != SUPERVISED), "multi_head", SUPERVISED]
+    kinds = [*(kind for kind in paper.MODELS if kind != SUPERVISED), *OWN_TASKS, SUPERVISED]
     return _group(model), kinds.index(model.kind) if model.kind in kinds else len(kinds)
 
 

@@ -19,7 +19,7 @@ from a2v_tf.tasks.task import Setup, Task
 
 
 def learning_rate(tasks: Sequence[Task]) -> float:
-    """The papers' learning rate of a task; of several, the greatest."""
+    """The default learning rate of a task, the papers' for theirs; of several, the greatest."""
     return max(task.learning_rate for task in tasks)
 
 

@@ -91,7 +91,7 @@ class TrainSettings:
         free=True,
     )
     learning_rate: float | None = setting(
-        None, "Learning rate of Adam. Default: the task's in the papers.", low=0.0
+        None, "Learning rate of Adam. Default: the task's; of the papers' tasks, theirs.", low=0.0
     )
     schedule: str = setting(
         "constant",

@@ -21,7 +21,8 @@ class Musan(base.LabelledBuilder):
     Recordings are cut into pieces of ten seconds, since many last for minutes. A remainder shorter
     than a slice is dropped, unless it is the whole recording. (The papers must have cut them too:
     the confidence interval of Untrained in ICLR Table 2 implies more than 9,300 test clips, and
-    there are 2,016 recordings.) There is no official split. A hash assigns 10 % of the recordings
+    there are 2,016 recordings. They do not say how; pieces of ten seconds give about 3,900.) There
+    is no official split. A hash assigns 10 % of the recordings
     to test and 10 % to validation. All music of one artist, as named in the ANNOTATIONS files, is
     in one split.
     """
