@@ -20,6 +20,13 @@ _EXPANDS = 100  # times its size: more than any array of measurements is compres
 _SMALL = 2**28  # bytes that any file may expand to
 
 
+def paths_of(spec: str) -> list[str]:
+    """Several paths or names that are separated by commas; a path that exists may have a comma."""
+    if pathlib.Path(spec).exists():
+        return [spec]
+    return [part.strip() for part in spec.split(",")]
+
+
 @contextlib.contextmanager
 def whole_file(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     """Yield a path to write to, which replaces `path` when the block ends without error.

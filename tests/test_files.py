@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from a2v_tf.errors import A2vError
-from a2v_tf.files import cache_dir, read_npz, remove_partials, whole_file, write_json
+from a2v_tf.files import cache_dir, paths_of, read_npz, remove_partials, whole_file, write_json
 
 
 def test_a_whole_file_replaces_the_old_one_and_leaves_no_other(tmp_path):
@@ -95,3 +95,10 @@ def test_damaged_and_hostile_archives_are_one_line(tmp_path):
         assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(A2vError, match=r"^cannot read '.*none\.npz': No such file"):
         read_npz(tmp_path / "none.npz")
+
+
+def test_a_path_that_exists_may_have_a_comma(tmp_path):
+    odd = tmp_path / "one,two"
+    odd.mkdir()
+    assert paths_of(str(odd)) == [str(odd)]
+    assert paths_of("one, two") == ["one", "two"]

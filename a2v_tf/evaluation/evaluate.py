@@ -26,7 +26,7 @@ from a2v_tf.evaluation.embeddings import (
     untrained_encoder,
 )
 from a2v_tf.evaluation.finetune import check_depths
-from a2v_tf.evaluation.merging import merged_config, merged_embedder, model_dirs_of
+from a2v_tf.evaluation.merging import merged_config, merged_embedder
 from a2v_tf.evaluation.metrics import (
     BASELINES,
     MULTI_HEAD,
@@ -36,7 +36,7 @@ from a2v_tf.evaluation.metrics import (
     Row,
 )
 from a2v_tf.evaluation.settings import CACHE, LAST, NONE, EvaluationSettings
-from a2v_tf.files import cache_dir
+from a2v_tf.files import cache_dir, paths_of
 from a2v_tf.pretrained import is_packaged, names, resolve
 from a2v_tf.training.model_dir import load_encoder, read_config
 
@@ -62,7 +62,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     Raises:
       A2vError: the model or a data set cannot be used.
     """
-    model_dirs = model_dirs_of(settings.model_dir)
+    model_dirs = paths_of(settings.model_dir)
     configs = [read_config(model_dir) for model_dir in model_dirs]
     config = merged_config(model_dirs, configs)
     encoders = _encoders(settings, model_dirs)

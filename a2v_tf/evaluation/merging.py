@@ -55,10 +55,3 @@ def merged_config(
     encoders = dict.fromkeys(config["encoder"] for config in configs)
     joined = {"task": "+".join(tasks), "encoder": "+".join(encoders)}
     return {**first, **joined, "merged": list(configs)}
-
-
-def model_dirs_of(spec: str) -> list[str]:
-    """The model directories that a value of --model_dir names; a directory may have a comma."""
-    if pathlib.Path(spec).exists():
-        return [spec]
-    return [part.strip() for part in spec.split(",")]

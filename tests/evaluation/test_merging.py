@@ -5,7 +5,7 @@ import pytest
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.embeddings import WindowEmbedder
-from a2v_tf.evaluation.merging import merged_config, merged_embedder, model_dirs_of
+from a2v_tf.evaluation.merging import merged_config, merged_embedder
 from a2v_tf.reporting.models import Model
 
 CONFIG = {"task": "cbow", "encoder": "small", "frames": 96, "front_end": {"bins": 64}, "seed": 1}
@@ -36,10 +36,3 @@ def test_models_must_take_the_same(change):
     (key,) = change
     with pytest.raises(A2vError, match=f"b has {key} .*; expected models that take the same"):
         merged_config(["a", "b"], [CONFIG, {**CONFIG, **change}])
-
-
-def test_a_directory_may_have_a_comma(tmp_path):
-    odd = tmp_path / "one,two"
-    odd.mkdir()
-    assert model_dirs_of(str(odd)) == [str(odd)]
-    assert model_dirs_of("one, two") == ["one", "two"]
