@@ -209,7 +209,7 @@ def tasks_plots(results: Results, encoder: str, how: Conditions) -> list[Picture
         return []
     tasks = [task for task in results.tasks if any(task in rows for rows in of_models.values())]
     size = 2.6, 0.8 + 0.26 * len(tasks)
-    figure, axes = _panels(len(of_models), 3, size, (1.2, 0.2), sharey=True)
+    figure, axes = _panels(len(of_models), 3, size, (1.2, 0.2), sharex=True, sharey=True)
     names = labels(of_models)
     for axis, (model, rows) in zip(axes, of_models.items(), strict=True):
         axis.set_title(names[model])
@@ -251,13 +251,17 @@ def convergence_plots(results: Results, encoder: str, how: Conditions) -> list[P
     names = labels([line.model for line in lines])
     for axis, task in zip(axes, tasks, strict=True):
         axis.set(title=paper.DATASETS.get(task, task), xlabel="step", ylabel="val accuracy")
+        axis.xaxis.set_major_locator(MaxNLocator(4))
         for i, line in enumerate(lines):
             if curve := _curve(line, task):
                 scratch = line.group == FROM_SCRATCH
                 style = {"color": _INK, "ls": ":"} if scratch else {"color": COLOURS[i % 10]}
                 axis.plot(*zip(*curve, strict=True), marker=".", label=names[line.model], **style)
-    handles, found = axes[0].get_legend_handles_labels()
-    figure.legend(handles, found, loc="outside lower center", ncols=min(4, len(found)))
+    found = {}
+    for axis in axes:
+        found |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    labelled = list(found.values()), list(found)
+    figure.legend(*labelled, loc="outside lower center", ncols=min(4, len(found)))
     caption = (
         f"Accuracy on validation clips against steps of training{few(how)}, mean of replicas: "
         f"encoder {encoder}, pretrained and then fine-tuned (lines), and from scratch (dotted). "
