@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import threadpoolctl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -257,7 +258,7 @@ def convergence_plots(results: Results, encoder: str, how: Conditions) -> list[P
                 scratch = line.group == FROM_SCRATCH
                 style = {"color": _INK, "ls": ":"} if scratch else {"color": COLOURS[i % 10]}
                 axis.plot(*zip(*curve, strict=True), marker=".", label=names[line.model], **style)
-    found = {}
+    found: dict[str, Artist] = {}
     for axis in axes:
         found |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     labelled = list(found.values()), list(found)
