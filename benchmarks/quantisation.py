@@ -20,6 +20,7 @@ from a2v_tf.errors import run_app
 from a2v_tf.evaluation.embeddings import embed_task, keras_embedder, tflite_embedder
 from a2v_tf.evaluation.heads import linear
 from a2v_tf.evaluation.neighbours import knn_clips
+from a2v_tf.evaluation.settings import HeadSettings
 from a2v_tf.export.benchmark.measure import machine, machine_line
 from a2v_tf.export.build import export_file
 from a2v_tf.export.quantize import RANGES
@@ -30,6 +31,7 @@ from a2v_tf.training.model_dir import copy_model_dir, load_encoder, read_config
 FLAGS = flags.FLAGS
 GAINS_DB = (-40, -20, 0, 20)  # samples beyond full scale are clipped
 FLOAT = "float"
+_HEADS = HeadSettings(smoothing=0.01)  # as in docs/experiments.md, with whose figures these compare
 
 
 def define_flags() -> None:
@@ -77,7 +79,7 @@ def main(_: list[str]) -> None:
         for data in open_labelled(FLAGS.downstream):
             windows = embed_task(data, embedders, frames)
             for name in embedders:
-                rows[name][f"linear {data.name}"] = linear(windows[name]).accuracy
+                rows[name][f"linear {data.name}"] = linear(windows[name], 0, _HEADS).accuracy
                 rows[name][f"knn_clips {data.name}"] = knn_clips(windows[name]).accuracy
             for gain in GAINS_DB:
                 louder = Louder(data, gain, FLAGS.gain_clips)

@@ -76,17 +76,20 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     seed = config.get("seed", 0) if settings.seed is None else settings.seed
     common = dataclasses.replace(settings.common, frames=config["frames"], seed=seed)
     untrained = functools.partial(untrained_encoder, configs[0])
-    name = settings.model and model_name(settings.model)
-    name = name or "+".join(map(model_name, model_dirs))
+    name = "+".join(map(model_name, [settings.model] if settings.model else model_dirs))
     if name in settings.baselines:
         raise A2vError(f"--baselines={name}: is the model to evaluate; expected others")
 
     # ---- Heads on frozen embeddings, parts of the encoder, the whole encoder
     rows = []
     if NONE in settings.depths:
-        model = tflite_embedder(settings.model) if settings.model else None
-        model = model or merged_embedder([keras_embedder(encoder) for encoder in encoders])
-        models = {name: model, **_frozen_baselines(settings, configs[0], seed)}
+        embedders = [keras_embedder(encoder) for encoder in encoders]
+        if settings.model:
+            embedders = [tflite_embedder(settings.model)]
+        models = {
+            name: merged_embedder(embedders),
+            **_frozen_baselines(settings, configs[0], seed),
+        }
         rows += compare.frozen(models, datasets, common, _cache(settings, model_dirs[0]))
     if len(encoders) == 1:
         rows += compare.fine_tuned(

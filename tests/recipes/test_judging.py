@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.compare import HEADS
 from a2v_tf.evaluation.embeddings import ClipEmbedder, keras_embedder
 from a2v_tf.teachers import Teacher
-from tests.evaluation.conftest import Tones, tiny_encoder
+from tests.evaluation.conftest import Tones, blobs, tiny_encoder
 
 
 @pytest.fixture
@@ -104,6 +105,20 @@ def test_rows_of_clips_and_of_windows(judging):
     assert len(of["clips"]) == 6  # two tasks and their mean, two heads
     for mine, theirs in zip(*of.values(), strict=True):
         assert {**mine, "model": ""} == {**theirs, "model": ""}
+
+
+def test_the_cards_protocol_is_that_of_all_versions(judging):
+    """Figures of the code of the first card; another scikit-learn may move two of 75 clips."""
+    protocol = judging.PROTOCOL
+    splits, draws = protocol.cuts("train", "val", "test")
+    assert (splits, list(draws.splits)) == (["test", "train", "val"], [])  # all windows T/2 apart
+    assert (protocol.judge, protocol.heads.smoothing) == ("clips", 0.01)
+    found = []
+    for separation, dims in ((0.2, 20), (0.4, 4), (0.6, 4)):
+        windows = blobs(separation=separation, clips=60, dims=dims, classes=5)
+        heads = [HEADS[name](windows, 0, protocol.heads) for name in judging.PROTOCOLS]
+        found.append([75 * head.accuracy for head in heads])
+    np.testing.assert_allclose(found, [[45, 30], [34, 20], [43, 36]], atol=2.1)
 
 
 def test_val_clips_choose(script):
