@@ -117,7 +117,7 @@ $(VENV)-tfio/.installed: setup.py
 	@touch $@
 
 test-tfio: $(VENV)-tfio/.installed  ## test decoding, Beam and export under TensorFlow 2.16 with tensorflow-io
-	$(VENV)-tfio/bin/python -m pytest -m "not slow" $(PARALLEL) tests/data tests/export tests/test_frontend.py $(PYTEST_FLAGS)
+	$(VENV)-tfio/bin/python -m pytest -m "not slow" $(PARALLEL) tests/data tests/export tests/runtime/test_archive.py tests/test_frontend.py $(PYTEST_FLAGS)
 
 $(VENV)/.installed-docs: setup.py constraints.txt | $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -88,9 +88,9 @@ setup(
         ],
         "formats": ["av>=17"],  # MP3, M4A, Opus, WMA and others in the light install
         "plot": ["matplotlib"],  # a2v_stream --plot
-        "parquet": ["pyarrow"],  # a2v_embed --output=NAME.parquet
+        "parquet": ["pyarrow"],  # a2v_embed --output=NAME.parquet or NAME/
         "inversion": ["librosa>=0.10"],  # a2v_reconstruct: log-mel back to sound
-        "beam": ["apache-beam>=2.77", "mlcroissant"],  # AudioSet on several cores or machines
+        "beam": ["apache-beam>=2.77", "mlcroissant"],  # several machines
         "jax": ["jax"],
         "recipe": ["mido>=1.3", "pyopen-wakeword>=1.1"],  # recipes/debian_audio
         # What runs teachers (--teachers); their weights are fetched when first used.

@@ -1,6 +1,7 @@
 """Files that are written completely or not at all, and the cache folder."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -14,6 +15,11 @@ from a2v_tf.errors import A2vError
 
 if TYPE_CHECKING:
     import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{12}\..+")  # the names that `whole_file` gives
 _EXPANDS = 100  # times its size: more than any array of measurements is compressed
@@ -125,6 +131,42 @@ def check_zip(path: pathlib.Path | str) -> None:
         raise A2vError(f"{str(path)!r} is damaged: {error}") from error
     if size > max(_EXPANDS * os.path.getsize(path), _SMALL):
         raise A2vError(f"{str(path)!r} is damaged: it says that it expands to {size:,} bytes")
+
+
+def digest_of(path: pathlib.Path | str) -> str:
+    """SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+      A2vError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise A2vError(f"cannot read {str(path)!r}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def held(directory: pathlib.Path, message: str) -> Iterator[None]:
+    """Keep other processes from working in a directory; a killed process holds nothing.
+
+    Raises:
+      A2vError: with this message: another one works there.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise A2vError(message) from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def made_directory(flag: str, path: pathlib.Path | str) -> pathlib.Path:

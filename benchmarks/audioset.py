@@ -29,8 +29,8 @@ import soundfile
 import tensorflow_datasets as tfds
 from absl import flags
 
+from a2v_tf import beam
 from a2v_tf.commands.flag_types import define_counts, define_some_of
-from a2v_tf.data.builders import shards
 from a2v_tf.data.builders.audioset import Audioset
 from a2v_tf.data.sources import open_source
 from a2v_tf.errors import A2vError, run_app
@@ -105,8 +105,7 @@ def build(manual: pathlib.Path, way: str, cores: int, clips: int) -> dict[str, f
         if way == "beam":
             options = ["runner=FnApiRunner", f"direct_num_workers={cores}"]
             options += ["direct_running_mode=multi_processing"]
-            pipeline_options = shards.import_beam().options.pipeline_options
-            config.beam_options = pipeline_options.PipelineOptions([f"--{x}" for x in options])
+            config.beam_options = beam.pipeline_options(options)
         builder = Audioset(data_dir=data_dir)
         began, cpu = time.perf_counter(), _cpu_seconds()
         builder.download_and_prepare(download_config=config)

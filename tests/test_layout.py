@@ -24,7 +24,7 @@ LAYERS = [
     ["a2v_tf.pretrained"],
     ["a2v_tf.specs", "a2v_tf.settings"],
     ["a2v_tf.frontend", "a2v_tf.plugins"],
-    ["a2v_tf.files"],
+    ["a2v_tf.beam", "a2v_tf.files"],
     ["a2v_tf.errors"],
     ["a2v_tf.ending", "a2v_tf.quiet", "a2v_tf.text"],
 ]

@@ -3,23 +3,28 @@
   a2v_embed --model=pretrained --audio=recordings/ --output=embeddings.npz
   a2v_embed --model=encoder.tflite --audio=recordings/ --output=embeddings.csv
   a2v_embed --model=models/mine --audio=song.flac --hop_ms=100 --output=song.parquet
+  a2v_embed --model=pretrained --audio=archive/ --output=embeddings/  # Parquet shards
 
 A .tflite file, and 'pretrained' (or another encoder that comes with this package), runs in the
 TFLite interpreter, as on a phone. A model directory uses its Keras encoder, which needs TensorFlow.
-Each row of the output says which stretch of which file it describes.
+Each row of the output says which stretch of which file it describes. After a kill, the same command
+goes on where it was.
 """
 
+import functools
 import pathlib
 
-import numpy as np
 from absl import flags
 
+from a2v_tf import beam
 from a2v_tf.audio.find import find_audio
 from a2v_tf.commands.flag_types import define_channels
 from a2v_tf.errors import A2vError, require, run_app
-from a2v_tf.files import checked_output
+from a2v_tf.files import checked_output, digest_of
 from a2v_tf.pretrained import STREAMING, WINDOW, in_words, names, resolve
-from a2v_tf.runtime.clips import SUFFIXES, EmbedClip, embed_files, tflite_clips
+from a2v_tf.runtime.archive import Recipe, embed_archive
+from a2v_tf.runtime.clips import EmbedClip, tflite_clips
+from a2v_tf.runtime.tables import SUFFIXES
 from a2v_tf.specs import MAX_BAD_FRACTION
 
 FLAGS = flags.FLAGS
@@ -40,7 +45,13 @@ def define_flags() -> None:
         "Audio file, a directory searched recursively, or 'demo' for the labelled demo clips.",
         required=True,
     )
-    flags.DEFINE_string("output", None, "File to write: .npz, .csv or .parquet.", required=True)
+    flags.DEFINE_string(
+        "output",
+        None,
+        "File to write: .npz, .csv or .parquet; or, for many files, a name that ends in '/', a new "
+        "folder of Parquet shards.",
+        required=True,
+    )
     flags.DEFINE_float(
         "hop_ms",
         None,
@@ -60,18 +71,68 @@ def define_flags() -> None:
         lower_bound=0.0,
         upper_bound=1.0,
     )
+    flags.DEFINE_list(
+        "beam_pipeline_options",
+        None,
+        "Spread the work over processes or machines with Apache Beam (extra [beam]) and these "
+        "options, as in runner=FnApiRunner,direct_running_mode=multi_processing,"
+        "direct_num_workers=8. Needs an --output that ends in '/'.",
+    )
     define_channels()
 
 
 def main(_: list[str]) -> None:
-    output = checked_output("output", FLAGS.output, *SUFFIXES)
-    if output.suffix == ".parquet":
-        require("pyarrow", f"--output={FLAGS.output!r}")
+    sharded = FLAGS.output.endswith("/")
+    output = _checked_output(sharded)
+    options = FLAGS.beam_pipeline_options
+    beam_options = None if options is None else beam.pipeline_options(options)
     files = audio_files(FLAGS.audio)
-    embed_clip = open_model(FLAGS.model, FLAGS.hop_ms, FLAGS.stream)
-    table = embed_files(files, embed_clip, FLAGS.max_bad_fraction, FLAGS.channels)
-    table.write(output)
-    print(f"{output}: {len(table)} embeddings of {len(np.unique(table.path))} files")
+    model = (FLAGS.model, FLAGS.hop_ms, FLAGS.stream)
+    open_model(*model)  # its errors, before any work
+    settings = {
+        "model": _digest(FLAGS.model, FLAGS.stream),
+        **{name: FLAGS[name].value for name in ("hop_ms", "stream", "channels")},
+    }
+    recipe = Recipe(functools.partial(open_model, *model), FLAGS.channels, settings)
+    summary = embed_archive(
+        files,
+        recipe,
+        output,
+        FLAGS.max_bad_fraction,
+        sharded=sharded,
+        beam_options=beam_options,
+    )
+    used = summary.files - len(summary.skipped)
+    print(f"{FLAGS.output}: {summary.embeddings} embeddings of {used} files")
+
+
+def _checked_output(sharded: bool) -> pathlib.Path:
+    given = f"--output={FLAGS.output!r}"
+    if not sharded and not FLAGS.output.endswith(SUFFIXES):
+        raise A2vError(
+            f"{given}: expected a name ending in {' or '.join(SUFFIXES)}, or, for a folder of "
+            "Parquet shards, in '/'"
+        )
+    if not sharded and FLAGS.beam_pipeline_options is not None:
+        raise A2vError(
+            f"{given}: --beam_pipeline_options writes a folder of Parquet shards: expected a name "
+            "ending in '/'"
+        )
+    output = pathlib.Path(FLAGS.output) if sharded else checked_output("output", FLAGS.output)
+    if sharded or output.suffix == ".parquet":
+        require("pyarrow", given)
+    return output
+
+
+def _digest(model: str, stream: bool) -> str:
+    """Of all files of a model that embeddings depend on."""
+    if model in names():
+        return digest_of(resolve(model, STREAMING if stream else WINDOW))
+    if model.endswith(".tflite"):
+        return digest_of(model)
+    from a2v_tf.training.model_dir import CONFIG, ENCODER
+
+    return " ".join(digest_of(pathlib.Path(model, name)) for name in (CONFIG, ENCODER))
 
 
 def audio_files(audio: pathlib.Path | str) -> list[pathlib.Path]:

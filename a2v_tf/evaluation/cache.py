@@ -13,7 +13,7 @@ from absl import logging
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.windows import Windows
-from a2v_tf.files import made_directory, read_npz, whole_file
+from a2v_tf.files import digest_of, made_directory, read_npz, whole_file
 
 VERSION = 1  # raise it whenever windows or their embeddings change
 
@@ -81,7 +81,4 @@ def file_key(path: pathlib.Path) -> str:
     Raises:
       A2vError: it cannot be read.
     """
-    try:
-        return f"file:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-    except OSError as error:
-        raise A2vError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    return f"file:{digest_of(path)}"

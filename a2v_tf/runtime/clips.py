@@ -1,9 +1,7 @@
 """Embed whole recordings, and write down which stretch of which file each embedding describes."""
 
-import csv
-import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,14 +10,14 @@ from absl import logging
 
 from a2v_tf.audio.read import AudioFileError, audio_blocks, window_batches
 from a2v_tf.errors import A2vError
-from a2v_tf.files import output_file
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder
+from a2v_tf.runtime.tables import Table, joined_tables
 from a2v_tf.text import printable
 
 DEFAULT_HOP_MS = 320.0
-SUFFIXES = (".npz", ".csv", ".parquet")
 BATCH = 256  # windows or steps that are embedded at once
+_TOGETHER = 16_384  # rows in memory, if no file has more
 
 
 class ClipEmbeddings(NamedTuple):
@@ -40,65 +38,13 @@ class ClipEmbeddings(NamedTuple):
 EmbedClip = Callable[[Iterable[np.ndarray]], ClipEmbeddings]
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """The embeddings of several files, a row each.
-
-    Attributes:
-      path: str `[n]`, the file.
-      start_s: float64 `[n]`, where the stretch that a row describes starts, in seconds.
-      end_s: float64 `[n]`, where it ends.
-      embeddings: float32 `[n, d]`.
-    """
-
-    path: np.ndarray
-    start_s: np.ndarray
-    end_s: np.ndarray
-    embeddings: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.path)
-
-    def write(self, output: pathlib.Path) -> None:
-        """Write the rows: .npz with the arrays above, or .csv or .parquet with columns e0, e1, ...
-
-        Raises:
-          A2vError: the file cannot be written.
-        """
-        write = {".npz": self._write_npz, ".csv": self._write_csv, ".parquet": self._write_parquet}
-        with output_file(output) as partial:
-            write[output.suffix](partial)
-
-    def _write_npz(self, path: pathlib.Path) -> None:
-        np.savez_compressed(path, **vars(self))
-
-    def _write_csv(self, path: pathlib.Path) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["path", "start_s", "end_s", *self._dimensions()])
-            rows = zip(self.path, self.start_s, self.end_s, self.embeddings, strict=True)
-            for name, start, end, embedding in rows:
-                writer.writerow([name, start, end, *embedding])
-
-    def _write_parquet(self, path: pathlib.Path) -> None:
-        import pyarrow
-        from pyarrow import parquet
-
-        keys = {name: getattr(self, name) for name in ("path", "start_s", "end_s")}
-        dimensions = dict(zip(self._dimensions(), self.embeddings.T, strict=True))
-        parquet.write_table(pyarrow.table(keys | dimensions), path)
-
-    def _dimensions(self) -> list[str]:
-        return [f"e{i}" for i in range(self.embeddings.shape[1])]
-
-
 def embed_files(
     files: Sequence[pathlib.Path],
     embed_clip: EmbedClip,
     max_bad_fraction: float,
     channels: str = "mix",
 ) -> Table:
-    """Embed files; one that cannot be read is logged, counted and left out.
+    """Embed files in memory; one that cannot be read is logged, counted and left out.
 
     Args:
       files: at least one.
@@ -109,23 +55,68 @@ def embed_files(
     Raises:
       A2vError: more of them are; or all.
     """
-    names, clips, bad = [], [], []
-    for path in tqdm.tqdm(files, unit="file", disable=len(files) < 2):
+    skipped: list[str] = []
+    shown = tqdm.tqdm(files, unit="file", disable=len(files) < 2)
+    tables = list(usable_files(shown, embed_clip, channels, skipped))
+    for reason in skipped:
+        logging.warning("skipped %s", reason)
+    check_skipped(skipped, len(files), max_bad_fraction)
+    return joined_tables(tables)
+
+
+def usable_files(
+    files: Iterable[pathlib.Path], embed_clip: EmbedClip, channels: str, skipped: list[str]
+) -> Iterator[Table]:
+    """Embed those files that can be read.
+
+    Args:
+      files: in the order of the rows.
+      embed_clip: as for `embed_files`.
+      channels: as for `read_audio`.
+      skipped: takes a line for each other file.
+
+    Yields:
+      The rows of some files each, so that few are in memory.
+    """
+    held: list[Table] = []
+    for path in files:
         try:
-            clips.append(embed_clip(audio_blocks(path, channels)))
+            starts, ends, embeddings = embed_clip(audio_blocks(path, channels))
         except AudioFileError as error:
-            bad.append(printable(str(error)))
-            logging.warning("skipped %s", bad[-1])
+            skipped.append(printable(str(error)))
             continue
-        names += [printable(path)] * len(clips[-1].embeddings)
-    if len(bad) > max_bad_fraction * len(files) or not clips:
-        limit = f"more than --max_bad_fraction={max_bad_fraction:g}; " if clips else ""
-        raise A2vError(
-            f"{len(bad)} of {len(files)} files cannot be used; {limit}the first: {bad[0]}"
-        )
-    starts, ends, embeddings = (np.concatenate(parts) for parts in zip(*clips, strict=True))
-    rate = FRONT_END.sample_rate
-    return Table(np.array(names), starts / rate, ends / rate, embeddings)
+        names = np.full(len(embeddings), printable(path))
+        rate = FRONT_END.sample_rate
+        held.append(Table(names, starts / rate, ends / rate, embeddings))
+        if sum(map(len, held)) >= _TOGETHER:
+            yield joined_tables(held)
+            held = []
+    if held:
+        yield joined_tables(held)
+
+
+def check_skipped(
+    skipped: Sequence[str], files: int, max_bad_fraction: float, done: int | None = None
+) -> None:
+    """Check that enough files can be used.
+
+    Args:
+      skipped: a line for each that cannot.
+      files: number of all.
+      max_bad_fraction: of them, that may be unreadable.
+      done: number of those that were tried; None for all.
+
+    Raises:
+      A2vError: more are unreadable; or all.
+    """
+    of = f"{files} files" if done in (None, files) else f"the first {done} of {files} files"
+    if len(skipped) > max_bad_fraction * files:
+        limit = f"more than --max_bad_fraction={max_bad_fraction:g}; "
+    elif len(skipped) == files:
+        limit = ""
+    else:
+        return
+    raise A2vError(f"{len(skipped)} of {of} cannot be used; {limit}the first: {skipped[0]}")
 
 
 # The TFLite file of a model ----------------------------------------------------------------------

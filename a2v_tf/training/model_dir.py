@@ -3,17 +3,15 @@
 import contextlib
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
-from a2v_tf import __version__
+from a2v_tf import __version__, files
 from a2v_tf.errors import A2vError
 from a2v_tf.files import check_zip, made_directory, write_json
 from a2v_tf.frontend import FRONT_END, FrontEnd
@@ -21,11 +19,6 @@ from a2v_tf.models import augment, batch_norm, heads  # noqa: F401 (layers of sa
 from a2v_tf.models.encoder import build_stream_encoder
 from a2v_tf.pretrained import in_words, is_packaged, names, resolve
 from a2v_tf.specs import BandLevels, InputStats, find_encoder
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 CONFIG = "config.json"
 ENCODER = "encoder.keras"  # the best by validation loss; later commands use it
@@ -47,30 +40,14 @@ def make_model_dir(name: str) -> pathlib.Path:
     return made_directory("model_dir", name)
 
 
-@contextlib.contextmanager
-def held(model_dir: pathlib.Path) -> Iterator[None]:
+def held(model_dir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
     """Keep other processes from training in a directory; a killed process holds nothing.
 
     Raises:
       A2vError: another one is training there.
     """
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(model_dir, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise A2vError(
-            f"--model_dir={model_dir}: another a2v_train is training there: expected to be alone"
-        ) from None
-    except OSError:  # a file system without locks
-        pass
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+    message = f"--model_dir={model_dir}: another a2v_train is training there: expected to be alone"
+    return files.held(model_dir, message)
 
 
 def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:

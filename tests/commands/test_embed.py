@@ -170,13 +170,31 @@ def test_command_on_a_directory(exported, recordings, tmp_path):
         assert loaded["embeddings"].shape == (12 + 5 + 1, 128)
 
 
+def test_command_with_a_model_directory_writes_shards(model_dir, recordings, tmp_path):
+    options = [f"--model={model_dir}", f"--audio={recordings}", "--hop_ms=100"]
+    for output in ("shards/", "one.parquet"):
+        run = run_command("a2v_embed", *options, f"--output={tmp_path}/{output}", here=True)
+        assert f"{output}: 40 embeddings of 3 files" in run.stdout
+    shards, one = (pd.read_parquet(tmp_path / name) for name in ("shards", "one.parquet"))
+    pd.testing.assert_frame_equal(shards, one)
+    options[-1] = "--stream"
+    run = run_command("a2v_embed", *options, f"--output={tmp_path}/shards/", fails=True)
+    message = "was made with another --hop_ms and another --stream: expected a new folder"
+    assert message in run.stderr
+
+
 def test_bad_input_of_the_command(model_dir, recordings, tmp_path):
     """One process for the flags that absl checks, one for those we check."""
     good = [f"--model={model_dir}", f"--audio={recordings}", f"--output={tmp_path}/out.npz"]
     run = run_command("a2v_embed", *good, "--max_bad_fraction=3", fails=True)
     assert "max_bad_fraction" in run.stderr
     run = run_command("a2v_embed", *good, "--output=out.xls", fails=True)
-    assert run.stderr.strip().splitlines()[-1].startswith("error: --output='out.xls'")
+    assert run.stderr.strip().splitlines()[-1] == (
+        "error: --output='out.xls': expected a name ending in .npz or .csv or .parquet, or, for a "
+        "folder of Parquet shards, in '/'"
+    )
+    run = run_command("a2v_embed", *good, "--beam_pipeline_options=runner=FnApiRunner", fails=True)
+    assert "out.npz': --beam_pipeline_options writes a folder of Parquet shards" in run.stderr
     assert "Traceback" not in run.stderr
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
+from a2v_tf import beam
 from a2v_tf.data.builders import __main__ as command
 from a2v_tf.data.builders import base, shards
 from a2v_tf.data.builders.audioset import audioset
@@ -378,11 +379,11 @@ def test_clips_may_be_on_another_file_system(manual):
 
 
 def test_beam_writes_the_same_examples_and_counts(manual, tmp_path, monkeypatch):
-    beam = pytest.importorskip("apache_beam")
+    pytest.importorskip("apache_beam")
     make_all, results = shards.make_all, []
     monkeypatch.setattr(shards, "make_all", lambda *x: results.append(make_all(*x)))
     here = _build(manual, tmp_path / "here")
-    options = beam.options.pipeline_options.PipelineOptions(["--runner=FnApiRunner"])
+    options = beam.pipeline_options(["runner=FnApiRunner"])
     beamed = _build(manual, tmp_path / "beam", beam_options=options)
     assert [x.shard_lengths for x in here.info.splits.values()] == [
         x.shard_lengths for x in beamed.info.splits.values()
@@ -420,7 +421,7 @@ def test_a_failure_of_beam_is_one_line(manual, tmp_path, monkeypatch):
         def __init__(self, *_):
             raise RuntimeError("Traceback...\n  File x\nValueError: no such runner")
 
-    monkeypatch.setattr(shards, "import_beam", lambda: types.SimpleNamespace(Pipeline=Failing))
+    monkeypatch.setattr(beam, "import_beam", lambda: types.SimpleNamespace(Pipeline=Failing))
     with pytest.raises(
         A2vError, match=r"^Apache Beam: ValueError: no such runner; run the command"
     ):

@@ -25,6 +25,7 @@ STAND_INS: dict[str, list[Callable[[pathlib.Path], None]]] = {
     "tutorials/distillation.md": [stand_ins.several_recordings],
     "tutorials/ten-examples.md": [stand_ins.recordings, stand_ins.examples],
     "tutorials/app.md": [stand_ins.recordings],
+    "tutorials/archive.md": [stand_ins.recordings],
     "tutorials/raspberry-pi.md": [stand_ins.recordings, stand_ins.examples],
     "tutorials/many-gpus.md": [stand_ins.recordings],
     "tutorials/audioset.md": [stand_ins.audioset],

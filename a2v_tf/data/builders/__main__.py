@@ -13,7 +13,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import flags
 
-from a2v_tf.data.builders import BUILDERS, base, shards
+from a2v_tf import beam
+from a2v_tf.data.builders import BUILDERS, base
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.text import align
 
@@ -56,7 +57,7 @@ def main(_: list[str]) -> None:
         raise A2vError(f"--manual_dir={FLAGS.manual_dir}: no such folder")
     config = tfds.download.DownloadConfig(manual_dir=FLAGS.manual_dir)
     if FLAGS.beam_pipeline_options is not None:
-        config.beam_options = _beam_options(FLAGS.beam_pipeline_options)
+        config.beam_options = beam.pipeline_options(FLAGS.beam_pipeline_options)
     builder = BUILDERS[FLAGS.name](data_dir=FLAGS.data_dir)
     try:
         builder.download_and_prepare(download_config=config)
@@ -65,11 +66,6 @@ def main(_: list[str]) -> None:
     print(_used(builder))
     counts = (f"{split} {info.num_examples}" for split, info in builder.info.splits.items())
     print(f"{builder.data_path}: {', '.join(counts)} clips")
-
-
-def _beam_options(options: list[str]) -> Any:
-    pipeline_options = shards.import_beam().options.pipeline_options
-    return pipeline_options.PipelineOptions([f"--{option}" for option in options])
 
 
 def _used(builder: tfds.core.DatasetBuilder) -> str:

@@ -19,8 +19,8 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tqdm import tqdm
 
+from a2v_tf import beam
 from a2v_tf.data.builders import base
-from a2v_tf.errors import A2vError
 
 WORK = "work"
 
@@ -90,35 +90,14 @@ def make_all(
         for task in tqdm(tasks, unit=" shards", disable=None):
             make(task, generate, features)
         return None
-    beam = import_beam()
-    try:
-        with beam.Pipeline(config.beam_runner, config.beam_options) as pipeline:
-            _ = (
-                pipeline
-                | "Shards" >> beam.Create(tasks)
-                | "Make" >> beam.Map(_make_and_count, generate, features)
-            )
-    except Exception as error:  # each of Beam's runners has its own exceptions
-        last_line = str(error).strip().splitlines()[-1]
-        raise A2vError(
-            f"Apache Beam: {last_line}; run the command again to resume from the finished shards"
-        ) from error
-    return pipeline.result
-
-
-def import_beam() -> Any:
-    """Import `apache_beam`.
-
-    Raises:
-      A2vError: it is not installed.
-    """
-    try:
-        import apache_beam
-    except ImportError as error:
-        raise A2vError(
-            "Apache Beam is not installed: it comes with the extra [beam], pip install a2v_tf[beam]"
-        ) from error
-    return apache_beam
+    return beam.spread(
+        _make_and_count,
+        tasks,
+        generate,
+        features,
+        options=config.beam_options,
+        runner=config.beam_runner,
+    )
 
 
 def make(
@@ -148,10 +127,7 @@ def make(
 
 
 def _make_and_count(task: str, generate: Generate, features: tfds.features.FeaturesDict) -> None:
-    from apache_beam.metrics import Metrics
-
-    for kind, count in make(task, generate, features).items():
-        Metrics.counter("clips", kind).inc(count)
+    beam.count("clips", make(task, generate, features))
 
 
 def collect(
