@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import av
     from av.container import InputContainer
 
+_LENIENT = {"metadata_errors": "replace"}
 # ffmpeg's names of the containers of sound; others, such as playlists, name further files.
 _CONTAINERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,ircam,loas,"
@@ -93,11 +94,14 @@ class Recording:
         """
         self._path = path
         with _av_errors(path):
-            self._container: InputContainer = pyav().open(
+            library = pyav()
+            # Newer versions pass over metadata that are not UTF-8 without being told to.
+            lenient = {} if int(library.__version__.split(".")[0]) >= 19 else _LENIENT
+            self._container: InputContainer = library.open(
                 # "file:" keeps "a:b.m4a" from being taken for a URL.
                 f"file:{os.path.abspath(path)}",
                 options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
-                metadata_errors="replace",
+                **lenient,
             )
         try:
             if not self._container.streams.audio:

@@ -170,6 +170,15 @@ def test_joined_files_are_read_to_their_end(made, name):
     assert header.length == pytest.approx(2 * SECONDS * header.rate, rel=0.01)
 
 
+def test_a_title_that_is_no_utf8_does_not_matter(made, tmp_path):
+    mp3 = made("cbr.mp3").read_bytes()
+    frame = b"TIT2\0\0\0\4\0\0\3\xff\xfe\xe9"
+    tagged = tmp_path / "tagged.mp3"
+    tagged.write_bytes(b"ID3\4\0\0\0\0\0" + bytes([len(frame)]) + frame + mp3)
+    assert by_av.Recording(tagged).is_mp3
+    np.testing.assert_array_equal(decode.whole(tagged), decode.whole(made("cbr.mp3")))
+
+
 @pytest.mark.parametrize("name", ALONE)
 def test_sound_is_where_it_was(made, name):
     rate = KINDS[name][1]
