@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from a2v_tf.errors import A2vError
-from a2v_tf.evaluation import compare
+from a2v_tf.evaluation import compare, finetune
 from a2v_tf.evaluation.embeddings import WindowEmbedder, keras_embedder, spectrogram_embedder
 from a2v_tf.evaluation.metrics import normalised
 from a2v_tf.evaluation.settings import (
@@ -196,3 +196,28 @@ def test_val_clips_judge_and_test_clips_play_no_part():
     assert [row["n_test"] for row in rows if row["protocol"] != "knn"] == [2, 2]
     with pytest.raises(A2vError, match="no readable val clips"):
         compare.frozen(models, [Tones(val=False)], settings)
+
+
+def test_slices_are_judged_of_what_is_trained_end_to_end_too(monkeypatch):
+    """SPL section IV: during training and evaluation, slices uniformly at random."""
+    judges = []
+    plain = finetune.accuracy_of
+
+    def spy(classifier, name, judge, split):
+        judges.append((judge.judge, bool(judge.drawn.all())))
+        return plain(classifier, name, judge, split)
+
+    monkeypatch.setattr(finetune, "accuracy_of", spy)
+    settings = dataclasses.replace(COMMON, protocols=("sgd",), judge="slices", select="last")
+    encoder = tiny_encoder(frames=48)
+    rows = [
+        *compare.frozen({"mine": keras_embedder(encoder)}, [Tones()], settings),
+        *compare.fine_tuned("mine", encoder, ["fc"], [Tones()], TRAINING, settings),
+        *compare.supervised(lambda seed: encoder, [Tones()], TRAINING, settings),
+    ]
+    assert {(row["judge"], row["select"], row["n_test"]) for row in rows} == {("slices", "last", 4)}
+    assert set(judges) == {("slices", True)}
+    assert [len(row["curves"]) for row in rows] == [0, 1, 1]
+    ((*_, (steps, accuracy)),) = rows[1]["curves"]
+    assert steps == 10
+    assert 0 <= accuracy <= 1
