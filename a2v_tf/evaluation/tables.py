@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from a2v_tf.evaluation.metrics import BASELINES, FORMULAS, MEAN, Conditions, Row, conditions
-from a2v_tf.evaluation.settings import NONE
+from a2v_tf.evaluation.settings import BEST, CLIPS, LAST, NONE, SLICES
 from a2v_tf.text import align
 
 MAX_COLUMNS = 5  # models side by side; more go below
 _JUDGES = {
-    "clips": "clips are judged, from windows T/2 apart joined by naive Bayes (ICLR, patent)",
-    "slices": "slices at random positions are judged (SPL)",
+    CLIPS: "clips are judged, from windows T/2 apart joined by naive Bayes (ICLR, patent)",
+    SLICES: "slices at random positions are judged (SPL)",
 }
 _SELECTIONS = {
-    "last": "encoder and fine-tuning after the last step (both papers)",
-    "best": "encoder and fine-tuning of the best round by validation (not the papers')",
+    LAST: "encoder and fine-tuning after the last step (both papers)",
+    BEST: "encoder and fine-tuning of the best round by validation (not the papers')",
 }
 
 
@@ -26,7 +26,9 @@ def table(rows: Sequence[Row], normalised: Sequence[Row] = ()) -> str:
     """
     parts = _blocks(rows, _title, _accuracy)
     if rows:
-        parts.append("accuracy in % with its 95 % interval: of test clips, for knn of test windows")
+        parts.append(
+            f"accuracy in % with its 95 % interval: of {_judged(rows)}, for knn of windows"
+        )
         known = dict.fromkeys(protocol(conditions(row)) for row in rows)
         parts += ["\n  ".join(["protocol:", *words]) for words in known if words]
     parts += _blocks(normalised, _normalised_title, _normalised)
@@ -51,6 +53,12 @@ def protocol(how: Conditions) -> tuple[str, ...]:
     )
     heads = f"heads learn from {slices} of each training clip"
     return _JUDGES[how.judge], heads, _SELECTIONS[how.select]
+
+
+def _judged(rows: Sequence[Row]) -> str:
+    judges = {row.get("judge") for row in rows}
+    words = ["slices of test clips"] if SLICES in judges else []
+    return " and ".join([*(["test clips"] if judges != {SLICES} else []), *words])
 
 
 def _blocks(

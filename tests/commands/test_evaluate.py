@@ -103,6 +103,7 @@ def test_the_letter_of_spl(model_dir, tmp_path):
     assert f"no {LAST_ENCODER} in" in failed.stderr
     shutil.copy(trained / ENCODER, trained / LAST_ENCODER)
     run = run_command(*command, "--select=last", here=True)
+    assert "interval: of slices of test clips, for knn of windows" in run.stdout
     assert "slices at random positions are judged (SPL)" in run.stdout
     assert "after the last step (both papers)" in run.stdout
     rows = results_of(tmp_path)["results"]
