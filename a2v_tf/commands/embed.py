@@ -3,6 +3,7 @@
   a2v_embed --model=pretrained --audio=recordings/ --output=embeddings.npz
   a2v_embed --model=encoder.tflite --audio=recordings/ --output=embeddings.csv
   a2v_embed --model=models/mine --audio=song.flac --hop_ms=100 --output=song.parquet
+  a2v_embed --model=pretrained,models/mine --audio=recordings/ --output=both.npz  # side by side
   a2v_embed --model=pretrained --audio=archive/ --output=embeddings/  # Parquet shards
 
 A .tflite file, and 'pretrained' (or another encoder that comes with this package), runs in the
@@ -20,10 +21,11 @@ from a2v_tf import beam
 from a2v_tf.audio.find import find_audio
 from a2v_tf.commands.flag_types import define_channels
 from a2v_tf.errors import A2vError, require, run_app
-from a2v_tf.files import checked_output, digest_of
+from a2v_tf.files import checked_output, digest_of, paths_of
 from a2v_tf.pretrained import STREAMING, WINDOW, in_words, names, resolve
 from a2v_tf.runtime.archive import Recipe, embed_archive
 from a2v_tf.runtime.clips import EmbedClip, tflite_clips
+from a2v_tf.runtime.side_by_side import side_by_side
 from a2v_tf.runtime.tables import SUFFIXES
 from a2v_tf.specs import MAX_BAD_FRACTION
 
@@ -36,7 +38,8 @@ def define_flags() -> None:
         "model",
         None,
         f"A .tflite file of export_tflite; an int8 encoder that comes with this package, "
-        f"{in_words()}; or a model directory of a2v_train, whose Keras encoder is used.",
+        f"{in_words()}; or a model directory of a2v_train, whose Keras encoder is used. Several, "
+        "separated by commas, give their embeddings side by side.",
         required=True,
     )
     flags.DEFINE_string(
@@ -125,7 +128,10 @@ def _checked_output(sharded: bool) -> pathlib.Path:
 
 
 def _digest(model: str, stream: bool) -> str:
-    """Of all files of a model that embeddings depend on."""
+    """Of all files of a model, or of several, that embeddings depend on."""
+    models = paths_of(model)
+    if len(models) > 1:
+        return " ".join(_digest(each, stream) for each in models)
     if model in names():
         return digest_of(resolve(model, STREAMING if stream else WINDOW))
     if model.endswith(".tflite"):
@@ -153,13 +159,16 @@ def open_model(model: str, hop_ms: float | None, stream: bool = False) -> EmbedC
     """Open a TFLite file, an encoder of this package or a model directory to embed clips with.
 
     Args:
-      model: path or name.
+      model: path or name; several, separated by commas, for their embeddings side by side.
       hop_ms: milliseconds between embeddings; None for a stream's own, or 320.
       stream: embed a clip as a stream; of a name or a model directory.
 
     Raises:
       A2vError: no such model, or one that cannot have this hop.
     """
+    models = paths_of(model)
+    if len(models) > 1:
+        return side_by_side([open_model(each, hop_ms, stream) for each in models])
     if model in names():
         return tflite_clips(resolve(model, STREAMING if stream else WINDOW), hop_ms, model)
     if model.endswith(".tflite"):

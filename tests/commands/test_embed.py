@@ -112,6 +112,20 @@ def test_stream_hears_what_came_before(model_dir, recordings):
     np.testing.assert_allclose(stream.embeddings[2], window[0], rtol=1e-3, atol=1e-4)
 
 
+def test_several_models_side_by_side(model_dir, exported, recordings, tmp_path):
+    """ICLR sections 4 and 5: representations of several models, merged."""
+    one, other = str(model_dir), exported["window", True]
+    both = embed_a(f"{one},{other}", recordings)
+    alone = [embed_a(model, recordings).embeddings for model in (one, other)]
+    np.testing.assert_array_equal(both.embeddings, np.concatenate(alone, axis=1))
+    with pytest.raises(A2vError, match="describe other stretches of a clip"):
+        embed_a(f"{one},{exported['streaming', True]}", recordings)
+    output = tmp_path / "both.npz"
+    options = [f"--audio={recordings}", f"--output={output}"]
+    run_command("a2v_embed", f"--model={one},{other}", *options, here=True)
+    assert np.load(output)["embeddings"].shape[1] == 256
+
+
 def test_long_clips_go_in_blocks(model_dir, recordings, monkeypatch):
     whole = embed_a(model_dir, recordings, stream=True)
     monkeypatch.setattr(keras_clips, "BATCH", 2)
