@@ -102,3 +102,5 @@ def test_a_path_that_exists_may_have_a_comma(tmp_path):
     odd.mkdir()
     assert paths_of(str(odd)) == [str(odd)]
     assert paths_of("one, two") == ["one", "two"]
+    assert paths_of("x" * 300) == ["x" * 300]
+    assert paths_of("\0,x") == ["\0", "x"]
