@@ -12,7 +12,7 @@ from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder
 
-NEIGHBOURS = 10  # k, ICLR section 4 and patent paragraph 73
+NEIGHBOURS = 10  # k, patent paragraph 73
 _EVERY = 5_120  # samples between examples of a clip: with all of them, one clip has every vote
 
 
