@@ -36,6 +36,7 @@ def setting(
     choices: Sequence[str] | None = None,
     low: float | None = None,
     high: float | None = None,
+    words: Sequence[str] = (),
     **more: Any,
 ) -> Any:
     """A field with what its flag needs to know.
@@ -46,9 +47,10 @@ def setting(
       choices: the values that it may have.
       low: least number.
       high: greatest number.
+      words: what a whole number may be instead.
       **more: further metadata of the field.
     """
-    metadata = {"help": help, "choices": choices, "low": low, "high": high, **more}
+    metadata = {"help": help, "choices": choices, "low": low, "high": high, "words": words, **more}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -68,6 +70,9 @@ def define_flags(settings: type, module: str) -> None:
             flags.DEFINE_enum(name, default, field.metadata["choices"], help, **options)
         elif kind is bool:
             flags.DEFINE_boolean(name, default, help, module_name=module)
+        elif field.metadata["words"]:
+            parser = _IntegerOrWord(field.metadata["words"], **limits)
+            flags.DEFINE(parser, name, default, help, serializer=parser, **options)
         elif kind is int:
             flags.DEFINE_integer(name, default, help, **limits, **options)
         elif kind is float:
@@ -93,7 +98,7 @@ def check_fields(settings: Any) -> None:
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         choices, low, high = (field.metadata[name] for name in ("choices", "low", "high"))
-        if value is None and field.default is None:
+        if (value is None and field.default is None) or value in field.metadata["words"]:
             continue
         expected = None
         if choices and value not in choices:
@@ -106,10 +111,29 @@ def check_fields(settings: Any) -> None:
             raise A2vError(f"--{field.name}={value}: expected {expected}")
 
 
+class _IntegerOrWord(flags.IntegerParser, flags.ArgumentSerializer):
+    """Parses and writes a flag that is a whole number within limits, or one of some words."""
+
+    def __init__(self, words: Sequence[str], **limits: Any):
+        super().__init__(**limits)
+        self._words = words
+        self.syntactic_help = f"{self.syntactic_help} or {', '.join(words)}"
+
+    def parse(self, argument: Any) -> Any:
+        return argument if argument in self._words else super().parse(argument)
+
+    def convert(self, argument: Any) -> int:
+        try:
+            return super().convert(argument)
+        except ValueError as error:
+            expected = f"expected a whole number or {', '.join(self._words)}"
+            raise ValueError(f"{argument!r}: {expected}") from error
+
+
 def _kind(hint: Any) -> type:
-    """int, float, str or tuple of `int`, `float | None`, `tuple[str, ...]` and the like."""
+    """int, float, str or tuple of `int`, `int | str`, `float | None`, `tuple[str, ...]`, ..."""
     if isinstance(hint, types.UnionType):
-        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
     return typing.get_origin(hint) or hint
 
 

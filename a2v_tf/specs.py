@@ -10,6 +10,7 @@ from a2v_tf.plugins import is_reference, load_object
 CHANNELS = ("mix", "left", "loudest")  # which of a recording's channels are used
 MAX_BAD_FRACTION = 0.1  # of the recordings of a corpus that may be unusable
 PERIOD = 0.125  # seconds from one frame of a precomputed spectrogram to the next (SpecCense)
+CLIP = "clip"  # as N_max: the length of each clip
 STRATEGIES = ("none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "bfloat16")
 AUTOENCODERS = ("plain", "denoising", "variational")
@@ -36,13 +37,33 @@ class Slicing:
       context: P, slices on each side of the middle one.
       gap: G, frames between two slices, so that overlapping STFT windows leak nothing.
       max_frames: N_max, frames of the part of a clip that two random slices are cut from; None
-        for `span`. The papers' clips of 10 s have 998.
+        for `span`, `CLIP` for the whole clip, whatever its length. The papers' clips of 10 s have
+        998.
+      context_before: slices before the middle one; None for `context`.
+      context_after: slices after the middle one; None for `context`.
     """
 
     frames: int = 96
     context: int = 2
     gap: int = 2
-    max_frames: int | None = None
+    max_frames: int | str | None = None
+    context_before: int | None = None
+    context_after: int | None = None
+
+    @property
+    def before(self) -> int:
+        """Slices before the middle one."""
+        return self.context if self.context_before is None else self.context_before
+
+    @property
+    def after(self) -> int:
+        """Slices after the middle one."""
+        return self.context if self.context_after is None else self.context_after
+
+    @property
+    def sides(self) -> list[int]:
+        """p of the slices X_(p) around the middle one: -P to -1 and 1 to P."""
+        return [*range(-self.before, 0), *range(1, self.after + 1)]
 
     @property
     def stride(self) -> int:
@@ -52,12 +73,30 @@ class Slicing:
     @property
     def span(self) -> int:
         """Frames from the first frame of X_(-P) to the last frame of X_(P)."""
-        return 2 * self.context * self.stride + self.frames
+        return len(self.sides) * self.stride + self.frames
+
+    @property
+    def whole_clips(self) -> bool:
+        """Whether N_max is the length of each clip: pairs are not cut from crops then."""
+        return self.max_frames == CLIP
 
     @property
     def reach(self) -> int:
-        """N_max: frames in which the two slices of a pair lie."""
+        """N_max: frames of a crop in which the two slices of a pair lie; N with `whole_clips`."""
+        if isinstance(self.max_frames, str):
+            return self.frames
         return self.max_frames or self.span
+
+    def middle(self, frames: int) -> int:
+        """Where X_(0) begins if it and the slices around it are in the middle of a crop.
+
+        Args:
+          frames: of the crop, at least N; if there is no room for the slices around it, X_(0) alone
+            is in the middle.
+        """
+        if frames < self.span:
+            return (frames - self.frames) // 2
+        return (frames - self.span) // 2 + self.before * self.stride
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,6 +312,7 @@ class TaskOptions:
       decorrelation: weight of the redundancy penalty on contrastive embeddings.
       mix: fraction of the slices that are mixed with another slice during training.
       slice_gain_db: greatest random gain of a slice during training, in decibels.
+      dropout: fraction of each embedding that is set to 0 before the heads, during training.
       slice_decoder: how decoders make the encoder's last feature map, one of `SLICE_DECODERS`.
     """
 
@@ -283,4 +323,5 @@ class TaskOptions:
     decorrelation: float = 0.0
     mix: float = 0.0
     slice_gain_db: float = 0.0
+    dropout: float = 0.0
     slice_decoder: str = "mirror"

@@ -7,16 +7,25 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a2v_tf.slicing import context_slices, middle_slice, other_clip, slice_pair
+from a2v_tf.slicing import (
+    context_slices,
+    middle_slice,
+    other_clip,
+    pair_starts,
+    part,
+    slice_pair,
+)
 from a2v_tf.specs import Slicing
 
 KEY = tf.constant([1, 2], tf.int64)
 
 
-def reference(x: np.ndarray, n: int, p_max: int, g: int) -> tuple[np.ndarray, np.ndarray]:
+def reference(
+    x: np.ndarray, n: int, before: int, after: int, g: int
+) -> tuple[np.ndarray, np.ndarray]:
     """ICLR, section 3: X_(p) is the N frames of X from i + p(N + G) on."""
-    i = p_max * (n + g)  # X_(-P) starts the crop
-    slices = {p: x[i + p * (n + g) :][:n] for p in range(-p_max, p_max + 1)}
+    i = before * (n + g)  # X_(-P) starts the crop
+    slices = {p: x[i + p * (n + g) :][:n] for p in range(-before, after + 1)}
     middle = slices.pop(0)
     return np.stack([slices[p] for p in sorted(slices)]), middle
 
@@ -29,24 +38,98 @@ def frame_numbers(batch: int, frames: int) -> np.ndarray:
 
 @given(
     n=st.integers(1, 12),
-    p=st.integers(1, 4),
+    sides=st.one_of(
+        st.integers(1, 4),
+        st.tuples(st.integers(0, 3), st.integers(0, 3)).filter(any),
+    ),
     g=st.integers(0, 5),
     batch=st.integers(0, 3),
     more=st.integers(0, 7),
 )
 @settings(max_examples=60, deadline=None)
-def test_context_slices_equal_reference(n, p, g, batch, more):
-    """Also for crops longer than necessary, whose middle is used."""
-    slicing = Slicing(frames=n, context=p, gap=g)
+def test_context_slices_equal_reference(n, sides, g, batch, more):
+    """Also for crops longer than necessary, whose middle is used, and for one side only."""
+    if isinstance(sides, int):
+        before = after = sides
+        slicing = Slicing(frames=n, context=sides, gap=g)
+    else:
+        before, after = sides
+        slicing = Slicing(frames=n, gap=g, context_before=before, context_after=after)
     crop = np.random.default_rng(0).normal(size=(batch, slicing.span + more, 3)).astype(np.float32)
     surrounding, middle = context_slices(crop, slicing)
-    assert surrounding.shape == (batch, 2 * p, n, 3)
+    assert surrounding.shape == (batch, before + after, n, 3)
     assert middle.shape == (batch, n, 3)
     np.testing.assert_array_equal(middle_slice(crop, slicing), middle)
     for b in range(batch):
-        want_surrounding, want_middle = reference(crop[b, more // 2 :], n, p, g)
+        want_surrounding, want_middle = reference(crop[b, more // 2 :], n, before, after, g)
         np.testing.assert_array_equal(surrounding[b], want_surrounding)
         np.testing.assert_array_equal(middle[b], want_middle)
+
+
+def test_slices_around_need_room():
+    with pytest.raises(ValueError, match=r"^crops of 487 frames: expected at least 488"):
+        context_slices(np.zeros((1, 487, 2), np.float32), Slicing())
+
+
+def test_the_past_alone_predicts():
+    """Patent paragraphs 22 and 28: preceding slices without succeeding ones."""
+    slicing = Slicing(frames=4, gap=1, context_before=2, context_after=0)
+    surrounding, middle = context_slices(frame_numbers(1, 14), slicing)
+    assert surrounding[0, :, 0, 0].numpy().tolist() == [0, 5]
+    assert middle[0, 0, 0] == 10
+    assert slicing.span == 14
+
+
+@given(
+    frames=st.integers(1, 30),
+    more=st.integers(0, 20),
+    n=st.integers(1, 40),
+    seed=st.integers(0, 2**31),
+)
+@settings(max_examples=40, deadline=None)
+def test_parts_stay_within_their_crops(frames, more, n, seed):
+    crops = frame_numbers(n, frames + more)
+    place = np.stack([np.arange(n), np.full(n, n), np.zeros(n)], axis=1).astype(np.int64)
+    cut = np.asarray(part(crops, frames, place, tf.constant([seed, 1], tf.int64)))
+    assert cut.shape == (n, frames, 2)
+    for b in range(n):
+        start = int(cut[b, 0, 0]) - 1000 * b
+        assert 0 <= start <= more
+        np.testing.assert_array_equal(cut[b], crops[b, start : start + frames])
+
+
+@pytest.mark.parametrize(("n", "more"), [(1, 11), (2, 7), (5, 5), (9, 2), (3, 0)])
+def test_parts_are_uniform_in_the_clip(n, more):
+    """Crop k of n holds the frames from k on; a part of 1 frame is at one of n + more places."""
+    draws = 24_000
+    k = np.arange(draws) % n
+    crops = (k[:, None] + np.arange(1 + more))[..., None].astype(np.float32)
+    place = np.stack([k, np.full(draws, n), np.zeros(draws)], axis=1).astype(np.int64)
+    counts = np.bincount(np.asarray(part(crops, 1, place, KEY))[:, 0, 0].astype(int))
+    assert len(counts) == n + more
+    assert scipy.stats.chisquare(counts).pvalue > 0.01
+
+
+@given(longest=st.lists(st.integers(0, 50), min_size=1, max_size=9), seed=st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_pairs_of_whole_clips_stay_within_them(longest, seed):
+    starts = pair_starts(np.array(longest), tf.constant([seed, 0], tf.int64)).numpy()
+    assert starts.min() >= 0
+    assert (starts.max(axis=1) <= longest).all()
+
+
+def test_the_gap_of_whole_clips_is_uniform_and_so_is_the_start_given_the_gap():
+    longest = np.tile([9, 20], 21_000)
+    starts = pair_starts(longest, KEY).numpy()
+    for most in (9, 20):
+        pairs = starts[longest == most]
+        distance = np.abs(pairs[:, 0] - pairs[:, 1])
+        assert scipy.stats.chisquare(np.bincount(distance, minlength=most + 1)).pvalue > 0.01
+        first = pairs.min(axis=1)[distance == 5]
+        assert scipy.stats.chisquare(np.bincount(first, minlength=most - 4)).pvalue > 0.01
+    apart = starts[starts[:, 0] != starts[:, 1]]
+    earlier = int((apart[:, 0] < apart[:, 1]).sum())
+    assert scipy.stats.binomtest(earlier, len(apart)).pvalue > 0.01
 
 
 def test_defaults_are_the_papers():

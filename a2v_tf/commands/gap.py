@@ -26,7 +26,7 @@ def define_flags() -> None:
 def main(_: list[str]) -> None:
     """Estimate and print."""
     from a2v_tf.audio.read import read_audio
-    from a2v_tf.evaluation.gap import estimate, greatest
+    from a2v_tf.evaluation.gap import estimate, greatest, longest_clip
     from a2v_tf.frontend import FRONT_END
     from a2v_tf.training.trained_task import first_sample, open_task
 
@@ -39,10 +39,11 @@ def main(_: list[str]) -> None:
     true = abs(starts[0] - starts[1]) / FRONT_END.sample_rate
     print(f"estimated distance: {estimate(task, pcm, *starts):6.2f} s")
     print(f"true distance:      {true:6.2f} s")
-    if true > greatest(task):
+    frames = FRONT_END.frames(len(pcm))
+    if true > greatest(task, frames):
         print(
-            f"The model was trained on distances of 0 to {greatest(task):.2f} s only (N_max = "
-            f"{task.slicing.reach} frames) and cannot estimate the true one."
+            f"The model was trained on distances of 0 to {greatest(task, frames):.2f} s only "
+            f"(N_max = {longest_clip(task, frames)} frames) and cannot estimate the true one."
         )
 
 

@@ -26,6 +26,7 @@ class FolderSource:
     """Crops of all the audio files below a directory; see `sources.Source`."""
 
     front_end = FRONT_END
+    gives_places = True
 
     def __init__(
         self,
@@ -82,8 +83,9 @@ class FolderSource:
         seed: int,
         round_index: int | tf.Tensor,
         share: sampling.Share = sampling.EVERYTHING,
+        places: bool = False,
     ) -> tf.data.Dataset:
-        """Infinite dataset of (float32 `[samples]`, clip); see `sources.Source.crops`."""
+        """Infinite dataset of (float32 `[samples]`, clip); see `sources.PlacingSource.crops`."""
         total = int(self._cumulative_positions(samples)[-1])
 
         def at_end(usable: int) -> None:
@@ -102,6 +104,8 @@ class FolderSource:
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
+        if not places:
+            return sampling.usable_only(crops.map(sampling.without_place), at_end)
         return sampling.usable_only(crops, at_end)
 
     def clips(self) -> list[ListedClip]:
@@ -133,21 +137,21 @@ class FolderSource:
     def _decode(self, position: tf.Tensor, samples: int) -> sampling.Drawn:
         """Decode the crop at a global position."""
 
-        def read(position: np.ndarray) -> tuple[np.ndarray, np.generic, np.generic]:
+        def read(position: np.ndarray) -> tuple[np.ndarray, np.generic, np.ndarray, np.generic]:
             if position == sampling.END:
-                return np.zeros(samples, np.float32), np.int64(-1), np.False_
-            index, header, start = self._locate(int(position), samples)
+                return np.zeros(samples, np.float32), np.int64(-1), sampling.NO_PLACE, np.False_
+            index, header, start, place = self._locate(int(position), samples)
             pcm = self._read(self._paths[index], header, start, samples)
             if pcm is None:
-                return np.zeros(samples, np.float32), np.int64(index), np.False_
-            return pcm, np.int64(index), np.True_
+                return np.zeros(samples, np.float32), np.int64(index), place, np.False_
+            return pcm, np.int64(index), place, np.True_
 
-        outputs = tf.numpy_function(read, [position], [tf.float32, tf.int64, tf.bool])
-        pcm, clip, usable = (
+        outputs = tf.numpy_function(read, [position], [tf.float32, tf.int64, tf.int64, tf.bool])
+        pcm, clip, place, usable = (
             tf.ensure_shape(output, shape)
-            for output, shape in zip(outputs, ([samples], [], []), strict=True)
+            for output, shape in zip(outputs, ([samples], [], [3], []), strict=True)
         )
-        return (pcm, clip), usable, position == sampling.END
+        return (pcm, clip, place), usable, position == sampling.END
 
     def _decode_by_tfio(self, position: tf.Tensor, samples: int) -> tf.data.Dataset:
         """Decode the crop at a global position in-graph, as a dataset of one element.
@@ -155,19 +159,20 @@ class FolderSource:
         If tensorflow-io fails or the crop is unusable, `_decode` reads it and reports why.
         """
 
-        def locate(position: np.ndarray) -> tuple[bytes, np.ndarray, np.generic]:
+        def locate(position: np.ndarray) -> tuple[bytes, np.ndarray, np.generic, np.ndarray]:
             if position == sampling.END:
-                return b"", decode_tfio.NO_PLAN, np.int64(-1)
-            index, header, start = self._locate(int(position), samples)
+                return b"", decode_tfio.NO_PLAN, np.int64(-1), sampling.NO_PLACE
+            index, header, start, place = self._locate(int(position), samples)
             plan = decode_tfio.plan(header, start, samples)
-            return os.fsencode(self._paths[index]), plan, np.int64(index)
+            return os.fsencode(self._paths[index]), plan, np.int64(index), place
 
         def read(position: tf.Tensor) -> sampling.Drawn:
-            path, plan, clip = tf.numpy_function(
-                locate, [position], [tf.string, tf.int64, tf.int64]
+            path, plan, clip, place = tf.numpy_function(
+                locate, [position], [tf.string, tf.int64, tf.int64, tf.int64]
             )
             pcm = decode_tfio.read(tf.ensure_shape(path, []), plan, samples)
-            crop = tf.clip_by_value(pcm, -1.0, 1.0), tf.ensure_shape(clip, [])
+            where = tf.ensure_shape(clip, []), tf.ensure_shape(place, [3])
+            crop = tf.clip_by_value(pcm, -1.0, 1.0), *where
             return crop, sampling.is_usable(pcm), position == sampling.END
 
         here = tf.data.Dataset.from_tensors(position)
@@ -190,15 +195,12 @@ class FolderSource:
             self._plans[samples] = np.cumsum(positions)
         return self._plans[samples]
 
-    def _locate(self, position: int, samples: int) -> tuple[int, decode.Header, int]:
-        """Return the file index and the first sample at 16 kHz of a global position."""
-        cumulative = self._plans[samples]
-        index = int(np.searchsorted(cumulative, position, side="right"))
-        before = int(cumulative[index - 1]) if index else 0
-        start = (position - before) * FRONT_END.hop_length
+    def _locate(self, position: int, samples: int) -> tuple[int, decode.Header, int, np.ndarray]:
+        """The file index, the first sample at 16 kHz and the place of a global position."""
+        index, place = sampling.locate(self._plans[samples], position)
         header = self._headers[index]
         assert header  # files without one have no positions
-        return index, header, start
+        return index, header, int(place[0]) * FRONT_END.hop_length, place
 
     def _read(
         self, path: pathlib.Path, header: decode.Header, start: int, samples: int

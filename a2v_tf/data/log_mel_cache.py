@@ -49,6 +49,7 @@ class CachedLogMel:
     """
 
     front_end = FRONT_END
+    gives_places = True
 
     def __init__(self, source: Source, directory: pathlib.Path | str) -> None:
         """Compute what the cache of a source lacks, and open it.
@@ -100,8 +101,12 @@ class CachedLogMel:
         seed: int,
         round_index: int | tf.Tensor,
         share: sampling.Share = sampling.EVERYTHING,
+        places: bool = False,
     ) -> tf.data.Dataset:
-        """Infinite dataset of (float16 `[frames, 64]`, clip) of crops of `samples` samples."""
+        """Infinite dataset of (float16 `[frames, 64]`, clip) of crops of `samples` samples.
+
+        With `places`, see `sources.PlacingSource.crops`.
+        """
         frames = FRONT_END.frames(samples)
         cumulative = self._plan(frames)
 
@@ -109,21 +114,22 @@ class CachedLogMel:
             if not usable:
                 self.bad.fail(f"{self.describe()}: a whole epoch gave no usable crop")
 
-        def read(position: np.ndarray) -> tuple[np.ndarray, np.generic, np.generic]:
+        def read(position: np.ndarray) -> tuple[np.ndarray, np.generic, np.ndarray, np.generic]:
             if position == sampling.END:
-                return np.zeros((frames, FRONT_END.bins), np.float16), np.int64(-1), np.False_
-            clip = int(np.searchsorted(cumulative, position, side="right"))
-            first = int(position) - (int(cumulative[clip - 1]) if clip else 0)
-            values = self.read(clip, first, frames)
-            return values, np.int64(clip), np.bool_(values.max() > _SILENT)
+                nothing = np.zeros((frames, FRONT_END.bins), np.float16)
+                return nothing, np.int64(-1), sampling.NO_PLACE, np.False_
+            clip, place = sampling.locate(cumulative, int(position))
+            values = self.read(clip, int(place[0]), frames)
+            return values, np.int64(clip), place, np.bool_(values.max() > _SILENT)
 
         def crop(position: tf.Tensor) -> sampling.Drawn:
-            values, clip, usable = tf.numpy_function(
-                read, [position], [tf.float16, tf.int64, tf.bool], stateful=False
+            values, clip, place, usable = tf.numpy_function(
+                read, [position], [tf.float16, tf.int64, tf.int64, tf.bool], stateful=False
             )
             values = tf.ensure_shape(values, [frames, FRONT_END.bins])
+            where = tf.ensure_shape(clip, []), tf.ensure_shape(place, [3])
             return (
-                (values, tf.ensure_shape(clip, [])),
+                (values, *(where if places else where[:1])),
                 tf.ensure_shape(usable, []),
                 position == sampling.END,
             )

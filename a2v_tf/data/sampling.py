@@ -23,12 +23,14 @@ SILENT = "digitally silent crops are left out"
 
 END = np.int64(-1)  # end-of-epoch marker in a stream of positions
 
+NO_PLACE = np.array([0, 1, 0], np.int64)  # of such a marker: see `sources.PlacingSource`
+
 _DRAWS_AT_ONCE = 256
 
-# An element drawn by a source: a crop, (float32 `[samples]`, int64 clip) or, for labelled data,
-# (float32 `[samples]`, label); bool, whether the crop is usable; bool, whether the element is an
-# end-of-epoch marker instead of a crop.
-Drawn = tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor, tf.Tensor]
+# An element drawn by a source: a crop, (float32 `[samples]`, int64 clip) with or without its place
+# or, for labelled data, (float32 `[samples]`, label); bool, whether the crop is usable; bool,
+# whether the element is an end-of-epoch marker instead of a crop.
+Drawn = tuple[tuple[tf.Tensor, ...], tf.Tensor, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,6 +240,30 @@ def marked_positions(
         return positions.concatenate(tf.data.Dataset.from_tensors(END))
 
     return share.of(forever(epoch), lambda position: position == END)
+
+
+def locate(
+    cumulative: np.ndarray, position: int, firsts: np.ndarray | None = None
+) -> tuple[int, np.ndarray]:
+    """Find a global position.
+
+    Args:
+      cumulative: number of positions in clips 0..i, int64 `[clips]`.
+      position: counted through all clips.
+      firsts: the frame of each clip's first position, int64 `[clips]`; None for 0.
+
+    Returns:
+      The clip, and the place in it, int64 `[3]`; see `sources.PlacingSource.crops`.
+    """
+    index = int(np.searchsorted(cumulative, position, side="right"))
+    before = int(cumulative[index - 1]) if index else 0
+    first = 0 if firsts is None else int(firsts[index])
+    return index, np.array([position - before, int(cumulative[index]) - before, first], np.int64)
+
+
+def without_place(crop: tuple[tf.Tensor, ...], *more: tf.Tensor) -> Drawn:
+    """Leave out the place of a drawn element."""
+    return crop[:2], *more
 
 
 def forever(epoch: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:

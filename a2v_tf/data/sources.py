@@ -16,6 +16,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import tensorflow as tf
 
 from a2v_tf.audio.bad_files import BadFiles
@@ -105,6 +106,41 @@ class ManyCropsSource(Source, Protocol):
         as_log_mel: bool = False,
     ) -> tf.data.Dataset:
         """Draw crops as `Source.crops` does; see `TfdsSource.crops`."""
+
+
+@runtime_checkable
+class PlacingSource(Source, Protocol):
+    """A source that says where in its recording a crop is.
+
+    Attributes:
+      gives_places: always true.
+    """
+
+    gives_places: bool
+
+    def crops(
+        self,
+        samples: int,
+        *,
+        seed: int,
+        round_index: int | tf.Tensor,
+        share: Share = EVERYTHING,
+        places: bool = False,
+    ) -> tf.data.Dataset:
+        """Draw crops as `Source.crops` does.
+
+        With `places`, there is a third element, int64 `[3]`: the number of the crop among all crops
+        of its recording, k; how many these are, n; and the frame s at which crop 0 starts: crop k
+        starts at frame s + k. Of a recording with interruptions, each part counts by itself.
+        """
+
+
+@runtime_checkable
+class ReadsFrames(PlacingSource, Protocol):
+    """A source that can read any frames of its recordings."""
+
+    def read(self, clip: int, first: int, frames: int) -> np.ndarray:
+        """Read frames of a recording, `[frames, F]`."""
 
 
 def open_source(

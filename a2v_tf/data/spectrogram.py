@@ -42,6 +42,8 @@ _SUFFIXES = (".csv", ".csv.gz")
 class SpectrogramSource:
     """Crops `[frames, F]` of the CSV files below a directory; see `sources.Source`."""
 
+    gives_places = True
+
     def __init__(
         self,
         spec: str,
@@ -110,14 +112,16 @@ class SpectrogramSource:
         seed: int,
         round_index: int | tf.Tensor,
         share: sampling.Share = sampling.EVERYTHING,
+        places: bool = False,
     ) -> tf.data.Dataset:
-        """Infinite dataset of (float32 `[samples, F]`, clip); see `sources.Source.crops`.
+        """Infinite dataset of (float32 `[samples, F]`, clip); see `sources.PlacingSource.crops`.
 
         Args:
           samples: frames in a crop.
           seed: see `sources.Source.crops`.
           round_index: see `sources.Source.crops`.
           share: see `sources.Source.crops`.
+          places: whether to say where in its continuous stretch a crop is.
         """
         plan = self._plan(samples)
 
@@ -125,14 +129,17 @@ class SpectrogramSource:
             epoch_key = sampling.key(seed, round_index, index)
             return sampling.stratified_positions(plan.starts, epoch_key)
 
-        def read(position: np.ndarray) -> tuple[np.ndarray, np.generic]:
-            index, first = plan.locate(int(position))
-            return self._read(index, first, samples), np.int64(index)
+        def read(position: np.ndarray) -> tuple[np.ndarray, np.generic, np.ndarray]:
+            index, first, place = plan.locate(int(position))
+            return self.read(index, first, samples), np.int64(index), place
 
-        def crop(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            levels, clip = tf.numpy_function(read, [position], [tf.float32, tf.int64])
+        def crop(position: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            levels, clip, place = tf.numpy_function(
+                read, [position], [tf.float32, tf.int64, tf.int64]
+            )
             levels = tf.ensure_shape(levels, [samples, self.front_end.bins])
-            return levels, tf.ensure_shape(clip, [])
+            where = tf.ensure_shape(clip, []), tf.ensure_shape(place, [3])
+            return levels, *(where if places else where[:1])
 
         return share.of(sampling.forever(epoch)).map(
             crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -169,7 +176,7 @@ class SpectrogramSource:
         self._plans[frames] = _Plan(files, firsts, np.cumsum(starts), possible)
         return self._plans[frames]
 
-    def _read(self, index: int, first: int, frames: int) -> np.ndarray:
+    def read(self, index: int, first: int, frames: int) -> np.ndarray:
         """Read frames of a file, float32 `[frames, F]`."""
         bins = self.front_end.bins
         file = self._files[index]
@@ -207,11 +214,10 @@ class _Plan:
     def rejected(self) -> int:
         return self.possible - self.starts
 
-    def locate(self, position: int) -> tuple[int, int]:
-        """Return the file index and row of a crop start, given its number."""
-        i = int(np.searchsorted(self.cumulative, position, side="right"))
-        before = int(self.cumulative[i - 1]) if i else 0
-        return int(self.files[i]), int(self.firsts[i]) + position - before
+    def locate(self, position: int) -> tuple[int, int, np.ndarray]:
+        """The file index, the row and the place in its stretch of a crop start, by its number."""
+        i, place = sampling.locate(self.cumulative, position, self.firsts)
+        return int(self.files[i]), int(place[2] + place[0]), place
 
 
 # ---- Which files ----

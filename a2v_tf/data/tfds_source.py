@@ -38,6 +38,7 @@ class TfdsSource:
     """Crops of all the clips in a split of a prepared TFDS data set; see `sources.Source`."""
 
     front_end = FRONT_END
+    gives_places = True
 
     def __init__(self, spec: str, bad: BadFiles):
         """Open `spec`, "NAME[/CONFIG][:VERSION][:SPLIT]"; the split is train by default.
@@ -80,16 +81,18 @@ class TfdsSource:
         seed: int,
         round_index: int | tf.Tensor,
         share: sampling.Share = sampling.EVERYTHING,
+        places: bool = False,
         crops_per_clip: int = 1,
         as_log_mel: bool = False,
     ) -> tf.data.Dataset:
-        """Infinite dataset of (float32 `[samples]`, clip); see `sources.Source.crops`.
+        """Infinite dataset of (float32 `[samples]`, clip); see `sources.PlacingSource.crops`.
 
         Args:
           samples: see `sources.Source.crops`.
           seed: see `sources.Source.crops`.
           round_index: see `sources.Source.crops`.
           share: see `sources.Source.crops`.
+          places: see `sources.PlacingSource.crops`.
           crops_per_clip: multiplies the number of strata in a clip, and so the crops of an epoch.
           as_log_mel: give crops float32 `[frames, F]` of the log-mel spectrogram, which is computed
             once for a whole clip; only if `gives_log_mel`.
@@ -133,10 +136,12 @@ class TfdsSource:
 
         def finish(drawn: tuple, is_end: tf.Tensor) -> sampling.Drawn:
             block, row = drawn
-            crop, shard, record = (x[row] for x in block)
+            crop, shard, record, place = (x[row] for x in block)
             if as_log_mel:
-                return *self._finish_log_mel(crop, shard, record, is_end), is_end
-            return *self._finish(crop, shard, record, is_end, samples), is_end
+                finished, usable = self._finish_log_mel(crop, shard, record, is_end)
+            else:
+                finished, usable = self._finish(crop, shard, record, is_end, samples)
+            return ((*finished, place) if places else finished), usable, is_end
 
         # The number of crops in an epoch is known only after reading it, so every worker reads all.
         crops = share.of(sampling.forever(epoch), lambda drawn: drawn[1])
@@ -227,8 +232,8 @@ class TfdsSource:
         stratum: float,
         as_log_mel: bool,
         key: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Draw positions / stratum crops of a clip on average: (crops, shards, records).
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Draw positions / stratum crops of a clip on average: (crops, shards, records, places).
 
         The crops are `[count, samples]` or `[count, samples, channels]` in the stored dtype if
         stored at 16 kHz, else float32 `[count, samples]`; or log-mel `[count, frames, F]`.
@@ -243,7 +248,10 @@ class TfdsSource:
             ),
             lambda: tf.constant(False),
         )
-        starts = sampling.clip_positions(positions, stratum, key) * FRONT_END.hop_length
+        drawn = sampling.clip_positions(positions, stratum, key)
+        starts = drawn * FRONT_END.hop_length
+        same = tf.ones_like(drawn)
+        places = tf.stack([drawn, positions * same, 0 * same], axis=1)
         if as_log_mel:
             frames = starts[:, None] // FRONT_END.hop_length + tf.range(
                 FRONT_END.frames(samples), dtype=tf.int64
@@ -254,7 +262,8 @@ class TfdsSource:
         else:
             crops = tf.numpy_function(self._resampled_crops, [audio, starts, samples], tf.float32)
             crops = tf.ensure_shape(crops, [None, samples])
-        return crops, tf.fill(tf.shape(starts), shard), tf.fill(tf.shape(starts), record)
+        count = tf.shape(starts)
+        return crops, tf.fill(count, shard), tf.fill(count, record), places
 
     def decode(self, example: tf.Tensor) -> tf.Tensor:
         """Parse only the audio of a serialized example, `[length]` or `[length, channels]`."""

@@ -3,9 +3,6 @@
 Patent paragraphs 140-145, figure 9.
 """
 
-import dataclasses
-import functools
-
 import numpy as np
 import tensorflow as tf
 
@@ -14,17 +11,27 @@ from a2v_tf.tasks.crops import Crops
 from a2v_tf.training.trained_task import NOT_RANDOM, TrainedTask
 
 
-def greatest(task: TrainedTask) -> float:
-    """The greatest distance that the model was trained for, N_max - N frames, in seconds."""
-    frames = task.slicing.reach - task.slicing.frames
-    return frames * FRONT_END.hop_length / FRONT_END.sample_rate
+def longest_clip(task: TrainedTask, frames: int) -> int:
+    """N_max of a recording of `frames` frames: its length, for a model trained on whole clips."""
+    return frames if task.slicing.whole_clips else task.slicing.reach
+
+
+def greatest(task: TrainedTask, frames: int) -> float:
+    """The greatest distance that can be estimated, N_max - N frames, in seconds.
+
+    Args:
+      task: a trained temporal_gap.
+      frames: of the recording.
+    """
+    distance = longest_clip(task, frames) - task.slicing.frames
+    return distance * FRONT_END.hop_length / FRONT_END.sample_rate
 
 
 def estimate(task: TrainedTask, pcm: np.ndarray, first: int, second: int) -> float:
     """Estimate the distance in time between two slices.
 
     The estimate is the mean of the model's outputs for both orders of the slices, so that it does
-    not depend on which of them is given first.
+    not depend on which of them is given first. The papers do not say how the order is chosen.
 
     Args:
       task: a trained temporal_gap.
@@ -33,24 +40,14 @@ def estimate(task: TrainedTask, pcm: np.ndarray, first: int, second: int) -> flo
       second: sample where the other starts.
 
     Returns:
-      Seconds, from 0 to `greatest(task)`.
+      Seconds, from 0 to `greatest`.
     """
     length = FRONT_END.samples(task.slicing.frames)
     slices = log_mel(np.stack([pcm[start : start + length] for start in (first, second)]))
     unused = tf.zeros([2, task.all_crop_frames, FRONT_END.mel_bins])
     both_orders = tf.stack([slices, slices[::-1]])
+    given = both_orders, tf.zeros([2, 1])  # the distance is what the model estimates
     key = tf.constant(NOT_RANDOM)
-    crops = _ChosenPair(unused, tf.range(2), task.slicing, key, chosen=both_orders)
+    crops = Crops(unused, tf.range(2), task.slicing, key, given=given)
     estimates, _ = task.run(crops)
-    return float(estimates.mean()) * greatest(task)
-
-
-@dataclasses.dataclass(frozen=True)
-class _ChosenPair(Crops):
-    """Crops whose two slices, `[batch, 2, N, F]`, are given instead of drawn at random."""
-
-    chosen: tf.Tensor | None = None
-
-    @functools.cached_property
-    def _pair(self) -> tuple[tf.Tensor, tf.Tensor]:
-        return self.chosen, tf.zeros([2, 1])  # the distance is what the model estimates
+    return float(estimates.mean()) * greatest(task, FRONT_END.frames(len(pcm)))

@@ -88,11 +88,11 @@ def reconstruct(task: TrainedTask, pcm: np.ndarray, at: float) -> Reconstruction
     Raises:
       A2vError: the slices around it do not all lie within the recording.
     """
-    frames, middle = task.crop_frames, _middle(task.crop_frames, task.slicing)
+    frames, middle = task.crop_frames, task.slicing.middle(task.crop_frames)
     start = first_sample("at", at, pcm, frames, middle)
     truth = log_mel(pcm[start : start + FRONT_END.samples(frames)]).numpy()
     # Other tasks of the model may need longer crops, in whose middle the slices then stand.
-    before = _middle(task.all_crop_frames, task.slicing) - middle
+    before = task.slicing.middle(task.all_crop_frames) - middle
     after = task.all_crop_frames - before - frames
     crop = np.pad(truth, ((before, after), (0, 0)))[np.newaxis]
     crops = Crops(tf.constant(crop), tf.range(1), task.slicing, tf.constant(NOT_RANDOM))
@@ -101,8 +101,8 @@ def reconstruct(task: TrainedTask, pcm: np.ndarray, at: float) -> Reconstruction
 
 def reconstruct_crops(task: TrainedTask, crops: Crops, start: float = 0.0) -> list[Reconstruction]:
     """Predict slices of each crop of a batch, whose excerpts begin at `start` seconds."""
-    frames, middle = task.crop_frames, _middle(task.crop_frames, task.slicing)
-    before = _middle(task.all_crop_frames, task.slicing) - middle
+    frames, middle = task.crop_frames, task.slicing.middle(task.crop_frames)
+    before = task.slicing.middle(task.all_crop_frames) - middle
     inputs, predicted = (_begins(kind, middle, task.slicing) for kind in RECONSTRUCTING[task.name])
     slices, _ = task.run(crops)
     truths = np.asarray(crops.log_mel)[:, before : before + frames]
@@ -137,14 +137,8 @@ def write_sounds(result: Reconstruction, pcm: np.ndarray, output: pathlib.Path) 
     return list(paths.values())
 
 
-def _middle(frames: int, slicing: Slicing) -> int:
-    """Where the middle slice of a crop begins."""
-    return (frames - slicing.frames) // 2
-
-
 def _begins(kind: str, middle: int, slicing: Slicing) -> list[int]:
     """The frames where slices of a kind begin, if the middle slice begins at `middle`."""
     if kind == "middle":
         return [middle]
-    sides = range(-slicing.context, slicing.context + 1)
-    return [middle + p * slicing.stride for p in sides if p]
+    return [middle + p * slicing.stride for p in slicing.sides]

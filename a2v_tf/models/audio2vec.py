@@ -28,6 +28,7 @@ def build_model(
     mix: float = 0.0,
     slice_gain_db: float = 0.0,
     log_offset: float = 0.0,
+    dropout: float = 0.0,
 ) -> keras.Model:
     """Build a model that encodes every slice once and applies all heads.
 
@@ -44,6 +45,7 @@ def build_model(
       mix: fraction of the slices that are mixed with another sound during training.
       slice_gain_db: largest random change of a slice's level during training, in dB.
       log_offset: what the front end adds to the mel magnitudes; it is not part of the sound.
+      dropout: fraction of each embedding that is set to 0 before the heads during training.
 
     Returns:
       A model from log-mel `[batch, S, N, F]` to a dict of the heads' outputs. Its layer "encoder"
@@ -68,6 +70,8 @@ def build_model(
     z = keras.ops.reshape(encoder(flat), (-1, slices, config.embedding_dim))
     if z.dtype != "float32":  # heads that compute in bfloat16 cast it themselves
         z = keras.ops.cast(z, "float32")
+    if dropout:
+        z = keras.layers.Dropout(dropout, dtype="float32", name="dropout")(z)
     outputs = {
         name: head(keras.ops.take(z, which, axis=1)) for name, (which, head) in heads.items()
     }

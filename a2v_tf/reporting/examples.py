@@ -20,7 +20,7 @@ from a2v_tf.reporting import reconstruction_plot
 from a2v_tf.reporting.document import Picture
 from a2v_tf.reporting.plots import COLOURS, GREY, STYLE, picture
 from a2v_tf.specs import SOURCE_OPTIONS
-from a2v_tf.tasks.crops import Crops
+from a2v_tf.tasks.crops import PAIR, Crops
 from a2v_tf.training.batches import VALIDATION_ROUND, log_mel_crops
 from a2v_tf.training.trained_task import TrainedTask, open_task
 
@@ -53,6 +53,8 @@ def pictures(
     options = {name: config[name] for name in SOURCE_OPTIONS if name in config}
     source = open_source(data or config.get("validation_data") or config["data"], **options)
     source.check(FRONT_END.samples(task.all_crop_frames))
+    # A crop is no whole clip, so it holds no pair as the model learned them.
+    left_out = {PAIR} if task.slicing.whole_clips else set()
 
     def crops(count: int) -> Iterator[Crops]:
         return _crops(task, source, config.get("seed", 0), count)
@@ -61,7 +63,7 @@ def pictures(
         return [
             _DRAW[each.name](dataclasses.replace(task, name=each.name), crops, label)
             for each in task.tasks
-            if each.name in _DRAW
+            if each.name in _DRAW and not left_out.intersection(each.slices)
         ]
 
 
@@ -121,10 +123,11 @@ def _estimates(task: TrainedTask, crops: MakeCrops) -> tuple[np.ndarray, np.ndar
 
 @mpl.rc_context(STYLE)
 def _gaps(task: TrainedTask, crops: MakeCrops, label: str) -> Picture:
-    estimates, truths = (values * greatest(task) for values in _estimates(task, crops))
+    longest = greatest(task, task.all_crop_frames)
+    estimates, truths = (values * longest for values in _estimates(task, crops))
     figure, axis = _axis(4.4)
     axis.scatter(truths, estimates, s=10, alpha=0.5, linewidths=0, label="one example")
-    edges = np.linspace(0, greatest(task), 9)
+    edges = np.linspace(0, longest, 9)
     which = np.clip(np.digitize(truths, edges) - 1, 0, 7)
     filled = [i for i in range(8) if (which == i).any()]
     means = [estimates[which == i].mean() for i in filled]

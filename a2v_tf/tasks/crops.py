@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from a2v_tf import slicing
+from a2v_tf.data import sampling
 from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.specs import Slicing
 
@@ -23,6 +24,11 @@ class Crops:
       share: the part of a larger batch that they are; `other` is then not available.
       taught: for distill, the targets of each middle slice, by the task's name,
         `[batch, components]`.
+      place: int64 `[batch, 3]`, where each crop is in its clip, as by `sources.PlacingSource`, so
+        that slices can stand anywhere in the clip; None for slices in the middle of the crops.
+      around: frames in which the middle slice and those around it lie; None for all of a crop.
+      given: two slices of each clip, `[batch, 2, N, F]`, and their distance, `[batch, 1]`, instead
+        of two of the crop.
     """
 
     log_mel: tf.Tensor
@@ -31,14 +37,17 @@ class Crops:
     key: tf.Tensor
     share: Share = EVERYTHING
     taught: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    place: tf.Tensor | None = None
+    around: int | None = None
+    given: tuple[tf.Tensor, tf.Tensor] | None = None
 
     def surrounding(self) -> tf.Tensor:
         """X_(-P)..X_(-1), X_(1)..X_(P), `[batch, 2P, N, F]`."""
-        return slicing.context_slices(self.log_mel, self.slicing)[0]
+        return slicing.context_slices(self._around, self.slicing)[0]
 
     def middle(self) -> tf.Tensor:
         """X_(0), `[batch, 1, N, F]`."""
-        return slicing.middle_slice(self.log_mel, self.slicing)[:, None]
+        return slicing.middle_slice(self._around, self.slicing)[:, None]
 
     def copies(self) -> tf.Tensor:
         """The middle slice twice, `[batch, 2, N, F]`; the model shifts the bins of the second."""
@@ -79,8 +88,21 @@ class Crops:
 
     # Cached, since several tasks may use it.
     @functools.cached_property
+    def _around(self) -> tf.Tensor:
+        return self._part(self.around, 0) if self.around else self.log_mel
+
+    @functools.cached_property
     def _pair(self) -> tuple[tf.Tensor, tf.Tensor]:
-        return slicing.slice_pair(self.log_mel, self.slicing, self._keys[0], self.share)
+        if self.given:
+            return self.given
+        part = self._part(self.slicing.reach, 1)
+        return slicing.slice_pair(part, self.slicing, self._keys[0], self.share)
+
+    def _part(self, frames: int, number: int) -> tf.Tensor:
+        if self.place is None:
+            return self.log_mel
+        key = sampling.fold_in(self.key, number)
+        return slicing.part(self.log_mel, frames, self.place, key, self.share)
 
     @functools.cached_property
     def _other(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -108,7 +130,7 @@ class SliceSet:
     transposed: tuple[int, ...] = ()
 
 
-SURROUNDING = SliceSet(Crops.surrounding, lambda slicing: 2 * slicing.context)
+SURROUNDING = SliceSet(Crops.surrounding, lambda slicing: len(slicing.sides))
 MIDDLE = SliceSet(Crops.middle)
 COPIES = SliceSet(Crops.copies, lambda slicing: 2, transposed=(1,))
 PAIR = SliceSet(Crops.pair, lambda slicing: 2)

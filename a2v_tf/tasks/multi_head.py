@@ -14,7 +14,7 @@ import tensorflow as tf
 from a2v_tf.models import audio2vec
 from a2v_tf.models.precision import precision
 from a2v_tf.specs import Slicing
-from a2v_tf.tasks.crops import Crops, SliceSet
+from a2v_tf.tasks.crops import OTHER, PAIR, Crops, SliceSet
 from a2v_tf.tasks.task import Setup, Task
 
 
@@ -26,6 +26,26 @@ def learning_rate(tasks: Sequence[Task]) -> float:
 def crop_frames(tasks: Sequence[Task], slicing: Slicing) -> int:
     """Frames that one example takes from a clip."""
     return max(task.crop_frames(slicing) for task in tasks)
+
+
+def around_frames(tasks: Sequence[Task], slicing: Slicing) -> int:
+    """Frames in which the middle slice lies, and those around it if a task takes them.
+
+    The tasks share the middle slice, so it stands where all of them have room.
+    """
+    pairs = {PAIR, OTHER}
+    return max(
+        (task.crop_frames(slicing) for task in tasks if not pairs.issuperset(task.slices)),
+        default=slicing.frames,
+    )
+
+
+def needs_places(tasks: Sequence[Task], slicing: Slicing) -> bool:
+    """Whether slices can stand at several places of a crop, or outside: see `Crops.place`."""
+    frames = {around_frames(tasks, slicing), crop_frames(tasks, slicing)}
+    if any(PAIR in task.slices for task in tasks):
+        frames.add(slicing.reach)
+    return len(frames) > 1 or slicing.whole_clips
 
 
 def needs_whole_batch(tasks: Sequence[Task]) -> bool:
@@ -96,6 +116,7 @@ def build(tasks: Sequence[Task], setup: Setup) -> keras.Model:
         mix=options.mix,
         slice_gain_db=options.slice_gain_db,
         log_offset=setup.log_offset,
+        dropout=options.dropout,
     )
 
 

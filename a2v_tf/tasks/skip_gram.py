@@ -15,7 +15,7 @@ from a2v_tf.tasks.task import Setup, Task
 def head(z: keras.KerasTensor, setup: Setup) -> keras.KerasTensor:
     """Reconstruct the surrounding slices from `[batch, 1, d]`: 2P channels of one decoder."""
     size = setup.slicing.frames, setup.bins
-    outputs = 2 * setup.slicing.context
+    outputs = len(setup.slicing.sides)
     dense = setup.options.slice_decoder == "dense"
     return heads.reconstruct(z, "skip_gram", setup.config, *size, outputs, setup.stats, dense=dense)
 

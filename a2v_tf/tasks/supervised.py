@@ -33,7 +33,8 @@ def build(datasets: "Sequence[LabelledData]", setup: Setup) -> keras.Model:
     """Build the model to train; its layer "encoder" is what later commands use."""
     encoder = build_encoder(setup.config, setup.slicing.frames, setup.bins, setup.stats)
     with precision("float32"):
-        return build_classifier(encoder, {data.name: len(data.classes) for data in datasets})
+        classes = {data.name: len(data.classes) for data in datasets}
+        return build_classifier(encoder, classes, dropout=setup.options.dropout)
 
 
 def losses(datasets: "Sequence[LabelledData]") -> Mapping[str, dict]:

@@ -10,8 +10,9 @@ import tensorflow as tf
 from a2v_tf.data import sampling
 from a2v_tf.data.log_mel_cache import CachedLogMel
 from a2v_tf.data.sampling import EVERYTHING, Share
-from a2v_tf.data.sources import ManyCropsSource, Source
+from a2v_tf.data.sources import ManyCropsSource, PlacingSource, ReadsFrames, Source
 from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, log_mel
+from a2v_tf.slicing import pair_starts
 from a2v_tf.specs import InputStats, Slicing
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.crops import Crops
@@ -39,6 +40,7 @@ def log_mel_crops(
     share: Share = EVERYTHING,
     crops_per_clip: int = 1,
     raw: bool = False,
+    places: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches of random log-mel crops `[batch, frames, F]`, and their clips `[batch]`.
 
@@ -47,7 +49,9 @@ def log_mel_crops(
     uniform in decibels, the unit of band levels. With a `share`, only the worker's rows of each
     batch are read, `[batch / workers, ...]`. `crops_per_clip` is for sources that support it. With
     `raw`, log-mel is replaced by the inputs from which a device computes it: a dict of "pcm", int16
-    `[batch, samples]`, and, if there is a `gain_db`, "gain", `[batch, 1]`.
+    `[batch, samples]`, and, if there is a `gain_db`, "gain", `[batch, 1]`. With `places`, there is
+    a third element, int64 `[batch, 3]`: where in their clips the crops are, see `PlacingSource`.
+    A source that cannot say it gives crops of which each counts as a clip.
     """
     is_cached = isinstance(source, CachedLogMel)
     is_pcm = isinstance(source.front_end, FrontEnd) and not is_cached
@@ -59,7 +63,12 @@ def log_mel_crops(
         assert isinstance(source, ManyCropsSource)  # checked by TrainSettings
         once_a_clip = source.gives_log_mel and not gain_db and not raw
         options |= {"crops_per_clip": crops_per_clip, "as_log_mel": once_a_clip}
+    gives_places = isinstance(source, PlacingSource)
+    if places and gives_places:
+        options |= {"places": True}
     crops = source.crops(samples, seed=seed, round_index=round_index, **options)
+    if places and not gives_places:
+        crops = crops.map(lambda values, clip: (values, clip, sampling.NO_PLACE))
     key = sampling.key(seed, round_index)
 
     def gain_of(index: tf.Tensor) -> tf.Tensor:
@@ -69,11 +78,11 @@ def log_mel_crops(
         )
         return share.rows(gains)[row]
 
-    def frames_of(index: tf.Tensor, crop: tuple[tf.Tensor, tf.Tensor]) -> tuple:
-        values, clip = crop
+    def frames_of(index: tf.Tensor, crop: tuple[tf.Tensor, ...]) -> tuple:
+        values, *where = crop
         if raw:
             level = {"gain": 10 ** (gain_of(index) / 20)} if gain_db else {}
-            return {"pcm": float_to_pcm(values), **level}, clip
+            return {"pcm": float_to_pcm(values), **level}, *where
         if is_cached:
             values = tf.cast(values, tf.float32)
         if gain_db and is_cached:  # the offset of the logarithm is not part of the sound
@@ -83,7 +92,7 @@ def log_mel_crops(
             values = values * 10 ** (gain_of(index) / 20)
         elif gain_db:
             values = values + gain_of(index)
-        return (log_mel(values) if is_pcm else values), clip
+        return (log_mel(values) if is_pcm else values), *where
 
     if (is_pcm or is_cached or gain_db) and not once_a_clip:
         # Crop by crop, so that what is computed on the way stays in the cache of a core.
@@ -116,10 +125,13 @@ def task_batches(
       number alone.
     """
 
+    frames = multi_head.crop_frames(tasks, slicing)
+    places = multi_head.needs_places(tasks, slicing)
+
     def draw(index: int | tf.Tensor, share: Share) -> tf.data.Dataset:
-        return log_mel_crops(
+        crops = log_mel_crops(
             source,
-            multi_head.crop_frames(tasks, slicing),
+            frames,
             batch_size=batch_size,
             seed=seed,
             round_index=index,
@@ -127,9 +139,17 @@ def task_batches(
             share=share,
             crops_per_clip=crops_per_clip,
             raw=raw,
+            places=places,
         )
+        if places:
+            return crops.map(lambda values, clip, place: (values, clip, {"place": place}))
+        return crops.map(lambda values, clip: (values, clip, {}))
 
-    return cut_batches(draw, tasks, slicing, seed=seed, share=share, raw=raw)
+    given = None
+    if slicing.whole_clips:
+        assert isinstance(source, ReadsFrames)  # checked by `open_objective`
+        given = ClipPairs(source, frames, slicing.frames)
+    return cut_batches(draw, tasks, slicing, seed=seed, share=share, raw=raw, given=given)
 
 
 def cut_batches(
@@ -140,18 +160,21 @@ def cut_batches(
     seed: int,
     share: Share = EVERYTHING,
     raw: bool = False,
+    given: "ClipPairs | None" = None,
 ) -> Round:
     """Batches of crops, cut for the tasks; see `task_batches`.
 
     Args:
       draw: makes the endless batches of crops of a round: log-mel `[batch, T, F]`, clips `[batch]`
-        and, for distill, what `Crops.taught` is.
+        and a dict of more fields of `Crops`: "place", or "taught" for distill.
       tasks: that learn from them.
       slicing: N, P, G and N_max.
       seed: of everything random in the cutting.
       share: the part of each batch that this worker trains on.
       raw: whether the crops are PCM for a device that computes log-mel itself.
+      given: reads pairs from the whole clips of the crops, instead of cutting them from the crops.
     """
+    around = multi_head.around_frames(tasks, slicing)
     early, late = share, EVERYTHING
     if multi_head.needs_whole_batch(tasks):
         early, late = late, early
@@ -161,9 +184,12 @@ def cut_batches(
         key = sampling.split(sampling.key(seed, index), 2)[1]
 
         def cut(step: tf.Tensor, crop: tuple) -> tuple:
-            values, clip, *taught = crop
+            values, clip, more = crop
             frames = _frame_numbers(values["pcm"], multi_head.cuts_across(tasks)) if raw else values
-            cut_from = Crops(frames, clip, slicing, sampling.fold_in(key, step), early, *taught)
+            of_step = sampling.fold_in(key, step)
+            if given:
+                more = {**more, "given": given.draw(clip, more["place"], of_step, early)}
+            cut_from = Crops(frames, clip, slicing, of_step, early, around=around, **more)
             examples = multi_head.examples(tasks, cut_from)
             if raw:
                 examples = _numbered(values, *examples)
@@ -172,6 +198,52 @@ def cut_batches(
         return crops.enumerate().map(cut, num_parallel_calls=tf.data.AUTOTUNE)
 
     return one_round
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipPairs:
+    """Two slices of a whole clip, for which N_max is the length of the clip.
+
+    Attributes:
+      source: of the clips.
+      crop_frames: frames of the crops that choose the clips.
+      frames: N, of a slice.
+    """
+
+    source: ReadsFrames
+    crop_frames: int
+    frames: int
+
+    def draw(
+        self, clip: tf.Tensor, place: tf.Tensor, key: tf.Tensor, share: Share
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draw a pair of slices from the clip of each crop, as `slicing.slice_pair` does.
+
+        Args:
+          clip: int64 `[batch]`, of the crops.
+          place: int64 `[batch, 3]`, of the crops.
+          key: int64 `[2]`.
+          share: the part of a larger batch that the crops are.
+
+        Returns:
+          The slices, `[batch, 2, N, F]`, and their normalised distance, float32 `[batch, 1]`.
+        """
+        longest = place[:, 1] + self.crop_frames - 1 - self.frames
+        starts = pair_starts(longest, sampling.fold_in(key, 1), share)
+        bins = self.source.front_end.bins
+
+        def read(clips: np.ndarray, firsts: np.ndarray) -> np.ndarray:
+            pairs = [
+                [self.source.read(int(c), int(first), self.frames) for first in pair]
+                for c, pair in zip(clips, firsts, strict=True)
+            ]
+            return np.array(pairs, np.float32).reshape(-1, 2, self.frames, bins)
+
+        pairs = tf.numpy_function(read, [clip, starts + place[:, 2:]], tf.float32, stateful=False)
+        pairs.set_shape([clip.shape[0], 2, self.frames, bins])
+        distance = tf.abs(starts[:, :1] - starts[:, 1:])
+        gap = tf.cast(distance / tf.maximum(longest, 1)[:, None], tf.float32)
+        return pairs, gap
 
 
 def _frame_numbers(pcm: tf.Tensor, of_batch: bool) -> tf.Tensor:

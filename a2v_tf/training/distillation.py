@@ -75,10 +75,12 @@ class Around(NamedTuple):
     Attributes:
       corpus: log-mel of whole clips.
       frames: of a crop.
+      before: of these, before the slice.
     """
 
     corpus: CachedLogMel
     frames: int
+    before: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,8 +134,7 @@ class TaughtSlices:
         """
         frames = self.log_mel.shape[1]
         if around:
-            before = (around.frames - frames) // 2
-            first = self.start - before
+            first = self.start - around.before
             fits = (first >= 0) & (first + around.frames <= around.corpus.clip_frames()[self.clip])
             rows = rows[fits[rows]]
             frames = around.frames
@@ -166,7 +167,7 @@ class TaughtSlices:
                 values.set_shape([chosen.shape[0], target.shape[1]])
             targets = [tf.cast(values, tf.float32) for values in taught]
             named = dict(zip(self.targets, targets, strict=True))
-            return tf.cast(log_mel, tf.float32), tf.cast(clip, tf.int64), named
+            return tf.cast(log_mel, tf.float32), tf.cast(clip, tf.int64), {"taught": named}
 
         def one_round(index: int | tf.Tensor, share: Share) -> tf.data.Dataset:
             drawn = sampling.forever(lambda n: epoch(sampling.key(seed, index, n)))

@@ -129,7 +129,7 @@ def _train(
         with strategy.scope():
             model = objective.build(stats)
             synchronise_batch_norm(strategy, model)
-            model.compile(_optimizer(settings), **compile_options)
+            model.compile(make_optimizer(settings), **compile_options)
             model.optimizer.build(model.trainable_variables)  # else the step is traced twice
             if checkpoint:
                 checkpoint.restore(model)
@@ -306,11 +306,16 @@ def _write_config(
     write_config(model_dir, config)
 
 
-def _optimizer(settings: TrainSettings) -> keras.optimizers.Adam:
+def make_optimizer(settings: TrainSettings) -> keras.optimizers.Adam:
+    """Adam as the settings say; weight decay leaves out biases and batch norm."""
     averages = settings.average_weights
-    return keras.optimizers.Adam(
+    optimizer = keras.optimizers.Adam(
         learning_rate(settings),
+        weight_decay=settings.weight_decay,
         global_clipnorm=settings.clip_norm,
         use_ema=bool(averages),
         ema_momentum=averages or 0.0,
     )
+    if settings.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

@@ -16,7 +16,7 @@ from a2v_tf.files import cache_dir, made_directory
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import precision
-from a2v_tf.specs import BandLevels, InputStats, find_encoder
+from a2v_tf.specs import SPECTROGRAM, BandLevels, InputStats, find_encoder
 from a2v_tf.tasks import DISTILL, SUPERVISED, multi_head, supervised
 from a2v_tf.tasks.task import Setup, find_tasks
 from a2v_tf.training.batches import (
@@ -105,7 +105,9 @@ def _distilled(
     frames = multi_head.crop_frames(tasks, settings.slicing)
     around = None
     if frames > settings.frames:
-        around = Around(_cached(source, settings, strategy), frames)
+        around = Around(
+            _cached(source, settings, strategy), frames, settings.slicing.middle(frames)
+        )
 
     def batches(rows: np.ndarray) -> Round:
         return cut_batches(
@@ -145,7 +147,7 @@ def _self_supervised(
 
     def open_(flag: str, data: str) -> Source:
         opened = open_source(data, **settings.source_options, log_dir=log_dir)
-        if settings.cache:
+        if settings.cache or (settings.slicing.whole_clips and not data.startswith(SPECTROGRAM)):
             opened = _cached(opened, settings, strategy)
         opened.check(opened.front_end.samples(frames))
         print(f"--{flag}: {opened.describe()}")

@@ -11,6 +11,7 @@ from a2v_tf.settings import check_fields, setting
 from a2v_tf.specs import (
     AUTOENCODERS,
     CHANNELS,
+    CLIP,
     MAX_BAD_FRACTION,
     MIX_DB,
     PERIOD,
@@ -28,6 +29,7 @@ from a2v_tf.tasks import DEFAULT_HEADS, DISTILL, MULTI_HEAD, SUPERVISED, TASKS, 
 _CONTRASTIVE = ("contrastive", "transposition")
 _AUGMENTED = (*TASKS, DISTILL)
 _RECONSTRUCTING = ("cbow", "skip_gram", "autoencoder")
+_AROUND = ("cbow", "skip_gram")
 # Settings of other tasks that do not go with distill, which gets slices from a cache.
 _NOT_DISTILLED = {
     "validation_data": None,
@@ -115,6 +117,19 @@ class TrainSettings:
         "Default: no limit.",
         low=1e-6,
     )
+    weight_decay: float | None = setting(
+        None,
+        "Decoupled weight decay of Adam, for example 0.01: each step also takes this times the "
+        "learning rate off each weight, biases and batch norm excepted. Papers: none.",
+        low=0.0,
+    )
+    dropout: float = setting(
+        TaskOptions.dropout,
+        "Fraction of each embedding that is set to 0 before the heads, during training; the "
+        "encoder stays as it is. Papers: 0.",
+        low=0.0,
+        high=0.99,
+    )
     average_weights: float | None = setting(
         None,
         "Momentum of an exponential moving average of the weights, for example 0.999: it is what "
@@ -146,12 +161,28 @@ class TrainSettings:
     )
     frames: int = setting(Slicing.frames, "N: frames of a slice.", low=1)
     context: int = setting(Slicing.context, "P: slices on each side of the middle one.", low=1)
+    context_before: int | None = setting(
+        Slicing.context_before,
+        "Slices before the middle one. Default: --context. 0: predict from, or predict, only what "
+        "follows.",
+        low=0,
+        tasks=_AROUND,
+    )
+    context_after: int | None = setting(
+        Slicing.context_after,
+        "Slices after the middle one. Default: --context. 0: predict from, or predict, only what "
+        "came before.",
+        low=0,
+        tasks=_AROUND,
+    )
     gap: int = setting(Slicing.gap, "G: frames between two slices.", low=0)
-    max_frames: int | None = setting(
+    max_frames: int | str | None = setting(
         Slicing.max_frames,
         "N_max: frames within which the two slices of temporal_gap, triplet and contrastive lie. "
-        "Default: the span of Audio2Vec, 488; papers: their whole clips of 10 s, 998.",
+        "Default: the span of Audio2Vec, 488; papers: their whole clips of 10 s, 998. clip: each "
+        "clip's own length; the log-mel of the clips is then kept as with --cache.",
         low=1,
+        words=(CLIP,),
         tasks=("temporal_gap", "triplet", "contrastive"),
     )
     variant: str = setting(
@@ -347,7 +378,7 @@ class TrainSettings:
     @property
     def slicing(self) -> Slicing:
         """N, P, G and N_max."""
-        return Slicing(self.frames, self.context, self.gap, self.max_frames)
+        return Slicing(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Slicing)})
 
     @property
     def task_options(self) -> TaskOptions:
@@ -455,6 +486,8 @@ class TrainSettings:
                 f"--task={self.task}, each once"
             )
         _check_weights("teacher_weights", self.teacher_weights, self.teachers)
+        if self.slicing.whole_clips:
+            raise A2vError(f"--max_frames={CLIP}: not with distill, whose slices are cached")
         for name, default in _NOT_DISTILLED.items():
             if getattr(self, name) != default:
                 raise A2vError(
@@ -467,6 +500,11 @@ class TrainSettings:
             raise A2vError(
                 f"--average_weights={self.average_weights}: for one device, not for "
                 f"--strategy={self.strategy}"
+            )
+        if not self.slicing.sides:
+            raise A2vError(
+                "--context_before=0 and --context_after=0: expected a slice before or after the "
+                "middle one"
             )
         if self.slicing.reach < self.frames:
             raise A2vError(
@@ -487,6 +525,13 @@ class TrainSettings:
             )
         if self.cache is not None:
             self._check_cache(is_spectrogram)
+        if self.slicing.whole_clips:
+            self._check_goes_with_cached(f"--max_frames={CLIP}")
+            if self.gain_db:
+                raise A2vError(
+                    f"--gain_db={self.gain_db}: not with --max_frames={CLIP}, whose slices are of "
+                    "no common crop; expected --slice_gain_db"
+                )
         if self.crops_per_clip > 1 and not self.data.startswith("tfds:"):
             raise A2vError(
                 f"--crops_per_clip={self.crops_per_clip}: for --data=tfds:NAME, whose clips are "
@@ -498,10 +543,13 @@ class TrainSettings:
             raise A2vError("--cache=: expected a directory")
         if is_spectrogram:
             raise A2vError(f"--cache={self.cache}: for audio, not for --data={self.data}")
+        self._check_goes_with_cached("--cache")
+
+    def _check_goes_with_cached(self, flag: str) -> None:
         for name, default in (("frontend", "host"), ("crops_per_clip", 1)):
             if getattr(self, name) != default:
                 raise A2vError(
-                    f"--{name}={getattr(self, name)}: not with --cache, whose crops are log-mel "
+                    f"--{name}={getattr(self, name)}: not with {flag}, whose crops are log-mel "
                     "already"
                 )
 

@@ -3,7 +3,8 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -74,8 +75,13 @@ def open_task(model_dir: pathlib.Path | str, wanted: Sequence[str]) -> TrainedTa
     model = load_model(model_dir)
     if not isinstance(model.output, dict):
         raise A2vError(f"{str(model_dir)!r} was trained by an older version: train it again")
-    slicing = Slicing(config["frames"], config["context"], config["gap"], config["max_frames"])
-    return TrainedTask(found[0], tasks, slicing, model)
+    return TrainedTask(found[0], tasks, slicing_of(config), model)
+
+
+def slicing_of(config: Mapping[str, Any]) -> Slicing:
+    """N, P, G and N_max of the run that `config.json` describes."""
+    fields = dataclasses.fields(Slicing)
+    return Slicing(**{field.name: config.get(field.name, field.default) for field in fields})
 
 
 def first_sample(

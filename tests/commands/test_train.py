@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from a2v_tf.evaluation.heads import kernel_weights
 from tests.conftest import command, run_command
 
 # Slices of 32 frames, one on each side: an example is 100 frames, about a second.
@@ -109,6 +110,8 @@ def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path)
         "--decorrelation=0.1",
         "--mix=0.5",
         "--slice_gain_db=6",
+        "--dropout=0.2",
+        "--weight_decay=0.01",
         f"--probe=csv:{labels}",
         *QUICK,
     ]
@@ -124,6 +127,29 @@ def test_resumes_exactly_where_noise_is_drawn_in_the_model(recordings, tmp_path)
     probes = (resumed / "probes.csv").read_text()
     assert probes == (straight / "probes.csv").read_text()
     assert len(probes.splitlines()) == 3
+
+
+def test_the_past_alone_and_clips_of_any_length(recordings, tmp_path):
+    flags = [
+        *("--task=multi_head", "--heads=cbow,temporal_gap", "--max_frames=clip"),
+        *("--context_before=2", "--context_after=0", "--dropout=0.1", "--weight_decay=0.01"),
+        *(f"--data={recordings}", f"--model_dir={tmp_path / 'model'}", *QUICK),
+        f"--cache={tmp_path / 'cache'}",
+    ]
+    run_command("a2v_train", *flags, "--steps=2", here=True)
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert (config["max_frames"], config["context_after"]) == ("clip", 0)
+    model = keras.models.load_model(tmp_path / "model" / "model.keras")
+    assert model.input_shape == (None, 4, 32, 64)  # two before the hidden one, and a pair
+    assert kernel_weights(model.get_layer("encoder")) == 125_408  # as without dropout
+    out = run_command(
+        "a2v_gap",
+        *(f"--model_dir={tmp_path / 'model'}", f"--audio={recordings / '3.wav'}"),
+        *("--first=0", "--second=5.5"),
+        here=True,
+    ).stdout
+    assert float(out.split()[2]) <= 6.0  # no more than the recording of 6 s
+    assert "cannot estimate" not in out
 
 
 @pytest.mark.slow

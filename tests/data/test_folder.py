@@ -34,6 +34,25 @@ def test_every_position_of_short_and_long_files_is_equally_likely(write, tmp_pat
     assert scipy.stats.chisquare(counts).pvalue > 0.01
 
 
+def test_places_say_where_in_its_file_a_crop_is(write, tmp_path):
+    lengths = {"a": 9, "b": 30}
+    for name, frames in lengths.items():
+        write(name, frame_numbers(frames) + (1000 if name == "b" else 0))
+    source = open_source(str(tmp_path))
+    crops = source.crops(NEEDED, seed=1, round_index=0, places=True).take(200)
+    seen = set()
+    for pcm, clip, (k, n, first) in crops.as_numpy_iterator():
+        positions = sampling.positions_in(160 * list(lengths.values())[clip], NEEDED)
+        assert (n, first) == (positions, 0)
+        assert frame_of(pcm) == 1000 * clip + k
+        seen.add((int(clip), int(k)))
+    assert len(seen) == sum(sampling.positions_in(160 * x, NEEDED) for x in lengths.values())
+    plain = source.crops(NEEDED, seed=1, round_index=0).take(20).as_numpy_iterator()
+    for (pcm, clip), (same, same_clip, _) in zip(plain, crops.as_numpy_iterator(), strict=False):
+        np.testing.assert_array_equal(pcm, same)
+        assert clip == same_clip
+
+
 def test_crops_are_slices_of_the_files(write, noise, tmp_path):
     files = {name: noise(30_000, seed) for seed, name in enumerate("abc")}
     for name, pcm in files.items():

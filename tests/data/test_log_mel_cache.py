@@ -62,6 +62,18 @@ def test_crops_are_those_of_the_folder(corpus, tmp_path, gain_db):
 
 
 @pytest.mark.usefixtures("small")
+def test_places_are_those_of_the_folder(corpus, tmp_path):
+    folder = open_source(str(corpus), max_bad_fraction=0.5)
+    *_, theirs = crops(folder, places=True)
+    cached = opened(corpus, tmp_path / "cache")
+    log_mel, clips, ours = crops(cached, places=True)
+    np.testing.assert_array_equal(ours, theirs)
+    for frames, clip, (k, n, first) in zip(log_mel, clips, ours, strict=True):
+        np.testing.assert_array_equal(cached.read(clip, first + k, FRAMES), frames)
+        assert n == cached.clip_frames()[clip] - FRAMES + 1
+
+
+@pytest.mark.usefixtures("small")
 def test_clips_are_stored_whole(corpus, tmp_path):
     cached = opened(corpus, tmp_path / "cache")
     assert len(list((tmp_path / "cache").glob("*/*.npy"))) > 1

@@ -114,6 +114,21 @@ def test_every_valid_start_is_equally_likely_and_no_crop_crosses_a_gap(tmp_path,
     assert "2 discontinuities in time, 1 frames with missing levels (11 of 33" in source.describe()
 
 
+def test_places_say_where_in_its_stretch_a_crop_is(tmp_path):
+    data, folder = train_folder(tmp_path)
+    seconds = np.concatenate([regular(9), regular(7, 100.0)])  # two stretches
+    write_csv(folder / "a.csv", seconds, numbered(16))
+    source = open_source(data)
+    crops = source.crops(5, seed=1, round_index=0, places=True).take(60)
+    seen = set()
+    for levels, clip, (k, n, first) in crops.as_numpy_iterator():
+        assert clip == 0
+        assert levels[0, 0] == first + k
+        np.testing.assert_array_equal(source.read(0, first + k, 5), levels)
+        seen.add((int(k), int(n), int(first)))
+    assert seen == {*((k, 5, 0) for k in range(5)), *((k, 3, 9) for k in range(3))}
+
+
 def test_crops_are_a_function_of_seed_and_round(tmp_path):
     data, folder = train_folder(tmp_path)
     write_csv(folder / "a.csv", regular(3_000), numbered(3_000))

@@ -133,6 +133,21 @@ def test_noise_is_added_only_in_training_and_scales_with_the_input():
     assert np.std(noisy(x)) == 0
 
 
+def test_dropout_is_on_the_embeddings_and_in_training_only():
+    model = build_model(TINY, 2, 16, 8, STATS, {"z": ([0, 1], lambda z: z)}, dropout=0.5)
+    x = np.random.default_rng(0).normal(size=(64, 2, 16, 8)).astype(np.float32)
+    plain, dropped = np.asarray(model(x)["z"]), np.asarray(model(x, training=True)["z"])
+    z = model.get_layer("encoder")(x.reshape(-1, 16, 8))
+    np.testing.assert_allclose(plain.reshape(-1, 6), z, rtol=1e-4, atol=1e-5)
+    assert 0.4 < (dropped == 0).mean() < 0.6
+    without = build_model(TINY, 2, 16, 8, STATS, {"z": ([0, 1], lambda z: z)})
+    assert [layer.name for layer in model.get_layer("encoder").layers] == [
+        layer.name for layer in without.get_layer("encoder").layers
+    ]
+    classifier = build_classifier(build_encoder(TINY, 16, 8, STATS), {"a": 3}, dropout=0.5)
+    assert classifier.get_layer("dropout").rate == 0.5
+
+
 def test_triplet_margin_is_the_triplet_loss():
     """max(0, |a - p|² - |a - n|² + margin) / margin, for unit-length embeddings."""
     z = np.random.default_rng(0).normal(size=(50, 3, 4)).astype(np.float32)

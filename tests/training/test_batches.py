@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from a2v_tf.data import sampling
+from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.specs import Slicing
+from a2v_tf.specs import BandLevels, Slicing
 from a2v_tf.tasks import TASKS, multi_head
 from a2v_tf.tasks.task import find_tasks
 from a2v_tf.training.batches import (
@@ -145,6 +147,78 @@ def test_transposition_hears_the_middle_slice_three_times():
     ((middle, _, _),) = batches(1, ["autoencoder"], batch_size=8)
     np.testing.assert_array_equal(x, np.tile(middle, (1, 3, 1, 1)))  # the model moves the last
     np.testing.assert_array_equal(y["transposition"][:, 0], [0, 1, 2, 0, 1, 2, 0, 1])
+
+
+class Numbered:
+    """Clips of 30, 9 and 60 frames that count 1000 a clip; crops of them have places."""
+
+    front_end = BandLevels(("a", "b"), 0.125)
+    gives_places = True
+    frames = np.array([30, 9, 60])
+    bad = None
+
+    def check(self, samples): ...
+
+    def describe(self): ...
+
+    def read(self, clip, first, frames):
+        assert 0 <= first <= self.frames[clip] - frames
+        numbers = 1000 * clip + first + np.arange(frames, dtype=np.float32)
+        return np.stack([numbers, -numbers], axis=1)
+
+    def crops(self, samples, *, seed, round_index, share=EVERYTHING, places=False):
+        positions = np.cumsum(self.frames - samples + 1)
+
+        def crop(i):
+            total = int(positions[-1])
+            drawn = sampling.uniform_int(sampling.key(seed, round_index, i), total)
+            clip = tf.searchsorted(positions, [drawn], side="right", out_type=tf.int64)[0]
+            n = tf.gather(self.frames, clip) - samples + 1
+            k = drawn - tf.gather(positions, clip) + n
+            values = tf.numpy_function(self.read, [clip, k, samples], tf.float32)
+            crop = tf.ensure_shape(values, [samples, 2]), clip
+            return (*crop, tf.stack([k, n, 0])) if places else crop
+
+        return share.of(tf.data.Dataset.range(tf.int64.max)).map(crop)
+
+
+def clip_batch(names, worker=EVERYTHING, rows=600):
+    one_round = task_batches(
+        Numbered(),
+        find_tasks(names),
+        Slicing(4, 1, 1, max_frames="clip"),
+        batch_size=rows,
+        seed=5,
+        share=worker,
+    )
+    return next(iter(one_round(tf.constant(2, tf.int64)).as_numpy_iterator()))
+
+
+def test_pairs_of_whole_clips_know_the_length_of_each():
+    """N_max is "the length of the original sample" (ICLR section 3, "Temporal gap")."""
+    x, y, _ = clip_batch(["cbow", "temporal_gap"])
+    pair = x[:, 2:, 0, 0]
+    clip = pair[:, 0] // 1000
+    np.testing.assert_array_equal(clip, pair[:, 1] // 1000)
+    np.testing.assert_array_equal(clip, y["cbow"][:, 0, 0, 0] // 1000)  # the same example
+    longest = Numbered.frames[clip.astype(int)] - 4
+    distance = np.abs(pair[:, 0] - pair[:, 1])
+    np.testing.assert_allclose(y["temporal_gap"][:, 0], distance / longest, rtol=1e-6)
+    for which, frames in ((0, 30), (2, 60)):  # clip 1 is too short for cbow
+        assert distance[clip == which].max() > 0.9 * (frames - 4)
+        assert distance[clip == which].min() < 0.1 * (frames - 4)
+    assert set(clip) == {0, 2}
+    alone, _, _ = clip_batch(["triplet"])
+    assert set(alone[:, 0, 0, 0] // 1000) == {0, 1, 2}
+    assert (alone[:, 0, 0, 0] // 1000 != alone[:, 2, 0, 0] // 1000).all()
+
+
+def test_workers_share_the_pairs_of_whole_clips():
+    whole, targets, _ = clip_batch(["temporal_gap"], rows=8)
+    parts = [clip_batch(["temporal_gap"], Share(i, 2), rows=8) for i in range(2)]
+    np.testing.assert_array_equal(np.concatenate([x for x, _, _ in parts]), whole)
+    theirs = np.concatenate([y["temporal_gap"] for _, y, _ in parts])
+    np.testing.assert_array_equal(theirs, targets["temporal_gap"])
 
 
 def test_labelled_batches_are_shared_equally_and_weigh_their_own_data_set_only():

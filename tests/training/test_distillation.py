@@ -83,7 +83,8 @@ def test_targets_and_rows(tmp_path):
     for epoch in (seen[:100], seen[100:]):  # each slice once, in another order
         np.testing.assert_array_equal(np.sort(epoch), every)
     assert (seen[:100] != seen[100:]).any()
-    for log_mel, clip, targets in batches:
+    for log_mel, clip, more in batches:
+        targets = more["taught"]
         rows = [np.flatnonzero((cache.slices == one).all((1, 2)))[0] for one in log_mel]
         np.testing.assert_array_equal(clip, cache.clip[rows])
         np.testing.assert_array_equal(targets["one"], taught.targets["one"][rows])
@@ -105,14 +106,15 @@ def test_crops_around_slices(tmp_path):
         def read(self, clip, first, frames):
             return cache.slices[clip * 10 : clip * 10 + 10].reshape(960, 64)[first:][:frames]
 
-    drawn = taught.draw(taught.trained, batch_size=80, seed=1, around=Around(Corpus(), 100))
-    log_mel, _, targets = next(iter(drawn(0, EVERYTHING).as_numpy_iterator()))
+    drawn = taught.draw(taught.trained, batch_size=80, seed=1, around=Around(Corpus(), 100, 2))
+    log_mel, _, more = next(iter(drawn(0, EVERYTHING).as_numpy_iterator()))
+    targets = more["taught"]
     assert log_mel.shape == (80, 100, 64)
     rows = [np.flatnonzero((cache.slices == one).all((1, 2)))[0] for one in log_mel[:, 2:98]]
     assert set(rows % np.array(10)) == set(range(1, 9))  # the first and last have no room
     np.testing.assert_array_equal(targets["one"], taught.targets["one"][rows])
     with pytest.raises(A2vError, match=r"^no slice has 961 frames of its clip around it"):
-        taught.draw(taught.trained, batch_size=80, seed=1, around=Around(Corpus(), 961))
+        taught.draw(taught.trained, batch_size=80, seed=1, around=Around(Corpus(), 961, 432))
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 import dataclasses
 import json
 
+import keras
+import numpy as np
 import pytest
 from absl import flags
 
 from a2v_tf.errors import A2vError
 from a2v_tf.settings import define_flags, from_flags
 from a2v_tf.specs import Slicing, TaskOptions
+from a2v_tf.training.loop import make_optimizer
 from a2v_tf.training.schedule import learning_rate
 from a2v_tf.training.settings import TrainSettings, applies
 from tests.conftest import forgotten_flags
@@ -25,6 +28,24 @@ def test_flags_give_the_defaults():
         assert from_flags(TrainSettings) == settings()
         flags.FLAGS(["x", "--model_dir=m", "--heads=cbow,triplet", "--task=multi_head"])
         assert from_flags(TrainSettings) == settings(task="multi_head", heads=("cbow", "triplet"))
+
+
+@pytest.mark.parametrize(("text", "value"), [("clip", "clip"), ("998", 998)])
+def test_a_flag_that_is_a_number_or_a_word(text, value):
+    with forgotten_flags():
+        define_flags(TrainSettings, __name__)
+        flags.FLAGS(["x", "--model_dir=m", "--task=triplet", f"--max_frames={text}"])
+        run = from_flags(TrainSettings)
+        assert run.max_frames == run.slicing.max_frames == value
+        assert f"--max_frames={text}" in flags.FLAGS.flags_into_string().split()
+
+
+@pytest.mark.parametrize("text", ["whole", "0", "1.5"])
+def test_a_flag_that_is_neither(text):
+    with forgotten_flags():
+        define_flags(TrainSettings, __name__)
+        with pytest.raises(flags.IllegalFlagValueError, match="max_frames"):
+            flags.FLAGS(["x", "--model_dir=m", f"--max_frames={text}"])
 
 
 def test_every_flag_has_a_help_text():
@@ -50,6 +71,33 @@ def test_every_flag_has_a_help_text():
             {"task": "temporal_gap", "max_frames": 50},
             "^--max_frames=50: expected at least --frames=96$",
         ),
+        ({"task": "triplet", "max_frames": 0}, "^--max_frames=0: expected at least 1$"),
+        ({"max_frames": "clip"}, "^--max_frames=clip: for contrastive, temporal_gap, triplet, not"),
+        (
+            {"task": "triplet", "max_frames": "clip", "frontend": "device"},
+            "^--frontend=device: not with --max_frames=clip, ",
+        ),
+        (
+            {"task": "triplet", "max_frames": "clip", "gain_db": 3.0},
+            "^--gain_db=3.0: not with --max_frames=clip, .* expected --slice_gain_db$",
+        ),
+        (
+            {
+                "task": "multi_head",
+                "heads": ("distill", "triplet"),
+                "teachers": ("log_mel_statistics",),
+                "max_frames": "clip",
+            },
+            "^--max_frames=clip: not with distill",
+        ),
+        ({"context_before": -1}, "^--context_before=-1: expected at least 0$"),
+        ({"context_before": 0, "context_after": 0}, "^--context_before=0 and --context_after=0: "),
+        (
+            {"task": "autoencoder", "context_after": 0},
+            "^--context_after=0: for cbow, skip_gram, not for --task=autoencoder$",
+        ),
+        ({"dropout": 1.0}, "^--dropout=1.0: expected at most 0.99$"),
+        ({"weight_decay": -0.1}, "^--weight_decay=-0.1: expected at least 0$"),
     ],
 )
 def test_what_cannot_be_gets_one_line(changes, message):
@@ -72,6 +120,21 @@ def test_which_settings_are_for_a_task():
     assert not applies("margin", "cbow", ("cbow",))
     assert not applies("mix", "supervised", ())
     assert applies("margin", "mine:TASK", ("mine:TASK",))  # it may use any
+
+
+def test_weight_decay_spares_biases_and_batch_norm():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.add(keras.layers.BatchNormalization())
+    optimizer = make_optimizer(settings(learning_rate=0.5, weight_decay=0.1))
+    optimizer.build(model.trainable_variables)
+    for variable in model.trainable_variables:
+        variable.assign(np.full(variable.shape, 2.0))
+    optimizer.apply([np.zeros(v.shape, np.float32) for v in model.trainable_variables])
+    after = {variable.name: np.unique(variable.numpy()) for variable in model.trainable_variables}
+    np.testing.assert_allclose(after.pop("kernel"), 2.0 * (1 - 0.5 * 0.1), rtol=1e-6)
+    assert set(after) == {"bias", "gamma", "beta"}
+    assert all(values.tolist() == [2.0] for values in after.values())
+    assert make_optimizer(settings(learning_rate=0.5)).weight_decay is None
 
 
 def test_schedules():
