@@ -56,7 +56,7 @@ def part(
     Args:
       log_mel: `[batch, T, F]`.
       frames: of the part, at most T.
-      place: int64 `[batch, 3]`, k, n and a third number of each crop.
+      place: int64 `[batch, 3]`, of each crop, as by `sources.PlacingSource`.
       key: int64 `[2]`.
       share: the part of a larger batch that the crops are.
 

@@ -116,8 +116,22 @@ class BandLevels:
         """F, values in a frame."""
         return len(self.columns)
 
+    @property
+    def sample_rate(self) -> float:
+        """Frames in a second: a sample of such a source is a frame."""
+        return 1.0 / self.period
+
+    @property
+    def hop_length(self) -> int:
+        """Samples from one frame to the next."""
+        return 1
+
+    def frames(self, samples: int) -> int:
+        """Frames in `samples` samples."""
+        return samples
+
     def samples(self, frames: int) -> int:
-        """What `Source.crops` needs for `frames` frames: a sample of such a source is a frame."""
+        """What `Source.crops` needs for `frames` frames."""
         return frames
 
     def seconds(self, frames: int) -> float:

@@ -1,5 +1,6 @@
 """Model directories as `a2v_train` writes them, of untrained models with short slices."""
 
+import dataclasses
 import pathlib
 
 import keras
@@ -29,7 +30,8 @@ def write_model(directory: pathlib.Path, *names: str, **config) -> keras.Model:
       The model.
     """
     keras.utils.set_random_seed(0)
-    model = multi_head.build(find_tasks(names), SETUP)
+    setup = dataclasses.replace(SETUP, bins=config.get("bins", SETUP.bins))
+    model = multi_head.build(find_tasks(names), setup)
     model.get_layer("encoder").save(directory / "encoder.keras")
     model.save(directory / "model.keras")
     settings = {

@@ -26,8 +26,8 @@ from a2v_tf.pretrained import STREAMING, WINDOW, in_words, names, resolve
 from a2v_tf.runtime.archive import Recipe, embed_archive
 from a2v_tf.runtime.clips import EmbedClip, tflite_clips
 from a2v_tf.runtime.side_by_side import side_by_side
-from a2v_tf.runtime.tables import SUFFIXES
-from a2v_tf.specs import MAX_BAD_FRACTION
+from a2v_tf.runtime.tables import SUFFIXES, Table
+from a2v_tf.specs import MAX_BAD_FRACTION, SPECTROGRAM
 
 FLAGS = flags.FLAGS
 
@@ -45,7 +45,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "audio",
         None,
-        "Audio file, a directory searched recursively, or 'demo' for the labelled demo clips.",
+        "Audio file, a directory searched recursively, or 'demo' for the labelled demo clips. With "
+        "a model directory of band levels, spectrogram:DIR[:SPLIT]; without SPLIT all files.",
         required=True,
     )
     flags.DEFINE_string(
@@ -89,6 +90,9 @@ def main(_: list[str]) -> None:
     output = _checked_output(sharded)
     options = FLAGS.beam_pipeline_options
     beam_options = None if options is None else beam.pipeline_options(options)
+    if FLAGS.audio.startswith(SPECTROGRAM):
+        _embed_levels(output, sharded)
+        return
     files = audio_files(FLAGS.audio)
     model = (FLAGS.model, FLAGS.hop_ms, FLAGS.stream)
     open_model(*model)  # its errors, before any work
@@ -139,6 +143,25 @@ def _digest(model: str, stream: bool) -> str:
     from a2v_tf.training.model_dir import CONFIG, ENCODER
 
     return " ".join(digest_of(pathlib.Path(model, name)) for name in (CONFIG, ENCODER))
+
+
+def _embed_levels(output: pathlib.Path, sharded: bool) -> None:
+    """Embed the slices of a corpus of band levels by a model directory."""
+    for_audio = {f"--output={FLAGS.output}": sharded, "--stream": FLAGS.stream}
+    unfit = [flag for flag, given in for_audio.items() if given]
+    if not pathlib.Path(FLAGS.model, "config.json").is_file():
+        unfit.append(f"--model={FLAGS.model}")
+    if unfit:
+        raise A2vError(
+            f"{unfit[0]}: not with --audio={FLAGS.audio}: expected a directory that a2v_train "
+            "wrote, an --output of one file, and no --stream"
+        )
+    from a2v_tf.evaluation import band_levels
+
+    corpus = band_levels.open_corpus(FLAGS.model, FLAGS.audio)
+    table = Table(*band_levels.embed(FLAGS.model, corpus, FLAGS.hop_ms))
+    table.write(output)
+    print(f"{FLAGS.output}: {len(table)} embeddings of {len(set(table.path))} files")
 
 
 def audio_files(audio: pathlib.Path | str) -> list[pathlib.Path]:

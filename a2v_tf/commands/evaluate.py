@@ -8,12 +8,13 @@
 From Python, use `a2v_tf.evaluation.evaluate` or `a2v_tf.evaluation.compare`.
 """
 
+import pathlib
 import sys
 
 from absl import flags, logging
 
 from a2v_tf.commands.flag_types import define_channels, define_counts, define_some_of
-from a2v_tf.errors import run_app
+from a2v_tf.errors import A2vError, run_app
 from a2v_tf.evaluation.metrics import BASELINES, SPECTROGRAM, UNTRAINED
 from a2v_tf.evaluation.paper import DATASETS
 from a2v_tf.evaluation.settings import (
@@ -34,6 +35,7 @@ from a2v_tf.evaluation.settings import (
 from a2v_tf.files import checked_output, write_json
 from a2v_tf.pretrained import in_words, names
 from a2v_tf.specs import MAX_BAD_FRACTION
+from a2v_tf.specs import SPECTROGRAM as SPECTROGRAM_DATA
 
 FLAGS = flags.FLAGS
 
@@ -54,8 +56,22 @@ def define_flags() -> None:
         "columns path,label,split (paths relative to it; split: train, val or test); "
         "'tfds:NAME[/CONFIG][:VERSION]', any data set with audio and label; 'MODULE:NAME', a "
         "LabelledData of an installed package, or a function that returns one; or one of the "
-        f"papers' data sets, prepared with its builder: {', '.join(sorted(DATASETS))}.",
+        f"papers' data sets, prepared with its builder: {', '.join(sorted(DATASETS))}. Or, for a "
+        "model of band levels, spectrogram:DIR[:SPLIT]: the losses of its tasks on the splits of "
+        "the corpus, and what --labels asks for; SPLIT is judged, test by default.",
         required=True,
+    )
+    flags.DEFINE_string(
+        "labels",
+        None,
+        "For spectrogram:DIR, a CSV file with the columns path,start,end,label: stretches of time "
+        "in its files, which --protocols are to tell apart.",
+    )
+    flags.DEFINE_string(
+        "write_matrix",
+        None,
+        "For spectrogram:DIR, an .npz file to write: of each split a matrix whose columns are "
+        "slices of the model's length, with frames times bands rows.",
     )
     flags.DEFINE_string("output", None, "JSON file for the results.")
     flags.DEFINE_string(
@@ -214,6 +230,13 @@ def main(_: list[str]) -> None:
     """Evaluate, print the tables, and write the JSON."""
     logging.set_verbosity(logging.INFO)
     output = FLAGS.output and checked_output("output", FLAGS.output)
+    is_levels = FLAGS.downstream.startswith(SPECTROGRAM_DATA)
+    for name in ("labels", "write_matrix"):
+        if FLAGS[name].value and not is_levels:
+            raise A2vError(f"--{name}={FLAGS[name].value}: for --downstream={SPECTROGRAM_DATA}DIR")
+    if is_levels:
+        _evaluate_levels(output)
+        return
     from a2v_tf.evaluation.evaluate import evaluate, versions
     from a2v_tf.evaluation.tables import table
 
@@ -227,6 +250,40 @@ def main(_: list[str]) -> None:
             "normalised": found.normalised,
             "command": sys.argv,
             "config": found.config,
+            "settings": _flag_values(),
+            "versions": versions(),
+        }
+        write_json(output, content)
+        print(f"Wrote {output}")
+
+
+def _evaluate_levels(output: pathlib.Path | None) -> None:
+    """Evaluate a model of band levels on its own corpus."""
+    matrix = FLAGS.write_matrix and checked_output("write_matrix", FLAGS.write_matrix, ".npz")
+    from a2v_tf.evaluation import band_levels
+    from a2v_tf.evaluation.evaluate import versions
+
+    corpus = band_levels.open_corpus(FLAGS.model_dir, FLAGS.downstream)
+    split = corpus.judged  # its error, before any work
+    labelled: list[dict] = []
+    if FLAGS.labels:
+        seed = corpus.config.get("seed", 0) if FLAGS.seed is None else FLAGS.seed
+        windows = band_levels.labelled_windows(FLAGS.model_dir, corpus, pathlib.Path(FLAGS.labels))
+        heads = _settings().common.heads
+        labelled = band_levels.accuracies(windows, FLAGS.protocols, split, seed, heads)
+    own = band_levels.losses(FLAGS.model_dir, corpus)
+    print(band_levels.table(split, own, labelled))
+    if matrix:
+        shapes = band_levels.write_matrix(corpus, matrix)
+        sizes = ", ".join(f"{split} {rows} x {n}" for split, (rows, n) in shapes.items())
+        print(f"Wrote {matrix}: {sizes}")
+    if output:
+        content = {
+            "losses": own,
+            "labels": labelled,
+            "split": split,
+            "command": sys.argv,
+            "config": corpus.config,
             "settings": _flag_values(),
             "versions": versions(),
         }

@@ -17,7 +17,12 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
     flags.DEFINE_string("model_dir", None, "Model directory written by a2v_train.", required=True)
-    flags.DEFINE_string("audio", None, "Audio file.", required=True)
+    flags.DEFINE_string(
+        "audio",
+        None,
+        "Audio file; for a model of spectrogram:DIR, a CSV file of band levels.",
+        required=True,
+    )
     flags.DEFINE_float("first", None, "Start of one slice, in seconds.", required=True)
     flags.DEFINE_float("second", None, "Start of the other slice, in seconds.", required=True)
     define_channels()
@@ -25,21 +30,21 @@ def define_flags() -> None:
 
 def main(_: list[str]) -> None:
     """Estimate and print."""
-    from a2v_tf.audio.read import read_audio
     from a2v_tf.evaluation.gap import estimate, greatest, longest_clip
-    from a2v_tf.frontend import FRONT_END
     from a2v_tf.training.trained_task import first_sample, open_task
 
     task = open_task(FLAGS.model_dir, ["temporal_gap"])
-    pcm = read_audio(FLAGS.audio, FLAGS.channels)
+    recording, front_end = task.read(FLAGS.audio, FLAGS.channels), task.front_end
     starts = [
-        first_sample(flag, getattr(FLAGS, flag), pcm, task.slicing.frames)
+        first_sample(
+            flag, getattr(FLAGS, flag), recording, task.slicing.frames, front_end=front_end
+        )
         for flag in ("first", "second")
     ]
-    true = abs(starts[0] - starts[1]) / FRONT_END.sample_rate
-    print(f"estimated distance: {estimate(task, pcm, *starts):6.2f} s")
+    true = abs(starts[0] - starts[1]) / front_end.sample_rate
+    print(f"estimated distance: {estimate(task, recording, *starts):6.2f} s")
     print(f"true distance:      {true:6.2f} s")
-    frames = FRONT_END.frames(len(pcm))
+    frames = front_end.frames(len(recording))
     if true > greatest(task, frames):
         print(
             f"The model was trained on distances of 0 to {greatest(task, frames):.2f} s only "

@@ -11,6 +11,7 @@ the one at --at; autoencoder predicts its input. The command writes
   PREFIX_truth.wav       the same, converted to log-mel and back: what the inversion alone loses
   PREFIX_prediction.wav  the prediction, inverted in the same way
 
+Of band levels, given to models of spectrogram:DIR, only the picture: they cannot be made sound.
 Where nothing is predicted between the first and the last slice, the last two files have the truth.
 """
 
@@ -29,7 +30,12 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
     flags.DEFINE_string("model_dir", None, "Model directory written by a2v_train.", required=True)
-    flags.DEFINE_string("audio", None, "Audio file.", required=True)
+    flags.DEFINE_string(
+        "audio",
+        None,
+        "Audio file; for a model of spectrogram:DIR, a CSV file of band levels.",
+        required=True,
+    )
     flags.DEFINE_float(
         "at",
         None,
@@ -61,19 +67,21 @@ def main(_: list[str]) -> None:
     checked_output("output", f"{output}.png")
     import soundfile
 
-    from a2v_tf.audio.read import read_audio
     from a2v_tf.evaluation.inversion import require_librosa
     from a2v_tf.evaluation.reconstruction import reconstruct, write_sounds
+    from a2v_tf.frontend import FrontEnd
     from a2v_tf.reporting.reconstruction_plot import figure
     from a2v_tf.training.trained_task import open_task
 
-    require_librosa()
     task = open_task(FLAGS.model_dir, [FLAGS.head] if FLAGS.head else list(RECONSTRUCTING))
-    pcm = read_audio(audio, FLAGS.channels)
-    result = reconstruct(task, pcm, FLAGS.at)
+    is_sound = isinstance(task.front_end, FrontEnd)
+    if is_sound:
+        require_librosa()
+    recording = task.read(audio, FLAGS.channels)
+    result = reconstruct(task, recording, FLAGS.at)
     try:
         figure(result, audio.name).savefig(f"{output}.png", dpi=130)
-        sounds = write_sounds(result, pcm, output)
+        sounds = write_sounds(result, recording, output) if is_sound else []
     except (OSError, soundfile.LibsndfileError) as error:
         raise A2vError(f"cannot write {str(output)!r}: {error}") from error
     errors = ", ".join(f"{error:.3f}" for error in result.errors)

@@ -145,6 +145,16 @@ class SpectrogramSource:
             crop, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
+    @property
+    def paths(self) -> list[pathlib.Path]:
+        """The files of the split."""
+        return self._paths
+
+    def stretches(self, index: int) -> list[tuple[int, int]]:
+        """First row and length of each continuous stretch of a file; none if it is unusable."""
+        file = self._files[index]
+        return [] if file is None else [(int(row), int(count)) for row, count in file.stretches]
+
     def _open(self, path: pathlib.Path, time: str | None) -> "File | None":
         try:
             return converted(path, time, self.front_end.columns, self._period)

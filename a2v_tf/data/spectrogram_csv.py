@@ -15,10 +15,12 @@ import pandas as pd
 
 from a2v_tf.errors import A2vError
 from a2v_tf.files import cache_dir, whole_file
+from a2v_tf.specs import BandLevels
 
 _SEPARATORS = ",;\t"
 _ROWS_LOOKED_AT = 1_000  # to tell numbers from text
 _ROWS_AT_ONCE = 1_000_000  # 300 MB while they are read
+_MOST_EMPTY = 1_000  # times the rows that are there, in what `read_levels` returns
 _CACHE_VERSION = 1  # of what is in the cache
 
 
@@ -153,6 +155,72 @@ def _frames(
             )
         levels = table[list(columns)].apply(_numbers).to_numpy(np.float32)
         yield seconds, levels
+
+
+def read_times(path: pathlib.Path, time: str | None, bands: BandLevels) -> np.ndarray:
+    """The time of each row of a CSV file in seconds, float64 `[rows]`.
+
+    Raises:
+      A2vError: the file cannot be used.
+    """
+    try:
+        return np.concatenate([seconds for seconds, _ in _frames(path, time, bands.columns)])
+    except (UnusableError, ValueError) as error:
+        raise A2vError(f"{path} {error}: expected a CSV file of band levels") from error
+
+
+def times_of(path: pathlib.Path, *texts: str) -> list[float]:
+    """Parse times as those of the rows are: ISO 8601, or seconds.
+
+    Raises:
+      A2vError: one is neither; the message names `path`.
+    """
+    times = [float(_seconds(pd.Series([text]))[0]) for text in texts]
+    for text, seconds in zip(texts, times, strict=True):
+        if math.isnan(seconds):
+            raise A2vError(f"{path}: {text!r} is neither ISO 8601 nor seconds")
+    return times
+
+
+def read_levels(path: pathlib.Path | str, time: str | None, bands: BandLevels) -> np.ndarray:
+    """Read one CSV file, its frames where their times put them.
+
+    Args:
+      path: the CSV file.
+      time: the column of timestamps; None for the first.
+      bands: the columns of levels, and the seconds between frames.
+
+    Returns:
+      float32 `[T, F]` from the file's first to its last frame, NaN where frames are missing.
+
+    Raises:
+      A2vError: the file cannot be used.
+    """
+    path = pathlib.Path(path)
+    try:
+        read = list(_frames(path, time, bands.columns))
+    except UnusableError as error:
+        raise A2vError(f"{path} {error}: expected a CSV file of band levels") from error
+    if not read:
+        raise A2vError(f"{path} has no rows: expected a CSV file of band levels")
+    seconds, levels = (np.concatenate(parts) for parts in zip(*read, strict=True))
+    follows = _is_period(np.diff(seconds, prepend=np.nan), bands.period)
+    complete = np.isfinite(levels).all(axis=1) & np.isfinite(seconds)
+    stretches = _stretches(complete, follows)
+    if not len(stretches):
+        raise A2vError(f"{path} has no row in which no level is missing")
+    start = seconds[stretches[0, 0]]
+    places = np.round((seconds[stretches[:, 0]] - start) / bands.period)
+    frames = (places + stretches[:, 1]).max()
+    if not places.min() >= 0 or frames > _MOST_EMPTY * len(levels):
+        raise A2vError(
+            f"{path}: its times go from {start:g} to {seconds[stretches[-1, 0]]:g} s with "
+            f"{len(levels)} rows: expected ascending times, a row every {bands.period:g} s"
+        )
+    placed = np.full((int(frames), len(bands.columns)), np.nan, np.float32)
+    for place, (first, count) in zip(places.astype(int), stretches, strict=True):
+        placed[place : place + count] = levels[first : first + count]
+    return placed
 
 
 # ---- The cache ----

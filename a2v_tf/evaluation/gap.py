@@ -6,7 +6,6 @@ Patent paragraphs 140-145, figure 9.
 import numpy as np
 import tensorflow as tf
 
-from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.tasks.crops import Crops
 from a2v_tf.training.trained_task import NOT_RANDOM, TrainedTask
 
@@ -24,10 +23,10 @@ def greatest(task: TrainedTask, frames: int) -> float:
       frames: of the recording.
     """
     distance = longest_clip(task, frames) - task.slicing.frames
-    return distance * FRONT_END.hop_length / FRONT_END.sample_rate
+    return distance * task.front_end.hop_length / task.front_end.sample_rate
 
 
-def estimate(task: TrainedTask, pcm: np.ndarray, first: int, second: int) -> float:
+def estimate(task: TrainedTask, recording: np.ndarray, first: int, second: int) -> float:
     """Estimate the distance in time between two slices.
 
     The estimate is the mean of the model's outputs for both orders of the slices, so that it does
@@ -35,19 +34,20 @@ def estimate(task: TrainedTask, pcm: np.ndarray, first: int, second: int) -> flo
 
     Args:
       task: a trained temporal_gap.
-      pcm: float32 `[samples]`, the recording.
+      recording: as `task.read` gives it.
       first: sample where one slice starts.
       second: sample where the other starts.
 
     Returns:
       Seconds, from 0 to `greatest`.
     """
-    length = FRONT_END.samples(task.slicing.frames)
-    slices = log_mel(np.stack([pcm[start : start + length] for start in (first, second)]))
-    unused = tf.zeros([2, task.all_crop_frames, FRONT_END.mel_bins])
+    length = task.front_end.samples(task.slicing.frames)
+    parts = np.stack([recording[start : start + length] for start in (first, second)])
+    slices = task.log_mel(parts)
+    unused = tf.zeros([2, task.all_crop_frames, task.front_end.bins])
     both_orders = tf.stack([slices, slices[::-1]])
     given = both_orders, tf.zeros([2, 1])  # the distance is what the model estimates
     key = tf.constant(NOT_RANDOM)
     crops = Crops(unused, tf.range(2), task.slicing, key, given=given)
     estimates, _ = task.run(crops)
-    return float(estimates.mean()) * greatest(task, FRONT_END.frames(len(pcm)))
+    return float(estimates.mean()) * greatest(task, task.front_end.frames(len(recording)))

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from a2v_tf.evaluation import inversion
 from a2v_tf.evaluation.settings import RECONSTRUCTING
-from a2v_tf.frontend import FRONT_END, log_mel
-from a2v_tf.specs import Slicing
+from a2v_tf.frontend import FRONT_END, FrontEnd
+from a2v_tf.specs import BandLevels, Slicing
 from a2v_tf.tasks.crops import Crops
 from a2v_tf.training.trained_task import NOT_RANDOM, TrainedTask, first_sample
 
@@ -29,6 +29,7 @@ class Reconstruction:
       inputs: frames of `truth` where the encoder's input slices begin.
       predicted: frames of `truth` where the predicted slices begin.
       slices: the predicted slices, float32 `[n, N, F]`.
+      front_end: of the frames.
     """
 
     task: str
@@ -37,6 +38,7 @@ class Reconstruction:
     inputs: list[int]
     predicted: list[int]
     slices: np.ndarray
+    front_end: FrontEnd | BandLevels = FRONT_END
 
     @property
     def first(self) -> int:
@@ -77,26 +79,27 @@ class Reconstruction:
         return np.stack([np.interp(every, frames, band[frames]) for band in known.T], axis=1)
 
 
-def reconstruct(task: TrainedTask, pcm: np.ndarray, at: float) -> Reconstruction:
+def reconstruct(task: TrainedTask, recording: np.ndarray, at: float) -> Reconstruction:
     """Predict slices of a recording.
 
     Args:
       task: a trained task of `RECONSTRUCTING`.
-      pcm: float32 `[samples]`, the recording.
+      recording: as `task.read` gives it.
       at: seconds where the middle slice starts.
 
     Raises:
       A2vError: the slices around it do not all lie within the recording.
     """
     frames, middle = task.crop_frames, task.slicing.middle(task.crop_frames)
-    start = first_sample("at", at, pcm, frames, middle)
-    truth = log_mel(pcm[start : start + FRONT_END.samples(frames)]).numpy()
+    front_end = task.front_end
+    start = first_sample("at", at, recording, frames, middle, front_end)
+    truth = task.log_mel(recording[start : start + front_end.samples(frames)])
     # Other tasks of the model may need longer crops, in whose middle the slices then stand.
     before = task.slicing.middle(task.all_crop_frames) - middle
     after = task.all_crop_frames - before - frames
     crop = np.pad(truth, ((before, after), (0, 0)))[np.newaxis]
     crops = Crops(tf.constant(crop), tf.range(1), task.slicing, tf.constant(NOT_RANDOM))
-    return reconstruct_crops(task, crops, start / FRONT_END.sample_rate)[0]
+    return reconstruct_crops(task, crops, start / front_end.sample_rate)[0]
 
 
 def reconstruct_crops(task: TrainedTask, crops: Crops, start: float = 0.0) -> list[Reconstruction]:
@@ -107,13 +110,15 @@ def reconstruct_crops(task: TrainedTask, crops: Crops, start: float = 0.0) -> li
     slices, _ = task.run(crops)
     truths = np.asarray(crops.log_mel)[:, before : before + frames]
     return [
-        Reconstruction(task.name, start, truth, inputs, predicted, of_crop)
+        Reconstruction(task.name, start, truth, inputs, predicted, of_crop, task.front_end)
         for truth, of_crop in zip(truths, slices, strict=True)
     ]
 
 
 def write_sounds(result: Reconstruction, pcm: np.ndarray, output: pathlib.Path) -> list[str]:
     """Write three WAV files with the same gain, which is below 1 where one of them would clip.
+
+    Band levels cannot be made sound.
 
     Args:
       result: a reconstruction.

@@ -15,7 +15,6 @@ from a2v_tf.data.sources import Source, one_line_errors, open_source
 from a2v_tf.evaluation.gap import greatest
 from a2v_tf.evaluation.reconstruction import reconstruct_crops
 from a2v_tf.evaluation.settings import RECONSTRUCTING
-from a2v_tf.frontend import FRONT_END
 from a2v_tf.reporting import reconstruction_plot
 from a2v_tf.reporting.document import Picture
 from a2v_tf.reporting.plots import COLOURS, GREY, STYLE, picture
@@ -52,7 +51,7 @@ def pictures(
     task = open_task(model_dir, list(_DRAW))
     options = {name: config[name] for name in SOURCE_OPTIONS if name in config}
     source = open_source(data or config.get("validation_data") or config["data"], **options)
-    source.check(FRONT_END.samples(task.all_crop_frames))
+    source.check(source.front_end.samples(task.all_crop_frames))
     # A crop is no whole clip, so it holds no pair as the model learned them.
     left_out = {PAIR} if task.slicing.whole_clips else set()
 

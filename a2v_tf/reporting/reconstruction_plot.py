@@ -7,9 +7,11 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Rectangle
 
 from a2v_tf.evaluation.reconstruction import Reconstruction
-from a2v_tf.frontend import FRONT_END
+from a2v_tf.frontend import FRONT_END, FrontEnd
+from a2v_tf.specs import BandLevels
 
 _TICKS_HZ = np.array([125, 500, 1_000, 2_000, 4_000, 7_000])
+_MOST_BANDS = 10  # that have a tick
 _PREDICTED = "C2"
 
 
@@ -29,7 +31,8 @@ def draw(parent: FigureBase, result: Reconstruction, title: str) -> None:
     """Plot a reconstruction in a figure: two panels with the same axes and colour scale."""
     above, below = parent.subplots(2, 1, sharex=True, sharey=True)
     images = [result.truth, result.inputs_and_predictions()]
-    extent = (*_seconds(result, 0, len(result.truth)), -0.5, FRONT_END.mel_bins - 0.5)
+    extent = (*_seconds(result, 0, len(result.truth)), -0.5, result.front_end.bins - 0.5)
+    ticks, names, axis, values = _frequencies(result.front_end)
     colours = {"vmin": min(map(np.nanmin, images)), "vmax": max(map(np.nanmax, images))}
     for axes, image in zip((above, below), images, strict=True):
         drawn = axes.imshow(
@@ -41,13 +44,25 @@ def draw(parent: FigureBase, result: Reconstruction, title: str) -> None:
             interpolation="none",  # in an SVG, as many pixels as values
             **colours,
         )
-        axes.set_yticks(bin_of(_TICKS_HZ), [f"{hz:,}" for hz in _TICKS_HZ])
-        axes.set_ylabel("Hz")
+        axes.set_yticks(ticks, names)
+        axes.set_ylabel(axis)
     above.set_title(title, loc="left", parse_math=False)
     below.set_xlabel("seconds")
     _mark_slices(below, result)
-    parent.colorbar(
-        drawn, ax=[above, below], label="log-mel (natural logarithm)", aspect=40, pad=0.01
+    parent.colorbar(drawn, ax=[above, below], label=values, aspect=40, pad=0.01)
+
+
+def _frequencies(front_end: FrontEnd | BandLevels) -> tuple[np.ndarray, list[str], str, str]:
+    """Places and names of ticks, and the names of the axis and of the values."""
+    if isinstance(front_end, FrontEnd):
+        names = [f"{hz:,}" for hz in _TICKS_HZ]
+        return bin_of(_TICKS_HZ), names, "Hz", "log-mel (natural logarithm)"
+    every = -(-front_end.bins // _MOST_BANDS)
+    return (
+        np.arange(0, front_end.bins, every),
+        list(front_end.columns[::every]),
+        "band",
+        "level, as in the file",
     )
 
 
@@ -62,7 +77,7 @@ def _mark_slices(axes: Axes, result: Reconstruction) -> None:
         frame = Rectangle(
             (left, -0.5),
             right - left,
-            FRONT_END.mel_bins,
+            result.front_end.bins,
             fill=False,
             edgecolor=_PREDICTED,
             linewidth=2,
@@ -71,7 +86,7 @@ def _mark_slices(axes: Axes, result: Reconstruction) -> None:
     for begin, label in labels.items():
         axes.annotate(
             label,
-            (np.mean(_seconds(result, begin, begin + frames)), FRONT_END.mel_bins),
+            (np.mean(_seconds(result, begin, begin + frames)), result.front_end.bins),
             ha="center",
             va="bottom",
             color=_PREDICTED if begin in result.predicted else mpl.rcParams["text.color"],
@@ -81,9 +96,10 @@ def _mark_slices(axes: Axes, result: Reconstruction) -> None:
 
 def _seconds(result: Reconstruction, first: int, end: int) -> tuple[float, float]:
     """Where the frames from `first` to before `end` are drawn: each at the centre of its window."""
-    margin = FRONT_END.overlap / 2
-    samples = FRONT_END.hop_length * np.array([first, end]) + margin
-    first_second, end_second = result.start + samples / FRONT_END.sample_rate
+    front_end = result.front_end
+    margin = front_end.overlap / 2 if isinstance(front_end, FrontEnd) else 0.0
+    samples = front_end.hop_length * np.array([first, end]) + margin
+    first_second, end_second = result.start + samples / front_end.sample_rate
     return first_second, end_second
 
 

@@ -33,19 +33,23 @@ def around_frames(tasks: Sequence[Task], slicing: Slicing) -> int:
 
     The tasks share the middle slice, so it stands where all of them have room.
     """
-    pairs = {PAIR, OTHER}
     return max(
-        (task.crop_frames(slicing) for task in tasks if not pairs.issuperset(task.slices)),
+        (task.crop_frames(slicing) for task in tasks if _takes_middle(task)),
         default=slicing.frames,
     )
 
 
+def _takes_middle(task: Task) -> bool:
+    return not {PAIR, OTHER}.issuperset(task.slices)
+
+
 def needs_places(tasks: Sequence[Task], slicing: Slicing) -> bool:
     """Whether slices can stand at several places of a crop, or outside: see `Crops.place`."""
-    frames = {around_frames(tasks, slicing), crop_frames(tasks, slicing)}
+    parts = [around_frames(tasks, slicing)] if any(map(_takes_middle, tasks)) else []
     if any(PAIR in task.slices for task in tasks):
-        frames.add(slicing.reach)
-    return len(frames) > 1 or slicing.whole_clips
+        parts.append(slicing.reach)
+    whole = crop_frames(tasks, slicing)
+    return slicing.whole_clips or any(part < whole for part in parts)
 
 
 def needs_whole_batch(tasks: Sequence[Task]) -> bool:

@@ -61,10 +61,12 @@ def examples(folder: pathlib.Path) -> None:
 
 
 def band_levels(folder: pathlib.Path) -> None:
-    """CSV files of 29 third-octave bands, a row every 125 ms."""
+    """CSV files of 29 third-octave bands, a row every 125 ms, and events.csv, with two labels."""
     rng = np.random.default_rng(0)
     bands = [f"{1000 * 10 ** (i / 10):.3g}" for i in range(-17, 12)]
-    for split in ("train", "val"):
+    events = ["path,start,end,label"]
+    for split in ("train", "val", "test"):
+        events += [f"{split}/sensor.csv,{8 * i},{8 * i + 8},{CLASSES[i % 2]}" for i in range(10)]
         path = folder / f"path/to/csvs/{split}/sensor.csv"
         path.parent.mkdir(parents=True)
         with path.open("w", newline="") as file:
@@ -73,6 +75,7 @@ def band_levels(folder: pathlib.Path) -> None:
             for i in range(700):
                 levels = 50 + 10 * np.sin(i / 20 + np.arange(29)) + rng.normal(size=29)
                 writer.writerow([f"{i / 8:.3f}", *(f"{level:.1f}" for level in levels)])
+    (folder / "events.csv").write_text("\n".join(events))
 
 
 def audioset(folder: pathlib.Path) -> None:

@@ -28,8 +28,26 @@ _VALID = {
 # Numbers that say how much work is done: only few, or none at all.
 _WORK = {
     *("steps", "eval_every", "batch_size", "validation_examples", "validation_steps", "rounds"),
-    *("calibration_slices", "warmup", "seeds", "repeats", "frames", "context", "crops_per_clip"),
-    *("fine_tune_steps", "finetune_steps", "hidden", "resamples", "max_frames", "gap", "chart"),
+    *(
+        "calibration_slices",
+        "warmup",
+        "seeds",
+        "repeats",
+        "frames",
+        "context",
+        "crops_per_clip",
+        "context_before",
+    ),
+    *(
+        "context_after",
+        "fine_tune_steps",
+        "finetune_steps",
+        "hidden",
+        "resamples",
+        "max_frames",
+        "gap",
+        "chart",
+    ),
 }
 _STAYS = {"strategy", "probe", "baselines", "encoder", "adb", "peers", "downstream", "other_data"}
 _OUTPUTS = {"output", "summary", "plot", "markdown", "model_dir", "cache_dir"}

@@ -163,11 +163,11 @@ class Numbered:
 
     def read(self, clip, first, frames):
         assert 0 <= first <= self.frames[clip] - frames
-        numbers = 1000 * clip + first + np.arange(frames, dtype=np.float32)
-        return np.stack([numbers, -numbers], axis=1)
+        numbers = 1000 * clip + first + np.arange(frames)
+        return np.stack([numbers, -numbers], axis=1).astype(np.float32)
 
     def crops(self, samples, *, seed, round_index, share=EVERYTHING, places=False):
-        positions = np.cumsum(self.frames - samples + 1)
+        positions = np.cumsum(np.maximum(self.frames - samples + 1, 0))
 
         def crop(i):
             total = int(positions[-1])

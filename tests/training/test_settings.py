@@ -197,5 +197,6 @@ def test_runs_of_versions_without_the_mirrored_decoder_go_on_as_dense():
         settings(task="multi_head", heads=("contrastive", "transposition")),
     ):
         config = without_decoder.as_config()
-        del config["slice_decoder"]
+        for name in ("slice_decoder", "dropout", "weight_decay", "context_before", "context_after"):
+            del config[name]
         without_decoder.check_resumes(config, 4)
