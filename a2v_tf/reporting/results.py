@@ -272,7 +272,7 @@ def few(how: Conditions) -> str:
     """The number of examples, and that slices are judged, for titles; empty for all, and clips."""
     words = [f", {how.examples_per_class:,} examples per class"] if how.examples_per_class else []
     words += [f", {how.examples:,} examples"] if how.examples else []
-    return "".join([*words, *([", of slices"] if how.judge == SLICES else [])])
+    return "".join([*words, *([", judged by slices"] if how.judge == SLICES else [])])
 
 
 def in_words(how: Conditions) -> list[str]:

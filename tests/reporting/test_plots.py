@@ -63,7 +63,7 @@ def test_tasks_of_spl_figure_3(replicas):
     (how,) = replicas.conditions
     (picture,) = plots.tasks_plots(replicas, "small", how)
     assert "Student's 95 % intervals of the mean over replicas" in picture.caption
-    assert "fine-tuned, 1,000 examples per class, of slices" in picture.caption
+    assert "fine-tuned, 1,000 examples per class, judged by slices" in picture.caption
     assert "SPL Figure 3" in picture.caption
     (model,) = [model for model in replicas.models if not model.is_baseline]
     found = replicas.normalised(model, "all", how)["musan"]

@@ -232,7 +232,7 @@ def test_a_papers_figures_stand_beside_its_own_protocol_only(read):
     assert ours.sources == ["ICLR Table 2"]
     assert "joined by naive Bayes (ICLR, patent)" in ours.about
     assert "after the last step (both papers)" in ours.about
-    slices = titles["Linear head, trained with Adam, of slices: encoder small"]
+    slices = titles["Linear head, trained with Adam, judged by slices: encoder small"]
     assert slices.sources == []
     assert "slices at random positions are judged (SPL)" in slices.about
 
