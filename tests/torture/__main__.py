@@ -5,7 +5,8 @@
 
 A command may work, or refuse in one line. It fails here if it shows a traceback, is killed by a
 signal, computes for more than 60 seconds, does not end within 5 minutes, takes 2 GB, changes its
-inputs, or drops a recording silently. What failed is kept, with its command and streams.
+inputs, drops a recording silently, or ends with another result after a kill. What failed is kept,
+with its command and streams.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import zipfile
 import h5py
 import numpy as np
 
+from a2v_tf.runtime import archive
 from tests.torture import inputs, warm
 from tests.torture.cases import KINDS, LIGHT, Case
 
@@ -36,21 +38,30 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=100, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument(
+        "--killed", default=",".join(inputs.WHOLE_RUNS), help="outputs of the runs of kind kills"
+    )
     parser.add_argument("--keep", default="", help="folder for what failed; default: a new one")
     parser.add_argument("--report", default="", help="Markdown file for the table of outcomes")
     options = parser.parse_args()
     kinds = options.kinds.split(",")
-    heavy = not set(kinds) <= set(LIGHT)
+    killed = options.killed.split(",") if "kills" in kinds else []
+    light = {*LIGHT, *(["kills"] if all(_is_light(name) for name in killed) else [])}
+    heavy = not set(kinds) <= light
     kept = pathlib.Path(options.keep or tempfile.mkdtemp(prefix="torture_failures_"))
     kept.mkdir(exist_ok=True, parents=True)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    archive._FILES = 1  # parts of one file, so that kills fall between them
     if heavy:
         warm.import_everything()
+        from a2v_tf.data.builders.audioset import audioset
+
+        audioset.CLIPS_A_SHARD = 2
     parent, folder = os.getpid(), pathlib.Path(tempfile.mkdtemp(prefix="torture_"))
     try:
         valid = folder / "valid"
         valid.mkdir()
-        inputs.make(valid, heavy=heavy)
+        inputs.make(valid, heavy=heavy, killed=killed)
         counts = {kind: _run_kind(kind, options, folder, valid, kept) for kind in kinds}
     finally:
         if os.getpid() == parent:  # the children, forks of this process, come by here as they end
@@ -65,6 +76,10 @@ def main() -> int:
     else:
         kept.rmdir()
     return int(failures > 0)
+
+
+def _is_light(name: str) -> bool:
+    return inputs.WHOLE_RUNS[name][0] == "a2v_embed"
 
 
 _GOOD = ("worked", "refused in one line")
@@ -90,8 +105,7 @@ def _run_kind(kind, options, folder, valid, kept) -> collections.Counter[str]:
         if case.kill_after_s is not None:
             ended = warm.run(case.command, case.options, directory)
         outcome = _outcome(case, ended, directory)
-        killed = case.kill_after_s is not None
-        if outcome == "worked" and killed and not _same_run(directory / "model", valid / "model"):
+        if outcome == "worked" and case.result and not _same_result(case.result, directory, valid):
             outcome = "another result"
         if outcome == "refused in one line" and not all(
             _is_whole(directory / name, content) for name, content in old.items()
@@ -133,6 +147,26 @@ def _outcome(case: Case, ended: warm.Ended, directory: pathlib.Path) -> str:
         if not all(f"/{name}," in used or f"/{name}" in ended.err for name in case.files):
             return "dropped a recording silently"
     return "worked"
+
+
+def _same_result(name: str, directory: pathlib.Path, valid: pathlib.Path) -> bool:
+    """Whether an output is the same as that of a run without a kill, bit for bit."""
+    ours, theirs = directory / name, valid / "whole" / name
+    if name == "model":
+        return _same_run(ours, theirs)
+    left = [path for path in directory.iterdir() if ".unfinished" in path.name]
+    return not left and _content(ours) == _content(theirs)
+
+
+def _content(path: pathlib.Path) -> dict[str, bytes]:
+    """The files of an output; of data sets, those of the finished version."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    names = {file.relative_to(path): file for file in files}
+    return {
+        str(name): file.read_bytes()
+        for name, file in names.items()
+        if not any("incomplete" in part or part == "work" for part in name.parts)
+    }
 
 
 def _same_run(ours: pathlib.Path, theirs: pathlib.Path) -> bool:

@@ -23,6 +23,7 @@ class Case:
       what: what is unusual, in a few words.
       files: audio files of which each must be used or named.
       kill_after_s: seconds after which it is killed, to be run again.
+      result: with `kill_after_s`, the output that is then as without a kill.
       file_limit: bytes that a file can grow to.
       old: files that exist before; the command replaces them completely, or not at all.
     """
@@ -32,6 +33,7 @@ class Case:
     what: str
     files: Sequence[str] = ()
     kill_after_s: float | None = None
+    result: str = ""
     file_limit: int | None = None
     old: Sequence[str] = ()
 
@@ -123,10 +125,12 @@ def flags(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> 
 
 
 def kills(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
-    """A kill at some moment of training, which then ends as without it, bit for bit."""
-    seconds = inputs_module.TRAINING_S * rng.random()
-    options = ["--data=inputs/sounds", "--model_dir=model", "--steps=4", *QUICK]
-    return Case("a2v_train", options, f"after {seconds:.2f} s", kill_after_s=seconds)
+    """A kill at some moment of a command, which then ends as without it, bit for bit."""
+    name = rng.choice(list(inputs_module.TAKES_S))
+    command, options = inputs_module.WHOLE_RUNS[name]
+    seconds = inputs_module.TAKES_S[name] * rng.random()
+    what = f"{name} after {seconds:.2f} s"
+    return Case(command, options, what, kill_after_s=seconds, result=name)
 
 
 def full_disk(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:

@@ -1,9 +1,12 @@
 """The small valid inputs that the cases damage, made once for a run."""
 
+import importlib.util
 import os
 import pathlib
+import shutil
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import soundfile
@@ -14,11 +17,38 @@ QUICK = (
     *("--frames=32", "--context=1", "--batch_size=4", "--eval_every=2"),
     *("--validation_examples=4", "--seed=3"),
 )
-TRAINING_S = 10.0  # that the training below takes, about: set by `make`
+_EMBED = ("--model=pretrained", "--audio=inputs/sounds")
+_BEAM = "runner=FnApiRunner,direct_running_mode=multi_processing,direct_num_workers=2"
+# The runs that are killed, by their outputs: command and options.
+WHOLE_RUNS: dict[str, tuple[str, Sequence[str]]] = {
+    "model": (
+        "a2v_train",
+        ("--data=inputs/sounds", "--model_dir=model", "--steps=4", *QUICK),
+    ),
+    "embeddings.npz": ("a2v_embed", (*_EMBED, "--output=embeddings.npz")),
+    "embeddings.parquet": ("a2v_embed", (*_EMBED, "--output=embeddings.parquet")),
+    "shards": ("a2v_embed", (*_EMBED, "--output=shards/")),
+    "data": (
+        "a2v_tf.data.builders",
+        ("--name=audioset", "--manual_dir=inputs/audioset", "--data_dir=data"),
+    ),
+}
+if importlib.util.find_spec("apache_beam"):
+    WHOLE_RUNS["beam_shards"] = (
+        "a2v_embed",
+        (*_EMBED, "--output=beam_shards/", f"--beam_pipeline_options={_BEAM}"),
+    )
+TAKES_S: dict[str, float] = {}  # how long they take, about: set by `make`
 
 
-def make(directory: pathlib.Path, *, heavy: bool) -> None:
-    """Write sounds and tables, and, if `heavy`, what commands that need TensorFlow write."""
+def make(directory: pathlib.Path, *, heavy: bool, killed: Sequence[str] = ()) -> None:
+    """Write sounds and tables; if `heavy`, what commands that need TensorFlow write; whole runs.
+
+    Args:
+      directory: where to.
+      heavy: whether there are cases that need TensorFlow.
+      killed: some of `WHOLE_RUNS`, made without a kill, to compare with.
+    """
     sounds = directory / "sounds"
     rng = np.random.default_rng(0)
     for i, label in enumerate(["low", "high", "low", "high"]):
@@ -40,6 +70,7 @@ def make(directory: pathlib.Path, *, heavy: bool) -> None:
         )
     ]
     (directory / "labels.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    _audioset(directory / "audioset")
     levels = directory / "levels"
     levels.mkdir(exist_ok=True)
     for name in "ab":
@@ -50,12 +81,16 @@ def make(directory: pathlib.Path, *, heavy: bool) -> None:
         ]
         (levels / f"{name}.csv").write_text("\n".join(lines) + "\n")
     _checked(directory, "a2v_embed", "--model=pretrained", "--audio=sounds", "--output=sounds.npz")
-    if heavy:
-        train = ("--data=sounds", "--model_dir=model", "--steps=4", *QUICK)
+    whole = directory / "whole"
+    whole.mkdir()
+    (whole / "inputs").symlink_to(directory)
+    for name in dict.fromkeys([*["model"] * heavy, *killed]):
+        command, options = WHOLE_RUNS[name]
         start = time.monotonic()
-        _checked(directory, "a2v_train", *train)
-        global TRAINING_S
-        TRAINING_S = time.monotonic() - start
+        _checked(whole, command, *options)
+        TAKES_S[name] = time.monotonic() - start
+    if heavy:
+        shutil.copytree(whole / "model", directory / "model")
         _checked(
             directory,
             "a2v_evaluate",
@@ -66,6 +101,21 @@ def make(directory: pathlib.Path, *, heavy: bool) -> None:
             "export_tflite",
             *("--model_dir=model", "--output=model.tflite", "--summary=summary.json"),
         )
+
+
+def _audioset(directory: pathlib.Path) -> None:
+    """Clips and tables in the layout of AudioSet's downloads."""
+    directory.mkdir(exist_ok=True)
+    classes = [f"{i},/m/{i:05d},Sound {i}" for i in range(527)]
+    lines = ["index,mid,display_name", *classes]
+    (directory / "class_labels_indices.csv").write_text("\n".join(lines) + "\n")
+    for split, count in (("balanced_train", 7), ("eval", 4)):
+        names = [f"{split[:7]:x<7}{i:04d}" for i in range(count)]
+        rows = [f'{name}, 0.000, 1.000, "/m/{i:05d}"' for i, name in enumerate(names)]
+        (directory / f"{split}_segments.csv").write_text("\n".join(rows) + "\n")
+        for i, name in enumerate(names[1:]):  # the first is missing
+            pcm = np.sin(np.arange(16_000) * (i + 1) / 50) / 3
+            soundfile.write(directory / f"{name}.flac", pcm, 16_000)
 
 
 def _checked(directory: pathlib.Path, command: str, *options: str) -> None:

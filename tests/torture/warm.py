@@ -48,6 +48,7 @@ def import_everything() -> None:
     import keras  # noqa: F401
     import tensorflow  # noqa: F401
 
+    import a2v_tf.data.builders.__main__
     import a2v_tf.evaluation.evaluate
     import a2v_tf.export.build
     import a2v_tf.reporting.report
@@ -66,7 +67,7 @@ def run(
     """Run a command in `directory` as a forked child, and wait for its end.
 
     Args:
-      command: the name of the console script.
+      command: the name of the console script, or of the module that Python runs.
       options: its arguments.
       directory: where it runs; its streams are kept there in `.out` and `.err`.
       limit_s: seconds after which it is killed, and counts as hung.
@@ -99,6 +100,11 @@ def run(
 
 
 def _entry(command: str) -> Callable[[], None]:
+    if command == "a2v_tf.data.builders":
+        from a2v_tf.data.builders import __main__ as builders
+        from a2v_tf.errors import run_app
+
+        return lambda: run_app(builders.main, builders.define_flags)
     (found,) = importlib.metadata.entry_points(group="console_scripts", name=command)
     return found.load()
 
