@@ -5,6 +5,8 @@
     a2v_evaluate --model_dir=DIR --downstream=csv:a.csv,csv:b.csv \\
         --finetune=none,fc,conv5,conv4,all --baselines=untrained,spectrogram,supervised,multihead
 
+With --output, what was judged is kept: after a kill, the same command goes on where it was.
+
 From Python, use `a2v_tf.evaluation.evaluate` or `a2v_tf.evaluation.compare`.
 """
 
@@ -240,11 +242,12 @@ def main(_: list[str]) -> None:
     from a2v_tf.evaluation.evaluate import evaluate, versions
     from a2v_tf.evaluation.tables import table
 
-    found = evaluate(_settings())
+    unfinished = output.with_name(f"{output.name}.unfinished") if output else None
+    found = evaluate(_settings(), unfinished)
     if FLAGS.split == "val":
         print("Accuracy is measured on val clips. The tables call them test; test is not used.")
     print(table(found.rows, found.normalised))
-    if output:
+    if output and unfinished:
         content = {
             "results": found.rows,
             "normalised": found.normalised,
@@ -254,6 +257,7 @@ def main(_: list[str]) -> None:
             "versions": versions(),
         }
         write_json(output, content)
+        unfinished.unlink()
         print(f"Wrote {output}")
 
 

@@ -1,6 +1,7 @@
 """Compare models on downstream tasks: the rows of a2v_evaluate's results."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from a2v_tf.evaluation.cache import EmbeddingCache
 from a2v_tf.evaluation.embeddings import Embedder, embed_task, keras_embedder
 from a2v_tf.evaluation.finetune import FineTuned, fine_tune, held_out
 from a2v_tf.evaluation.heads import Score, linear, sgd, two_layer
+from a2v_tf.evaluation.judged import Judged
 from a2v_tf.evaluation.metrics import (
     CONDITIONS,
     HEADLESS,
@@ -38,6 +40,7 @@ from a2v_tf.evaluation.windows import Windows
 
 HEADS = dict(zip(PROTOCOLS, (linear, sgd, two_layer, knn, knn_clips), strict=True))
 _Name = TypeVar("_Name", bound=Hashable)
+NOTHING = Judged()  # keeps nothing
 RANDOM = ("sgd", "two_layer", "knn")  # protocols that depend on a seed
 
 
@@ -46,6 +49,7 @@ def frozen(
     datasets: Sequence[LabelledData],
     settings: Settings,
     cache: EmbeddingCache | None = None,
+    judged: Judged = NOTHING,
 ) -> list[Row]:
     """Heads on frozen embeddings.
 
@@ -55,6 +59,7 @@ def frozen(
       datasets: the tasks.
       settings: of the evaluation.
       cache: keeps embeddings for later evaluations.
+      judged: keeps rows.
 
     Returns:
       A row for each task, protocol, limit of examples and model.
@@ -68,13 +73,24 @@ def frozen(
     }
     flat = {(name, i): member for name, group in members.items() for i, member in enumerate(group)}
     rows = []
-    for data in datasets:
-        embedded = _embedded(data, flat, settings, cache)
-        for protocol, few in itertools.product(settings.protocols, settings.few):
-            for name, group in members.items():
-                windows = [_judged(embedded[name, i], data, settings) for i in range(len(group))]
-                scores = _replicas(protocol, windows, few, settings)
-                rows.append(make_row(data, name, protocol, scores, settings, few=few))
+    for place, data in enumerate(datasets):
+        embedded = functools.cache(functools.partial(_embedded, data, flat, settings, cache))
+
+        def judge(
+            data: LabelledData,
+            embedded: Callable[[], dict[tuple[str, int], Windows]],
+            protocol: str,
+            few: Few,
+            name: str,
+        ) -> list[Row]:
+            group = range(len(members[name]))
+            windows = [_judged(embedded()[name, i], data, settings) for i in group]
+            scores = _replicas(protocol, windows, few, settings)
+            return [make_row(data, name, protocol, scores, settings, few=few)]
+
+        for what in itertools.product(settings.protocols, settings.few, members):
+            key = ("frozen", place, *what)
+            rows += judged.rows(key, functools.partial(judge, data, embedded, *what))
     return rows
 
 
@@ -85,6 +101,7 @@ def fine_tuned(
     datasets: Sequence[LabelledData],
     training: TrainingSettings,
     settings: Settings,
+    judged: Judged = NOTHING,
 ) -> list[Row]:
     """Fine-tune the upper layers of an encoder for each task (ICLR Figure 3).
 
@@ -95,24 +112,32 @@ def fine_tuned(
       datasets: the tasks.
       training: steps, learning rate, batch size.
       settings: of the evaluation.
+      judged: keeps rows.
 
     Returns:
       A row for each task, limit of examples and depth.
     """
     rows = []
     depths = [depth for depth in depths if depth != NONE]
-    for data in datasets if depths else ():
-        judge = {data.name: _held_out(data, settings)}
-        for few, depth in itertools.product(settings.few, depths):
+    for place, data in enumerate(datasets):
+        held = functools.cache(functools.partial(_held_out, data, settings))
+
+        def judge(
+            data: LabelledData, held: Callable[[], Windows], few: Few, depth: str
+        ) -> list[Row]:
             tuned = [
                 fine_tune(
-                    *(encoder, depth, [data], judge, training, seed),
+                    *(encoder, depth, [data], {data.name: held()}, training, seed),
                     select=settings.select,
                     few=few,
                 )
                 for seed in _seeds(settings, settings.replicas)
             ]
-            rows.append(_tuned_row(data, name, tuned, settings, depth, few))
+            return [_tuned_row(data, name, tuned, settings, depth, few)]
+
+        for what in itertools.product(settings.few, depths):
+            key = ("fine-tuned", place, *what)
+            rows += judged.rows(key, functools.partial(judge, data, held, *what))
     return rows
 
 
@@ -135,6 +160,7 @@ def supervised(
     datasets: Sequence[LabelledData],
     training: TrainingSettings,
     settings: Settings,
+    judged: Judged = NOTHING,
 ) -> list[Row]:
     """The Supervised baseline: the same encoder trained from scratch on each task (ICLR section 4).
 
@@ -143,6 +169,7 @@ def supervised(
       datasets: the tasks.
       training: steps, learning rate, batch size.
       settings: of the evaluation.
+      judged: keeps rows.
 
     Returns:
       For each task and limit of examples a row with protocol finetune and depth all, and one for
@@ -150,8 +177,10 @@ def supervised(
     """
     return [
         row
-        for data in datasets
-        for row in _from_scratch(SUPERVISED, make_encoder, [data], training, settings)
+        for place, data in enumerate(datasets)
+        for row in _from_scratch(
+            (SUPERVISED, place), make_encoder, [data], training, settings, judged
+        )
     ]
 
 
@@ -160,9 +189,10 @@ def multi_head(
     datasets: Sequence[LabelledData],
     training: TrainingSettings,
     settings: Settings,
+    judged: Judged = NOTHING,
 ) -> list[Row]:
     """The MultiHead baseline: as `supervised`, with one encoder and a head for each task."""
-    return _from_scratch(MULTI_HEAD, make_encoder, datasets, training, settings)
+    return _from_scratch((MULTI_HEAD,), make_encoder, datasets, training, settings, judged)
 
 
 def make_row(
@@ -250,22 +280,25 @@ def _replicas(
 
 
 def _from_scratch(
-    name: str,
+    key: tuple,
     make_encoder: Callable[[int], keras.Model],
     datasets: Sequence[LabelledData],
     training: TrainingSettings,
     settings: Settings,
+    judged: Judged,
 ) -> list[Row]:
+    name = key[0]
     headless = [protocol for protocol in settings.protocols if protocol in HEADLESS]
-    judges = {data.name: _held_out(data, settings) for data in datasets}
-    rows = []
-    for few in settings.few:
+    held = functools.cache(lambda: {data.name: _held_out(data, settings) for data in datasets})
+
+    def judge(few: Few) -> list[Row]:
+        rows = []
         scores: dict[tuple[str, str], list[Score]] = {}
         trained = []
         for seed in _seeds(settings, settings.replicas):
             trained.append(
                 fine_tune(
-                    *(make_encoder(seed), ALL, datasets, judges, training, seed),
+                    *(make_encoder(seed), ALL, datasets, held(), training, seed),
                     select=settings.select,
                     few=few,
                 )
@@ -279,7 +312,13 @@ def _from_scratch(
             for protocol in headless:
                 found = scores[data.name, protocol]
                 rows.append(make_row(data, name, protocol, found, settings, few=few))
-    return rows
+        return rows
+
+    return [
+        row
+        for few in settings.few
+        for row in judged.rows((*key, few), functools.partial(judge, few))
+    ]
 
 
 def _headless(

@@ -17,7 +17,7 @@ from a2v_tf import __version__
 from a2v_tf.data.labelled import open_labelled
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation import compare, metrics
-from a2v_tf.evaluation.cache import EmbeddingCache
+from a2v_tf.evaluation.cache import EmbeddingCache, encoder_key, file_key
 from a2v_tf.evaluation.embeddings import (
     WindowEmbedder,
     keras_embedder,
@@ -26,6 +26,7 @@ from a2v_tf.evaluation.embeddings import (
     untrained_encoder,
 )
 from a2v_tf.evaluation.finetune import check_depths
+from a2v_tf.evaluation.judged import Judged
 from a2v_tf.evaluation.merging import merged_config, merged_embedder
 from a2v_tf.evaluation.metrics import (
     BASELINES,
@@ -37,7 +38,7 @@ from a2v_tf.evaluation.metrics import (
 )
 from a2v_tf.evaluation.settings import CACHE, LAST, NONE, EvaluationSettings
 from a2v_tf.files import cache_dir, paths_of
-from a2v_tf.pretrained import is_packaged, names, resolve
+from a2v_tf.pretrained import WINDOW, is_packaged, names, resolve
 from a2v_tf.training.model_dir import load_encoder, read_config
 
 
@@ -56,11 +57,16 @@ class Evaluation:
     config: Mapping[str, Any]
 
 
-def evaluate(settings: EvaluationSettings) -> Evaluation:
+def evaluate(settings: EvaluationSettings, keep: pathlib.Path | None = None) -> Evaluation:
     """Evaluate a model and its baselines.
 
+    Args:
+      settings: what is evaluated and how.
+      keep: file that keeps what was judged, in case that the process is killed: a later call goes
+        on from there. The caller removes it.
+
     Raises:
-      A2vError: the model or a data set cannot be used.
+      A2vError: the model or a data set cannot be used, or the file is of other settings.
     """
     model_dirs = paths_of(settings.model_dir)
     configs = [read_config(model_dir) for model_dir in model_dirs]
@@ -80,6 +86,13 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
     if name in settings.baselines:
         raise A2vError(f"--baselines={name}: is the model to evaluate; expected others")
 
+    files = [encoder_key(encoder) for encoder in encoders]
+    files += [file_key(resolve(settings.model, WINDOW))] if settings.model else []
+    asked = {**dataclasses.asdict(settings), "cache_dir": None}
+    data = [each.fingerprint() for each in datasets]
+    depends_on = {**asked, "files": files, "configs": configs, "data": data, **versions()}
+    judged = Judged(keep, depends_on)
+
     # ---- Heads on frozen embeddings, parts of the encoder, the whole encoder
     rows = []
     if NONE in settings.depths:
@@ -90,15 +103,15 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
             name: merged_embedder(embedders),
             **_frozen_baselines(settings, configs[0], seed),
         }
-        rows += compare.frozen(models, datasets, common, _cache(settings, model_dirs[0]))
+        rows += compare.frozen(models, datasets, common, _cache(settings, model_dirs[0]), judged)
     if len(encoders) == 1:
         rows += compare.fine_tuned(
-            name, encoders[0], settings.depths, datasets, settings.fine_tuning, common
+            name, encoders[0], settings.depths, datasets, settings.fine_tuning, common, judged
         )
     if SUPERVISED in settings.baselines:
-        rows += compare.supervised(untrained, datasets, settings.from_scratch, common)
+        rows += compare.supervised(untrained, datasets, settings.from_scratch, common, judged)
     if MULTI_HEAD in settings.baselines:
-        rows += compare.multi_head(untrained, datasets, settings.from_scratch, common)
+        rows += compare.multi_head(untrained, datasets, settings.from_scratch, common, judged)
 
     normalised = metrics.normalised(rows, seed=seed)
     if len(datasets) > 1:

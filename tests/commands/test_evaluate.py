@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from a2v_tf.errors import A2vError
+from a2v_tf.evaluation import compare
 from a2v_tf.evaluation.embeddings import tflite_embedder, untrained_encoder
 from a2v_tf.export.build import export_file
 from a2v_tf.training.model_dir import ENCODER, LAST_ENCODER, copy_model_dir
@@ -81,6 +82,38 @@ def test_all_kinds_of_rows_and_again_from_the_cache(model_dir, tmp_path):
     }
     assert again["results"][0] == results["results"][0]  # the same numbers from the cache
     assert isinstance(again["normalised"], list)
+
+
+def test_a_stopped_evaluation_goes_on(model_dir, tmp_path, monkeypatch):
+    command = [
+        "a2v_evaluate",
+        f"--model_dir={model_dir}",
+        *(f"--downstream=csv:{write_task(tmp_path)}", "--baselines=untrained,supervised"),
+        *(f"--output={tmp_path}/results.json", "--cache_dir=", "--untrained_seeds=1"),
+        *("--protocols=linear,sgd", "--head_steps=5", "--finetune=none,fc", "--replicas=2"),
+        *("--finetune_steps=2", "--finetune_batch_size=4"),
+    ]
+    run_command(*command, here=True)
+    output, unfinished = tmp_path / "results.json", tmp_path / "results.json.unfinished"
+    whole = output.read_bytes()
+    assert not unfinished.exists()
+    make_row, made = compare.make_row, []
+
+    def fail(*arguments, **options):
+        if len(made) == 5:
+            raise A2vError("stopped")
+        made.append(make_row(*arguments, **options))
+        return made[-1]
+
+    output.unlink()
+    monkeypatch.setattr(compare, "make_row", fail)
+    assert "stopped" in run_command(*command, fails=True).stderr
+    assert not output.exists()
+    monkeypatch.setattr(compare, "make_row", lambda *x, **y: made.append(0) or make_row(*x, **y))
+    run_command(*command, here=True)
+    assert len(made) == 5 + 1  # of the six rows
+    assert output.read_bytes() == whole
+    assert not unfinished.exists()
 
 
 def test_the_letter_of_spl(model_dir, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation import compare, finetune
 from a2v_tf.evaluation.embeddings import WindowEmbedder, keras_embedder, spectrogram_embedder
+from a2v_tf.evaluation.judged import Judged
 from a2v_tf.evaluation.metrics import normalised
 from a2v_tf.evaluation.settings import (
     ALL_CLIPS,
@@ -75,6 +76,31 @@ def rows():
         *compare.supervised(make, [other], TRAINING, few),
         *compare.multi_head(make, datasets, TRAINING, few),
     ]
+
+
+def test_kept_rows_are_not_judged_again(tmp_path, monkeypatch):
+    datasets, settings = (
+        [Tones("a"), Tones("a")],
+        dataclasses.replace(COMMON, protocols=("linear",)),
+    )
+    models = {"mine": keras_embedder(tiny_encoder(frames=48)), "noise": [noise(0), noise(1)]}
+
+    def grid():
+        judged = Judged(tmp_path / "kept", {})
+        encoder = tiny_encoder(frames=48)
+        common = (TRAINING, settings, judged)
+        return [
+            *compare.frozen(models, datasets, settings, None, judged),
+            *compare.fine_tuned("mine", encoder, ["fc"], datasets, *common),
+            *compare.supervised(lambda seed: encoder, datasets, *common),
+            *compare.multi_head(lambda seed: encoder, datasets[:1], *common),
+        ]
+
+    first = grid()
+    assert len((tmp_path / "kept").read_text().splitlines()) == 1 + 4 + 2 + 2 + 1
+    for name in ("_embedded", "_held_out", "fine_tune"):
+        monkeypatch.setattr(compare, name, lambda *_, **__: pytest.fail("judged again"))
+    assert grid() == first
 
 
 def test_every_row_has_every_key(rows):
