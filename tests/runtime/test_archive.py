@@ -281,17 +281,31 @@ def test_memory_does_not_grow_with_the_files(tmp_path):
 # Killed, in processes of their own ----------------------------------------------------------------
 
 COMMAND = """
+import os, signal
 from a2v_tf.commands import embed
 from a2v_tf.runtime import archive
-archive._FILES = 2
+
+def make(part, *arguments, original=archive._make):
+    if part == {killed_at}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(part, *arguments)
+
+archive._FILES, archive._make = 2, make
 embed.run()
 """
 
 
-def started(audio, output, *options):
+def started(audio, output, *options, killed_at=None):
     arguments = ["--model=pretrained", f"--audio={audio}", f"--output={output}"]
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *arguments, "--max_bad_fraction=0.5", *options],
+        [
+            sys.executable,
+            "-c",
+            COMMAND.format(killed_at=killed_at),
+            *arguments,
+            "--max_bad_fraction=0.5",
+            *options,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -329,10 +343,12 @@ def test_a_killed_command_goes_on(sounds, tmp_path, name):
     ended(started(sounds, f"{tmp_path}/whole/{name}"))
     (tmp_path / "killed").mkdir()
     output = tmp_path / "killed" / name
-    process = started(sounds, f"{tmp_path}/killed/{name}")
-    kill_after_a_part(process, output.with_name(f"{output.name}.unfinished"))
+    process = started(sounds, f"{tmp_path}/killed/{name}", killed_at=3)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     assert not output.exists()
+    kept = output.with_name(f"{output.name}.unfinished")
+    assert len(list(kept.glob("_work/0*.json"))) == 3
     assert f"{name}: 156 embeddings of 39 files" in ended(
         started(sounds, f"{output.parent}/{name}")
     )

@@ -46,8 +46,8 @@ def main() -> int:
     options = parser.parse_args()
     kinds = options.kinds.split(",")
     killed = options.killed.split(",") if "kills" in kinds else []
-    light = {*LIGHT, *(["kills"] if all(_is_light(name) for name in killed) else [])}
-    heavy = not set(kinds) <= light
+    models = not set(kinds) <= {*LIGHT, "kills"}
+    heavy = models or any(inputs.WHOLE_RUNS[name][0] != "a2v_embed" for name in killed)
     kept = pathlib.Path(options.keep or tempfile.mkdtemp(prefix="torture_failures_"))
     kept.mkdir(exist_ok=True, parents=True)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -61,7 +61,7 @@ def main() -> int:
     try:
         valid = folder / "valid"
         valid.mkdir()
-        inputs.make(valid, heavy=heavy, killed=killed)
+        inputs.make(valid, models=models, killed=killed)
         counts = {kind: _run_kind(kind, options, folder, valid, kept) for kind in kinds}
     finally:
         if os.getpid() == parent:  # the children, forks of this process, come by here as they end
@@ -76,10 +76,6 @@ def main() -> int:
     else:
         kept.rmdir()
     return int(failures > 0)
-
-
-def _is_light(name: str) -> bool:
-    return inputs.WHOLE_RUNS[name][0] == "a2v_embed"
 
 
 _GOOD = ("worked", "refused in one line")

@@ -41,12 +41,12 @@ if importlib.util.find_spec("apache_beam"):
 TAKES_S: dict[str, float] = {}  # how long they take, about: set by `make`
 
 
-def make(directory: pathlib.Path, *, heavy: bool, killed: Sequence[str] = ()) -> None:
-    """Write sounds and tables; if `heavy`, what commands that need TensorFlow write; whole runs.
+def make(directory: pathlib.Path, *, models: bool, killed: Sequence[str] = ()) -> None:
+    """Write sounds and tables, models and what is made of them, and whole runs.
 
     Args:
       directory: where to.
-      heavy: whether there are cases that need TensorFlow.
+      models: whether there are cases that need a model directory.
       killed: some of `WHOLE_RUNS`, made without a kill, to compare with.
     """
     sounds = directory / "sounds"
@@ -84,12 +84,12 @@ def make(directory: pathlib.Path, *, heavy: bool, killed: Sequence[str] = ()) ->
     whole = directory / "whole"
     whole.mkdir()
     (whole / "inputs").symlink_to(directory)
-    for name in dict.fromkeys([*["model"] * heavy, *killed]):
+    for name in dict.fromkeys([*["model"] * models, *killed]):
         command, options = WHOLE_RUNS[name]
         start = time.monotonic()
         _checked(whole, command, *options)
         TAKES_S[name] = time.monotonic() - start
-    if heavy:
+    if models:
         shutil.copytree(whole / "model", directory / "model")
         _checked(
             directory,

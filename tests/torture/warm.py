@@ -87,7 +87,10 @@ def run(
         sys.exit(0)
     if kill_after_s is not None:
         time.sleep(kill_after_s)
-        os.killpg(child, signal.SIGKILL)
+        try:
+            os.killpg(child, signal.SIGKILL)
+        except ProcessLookupError:  # it has no group of its own yet
+            os.kill(child, signal.SIGKILL)
     hung, status, usage = _wait(child, start + limit_s)
     return Ended(
         os.waitstatus_to_exitcode(status),
