@@ -148,7 +148,10 @@ def test_command(recording, tmp_path):
         (["--at=1", "--head=autoencoder"], "expected a model of autoencoder"),
         (["--at=1", "--audio=/no/such.wav"], "/no/such.wav: no such file"),
         (["--at=1", "--model_dir=/no/such"], "'/no/such': expected a directory made by a2v_train"),
-        (["--at=1", "--output=/no/such/out"], "--output='/no/such/out': expected a prefix"),
+        (
+            ["--at=1", "--output=/no/such/out"],
+            "--output='/no/such/out.png': no directory '/no/such'",
+        ),
     ):
         run = run_command("a2v_reconstruct", *flags, *bad, fails=True)
         last = run.stderr.strip().splitlines()[-1]
