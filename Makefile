@@ -28,6 +28,9 @@ CHECK_PYTHON = import sys; v = sys.version_info; (3, 10) <= v < (3, 14) or \
 CASES ?= 200
 SEED ?= 0
 
+# For `make test-oldest`: interpreters, the oldest first.
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+
 # For `make pretrained`: working folder.
 WORK ?= pretrained_work
 
@@ -36,7 +39,7 @@ APK := android_demo/build
 APK_MODEL_DIR ?= pretrained
 JVM_TESTS := mvn -q -B -f android_demo/pom.xml test
 
-.PHONY: help demo test torture dist test-jvm test-tfio docs pretrained apk lint format clean
+.PHONY: help demo test torture dist test-oldest test-jvm test-tfio docs pretrained apk lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -87,6 +90,12 @@ dist: $(INSTALLED)  ## build and check sdist and wheel, and try the wheel withou
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/python tests/check_dist.py dist
+
+test-oldest: $(INSTALLED)  ## test the light install with the oldest packages, and the newest on each of PYTHONS
+	rm -rf $(VENV)/wheel
+	$(BIN)/python -m build --outdir $(VENV)/wheel .
+	$(BIN)/python tests/check_dist.py $(VENV)/wheel --light --oldest --python=$(firstword $(PYTHONS))
+	$(BIN)/python tests/check_dist.py $(VENV)/wheel --light $(PYTHONS:%=--python=%)
 
 test-jvm:  ## run the Android app's tests on the JVM
 	$(JVM_TESTS)

@@ -66,13 +66,13 @@ setup(
     package_dir={"a2v_tf": "a2v_tf", "a2v_tf.export": "export"},
     # The light install: all that a2v_stream, a2v_embed and a2v_benchmark need for TFLite files.
     install_requires=[
-        "absl-py",
+        "absl-py>=1.0",
         "ai-edge-litert>=1.4",
-        "flatbuffers",
-        "numpy",
+        "flatbuffers>=23.5.26",
+        "numpy>=1.23.2",
         "soundfile>=0.12",
-        "soxr",
-        "tqdm",
+        "soxr>=0.3.2",
+        "tqdm>=4.64",
     ],
     extras_require={
         "train": TRAIN,
@@ -87,8 +87,8 @@ setup(
             "tensorflow-metadata<1.17",
         ],
         "formats": ["av>=17"],  # MP3, M4A, Opus, WMA and others in the light install
-        "plot": ["matplotlib"],  # a2v_stream --plot
-        "parquet": ["pyarrow"],  # a2v_embed --output=NAME.parquet or NAME/
+        "plot": ["matplotlib>=3.7"],  # a2v_stream --plot
+        "parquet": ["pyarrow>=14"],  # a2v_embed --output=NAME.parquet or NAME/
         "inversion": ["librosa>=0.10"],  # a2v_reconstruct: log-mel back to sound
         "beam": ["apache-beam>=2.77", "mlcroissant"],  # several machines
         "jax": ["jax"],

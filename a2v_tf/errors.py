@@ -4,6 +4,7 @@ import contextlib
 import errno
 import importlib.util
 import inspect
+import io
 import math
 import os
 import pathlib
@@ -16,6 +17,7 @@ from absl import app, flags, logging
 
 from a2v_tf.ending import Interrupted, drop_output, flush_output, is_script, whole_process
 from a2v_tf.quiet import quiet
+from a2v_tf.text import one_line
 
 # Packages that the light install does not bring: what users call them, and the extra that does.
 _EXTRAS = {
@@ -110,6 +112,8 @@ def run_app(
                 main(argv)
                 flush_output()
 
+    if whole and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: letters beyond the locale's
     with whole_process() if whole else contextlib.nullcontext():
         app.run(guarded, flags_parser=parse)
 
@@ -119,7 +123,7 @@ def _errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except A2vError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(1)
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]

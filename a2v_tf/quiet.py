@@ -34,7 +34,7 @@ CHATTER = re.compile(
 _BAD_INPUT = re.compile(rb"W\d{4} .* op_kernel\.cc:\d+\] .*A2vError: .*")
 _ITS_TRACEBACK = re.compile(rb"Traceback .*|\s.*|[\w.]*A2vError: .*|")
 _PATIENCE = 0.1  # seconds until a line without its end, such as a prompt, is passed on
-_LOG_LINE = re.compile(rb"[IWEF]\d{4} ")  # its end may come late, on a busy machine
+_LOG_LINE = re.compile(rb"[IWEF]\d{4} |INFO: ")  # its end may come late, on a busy machine
 _LOG_PATIENCE = 10.0
 
 

@@ -115,9 +115,9 @@ def long_stream(model: str, hours: float) -> Outcome:
         done += len(pcm)
         if not before and done >= _LAST_S * _RATE:
             before = resident_mb()
-    seconds = time.process_time() - start
+    seconds, after = time.process_time() - start, resident_mb()
     _expect_equal(np.array(last), fresh_end(model, total), f"{hours:g} h of sound")
-    return Outcome(f"Embedder.stream, {hours:g} h", seconds, before, resident_mb())
+    return Outcome(f"Embedder.stream, {hours:g} h", seconds, before, after)
 
 
 def long_command(model: str, hours: float) -> Outcome:

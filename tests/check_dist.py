@@ -1,12 +1,17 @@
 """Check what `make dist` built: contents of sdist and wheel, and the wheel in a new environment.
 
   python tests/check_dist.py dist
+  python tests/check_dist.py dist --light --oldest --python=python3.10 --python=python3.13
 
 The wheel is installed without any extra into a new virtual environment, which then has no
 TensorFlow. The commands for TFLite files must run there, and every other command must say in one
-line what to install. Needs a network, or a pip that finds the packages.
+line what to install. Needs a network, or a pip that finds the packages. --light is that part alone,
+with each --python, and the packages are the newest, or, with --oldest, the oldest that setup.py
+allows, with those of the extras that the commands use without TensorFlow.
 """
 
+import argparse
+import email.parser
 import hashlib
 import os
 import pathlib
@@ -16,14 +21,15 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import venv
 import wave
 import zipfile
+from collections.abc import Callable
 
 import numpy as np
 import soundfile
 
 ROOT = pathlib.Path(__file__).parents[1]
+LIGHT_EXTRAS = ("formats", "parquet", "plot")
 MOST_BYTES = 150_000_000  # of the light install, without byte code
 SHIPPED = {
     *("streaming.tflite", "window.tflite", "quantized_core.tflite", "encoder.keras", "golden.npz"),
@@ -49,13 +55,19 @@ else:
 """
 
 
-def main(dist: pathlib.Path) -> None:
-    (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
-    check_contents(wheel, sdist)
-    with tempfile.TemporaryDirectory() as folder:
-        temporary = pathlib.Path(folder)
-        check_built_alike(wheel, temporary)
-        check_light_install(wheel, temporary)
+def main(options: argparse.Namespace) -> None:
+    (sdist,), (wheel,) = options.dist.glob("*.tar.gz"), options.dist.glob("*.whl")
+    if not options.light:
+        check_contents(wheel, sdist)
+        with tempfile.TemporaryDirectory() as folder:
+            check_built_alike(wheel, pathlib.Path(folder))
+    for python in options.python or [sys.executable]:
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = pathlib.Path(folder)
+            if options.oldest:
+                check_oldest(wheel, temporary, python)
+            else:
+                check_light_install(wheel, temporary, python, tested=not options.light)
 
 
 # Contents ----------------------------------------------------------------------------------------
@@ -104,13 +116,56 @@ def hashes(wheel: pathlib.Path) -> set[tuple[str, str]]:
 # The light install -------------------------------------------------------------------------------
 
 
-def check_light_install(wheel: pathlib.Path, temporary: pathlib.Path) -> None:
+def install(environment: pathlib.Path, python: str, *what: str) -> None:
+    """Make a virtual environment, and say what is in it."""
+    subprocess.run([python, "-m", "venv", "--without-pip", str(environment)], check=True)
+    program = str(environment / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", program, "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", *what], check=True)
+    version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip()
+    listed = subprocess.run([*pip, "list", "--format=freeze"], capture_output=True, text=True)
+    print(f"{version}: {', '.join(listed.stdout.split())}", flush=True)
+
+
+def check_oldest(wheel: pathlib.Path, temporary: pathlib.Path, python: str) -> None:
+    """The commands for TFLite files with the oldest packages that are allowed."""
+    environment, pins = temporary / "oldest", temporary / "pins.txt"
+    pins.write_text("\n".join(oldest(wheel)))
+    install(environment, python, "-c", str(pins), f"{wheel}[{','.join(LIGHT_EXTRAS)}]")
+    write_sounds(temporary)
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return run_in(temporary, environment, *command, fails=False)
+
+    check_light_commands(run, temporary)
+    for name in ("x.parquet", "x.csv"):
+        run("a2v_embed", "--model=pretrained", "--audio=x.mp3", f"--output={name}")
+    run("a2v_stream", "--model=pretrained", "--audio=x.mp3", "--plot=x.png")
+    print("light commands run with the oldest packages")
+
+
+def oldest(wheel: pathlib.Path) -> list[str]:
+    """The oldest versions of what the light install and its extras need, as pip's constraints."""
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (x for x in file.namelist() if x.endswith(".dist-info/METADATA"))
+        metadata = email.parser.Parser().parsestr(file.read(name).decode())
+    pins = []
+    for requirement in metadata.get_all("Requires-Dist"):
+        extra = re.search(r"extra == ['\"](.*)['\"]", requirement)
+        if extra is None or extra[1] in LIGHT_EXTRAS:
+            found = re.match(r"([\w.-]+)>=([\w.]+)", requirement)
+            assert found, f"{requirement}: no oldest version"
+            pins.append(f"{found[1]}=={found[2]}")
+    return pins
+
+
+def check_light_install(
+    wheel: pathlib.Path, temporary: pathlib.Path, python: str, *, tested: bool
+) -> None:
+    """The install without extras; of the versions in constraints.txt, or the newest."""
     environment = temporary / "light"
-    venv.create(environment, with_pip=False)
-    python = environment / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
-    tested = ["-c", str(ROOT / "constraints.txt")]
-    subprocess.run([*pip, "install", "--quiet", *tested, str(wheel)], check=True)
+    constraints = ["-c", str(ROOT / "constraints.txt")] if tested else []
+    install(environment, python, *constraints, str(wheel))
     sizes = {path: path.stat().st_size for path in environment.rglob("*") if path.is_file()}
     size = sum(sizes.values())
     code = sum(size for path, size in sizes.items() if path.suffix == ".pyc")
@@ -123,19 +178,9 @@ def check_light_install(wheel: pathlib.Path, temporary: pathlib.Path) -> None:
         return run_in(temporary, environment, *command, fails=fails)
 
     run("python", "-c", "import importlib.util as u; assert u.find_spec('tensorflow') is None")
-    run("python", "-c", "import a2v_tf; assert a2v_tf.load('pretrained').hop == 1280")
     run("python", "-c", LACKS_TENSORFLOW)
+    check_light_commands(run, temporary)
     sound = "--audio=sounds/hum/a.wav"
-    said = run("a2v_stream", "--model=pretrained", sound, "--examples=sounds")
-    assert said.stdout.count(" hum ") == 25, said.stdout
-    assert len(said.stderr.splitlines()) == 1, said.stderr
-    said = run("a2v_embed", "--model=pretrained", "--audio=sounds", "--output=x.npz")
-    assert "x.npz: 8 embeddings of 2 files" in said.stdout, said.stdout
-    with np.load(temporary / "x.npz") as table:
-        assert table["embeddings"].shape == (8, 128)
-    run("a2v_embed", "--model=pretrained", "--audio=sounds", "--output=x.csv", "--stream")
-    said = run("a2v_benchmark", "--model=pretrained", "--steps=10", "--rounds=1")
-    assert "int8, pcm, internal state" in said.stdout, said.stdout
     (temporary / "mine").mkdir()
     (temporary / "mine" / "config.json").write_text("{}")
     for extra in (["--output=x.parquet"], ["--output=x.npz", "--model=mine"]):
@@ -148,6 +193,24 @@ def check_light_install(wheel: pathlib.Path, temporary: pathlib.Path) -> None:
         assert said.stderr == expected, said.stderr
         run(name, "--help")
     print("light commands run; the others say what to install")
+
+
+def check_light_commands(
+    run: Callable[..., subprocess.CompletedProcess[str]], temporary: pathlib.Path
+) -> None:
+    """What works without TensorFlow, works."""
+    run("python", "-c", "import a2v_tf; assert a2v_tf.load('pretrained').hop == 1280")
+    sound = "--audio=sounds/hum/a.wav"
+    said = run("a2v_stream", "--model=pretrained", sound, "--examples=sounds")
+    assert said.stdout.count(" hum ") == 25, said.stdout
+    assert len(said.stderr.splitlines()) == 1, said.stderr
+    said = run("a2v_embed", "--model=pretrained", "--audio=sounds", "--output=x.npz")
+    assert "x.npz: 8 embeddings of 2 files" in said.stdout, said.stdout
+    with np.load(temporary / "x.npz") as table:
+        assert table["embeddings"].shape == (8, 128)
+    run("a2v_embed", "--model=pretrained", "--audio=sounds", "--output=x.csv", "--stream")
+    said = run("a2v_benchmark", "--model=pretrained", "--steps=10", "--rounds=1")
+    assert "int8, pcm, internal state" in said.stdout, said.stdout
 
 
 def run_in(
@@ -181,4 +244,9 @@ def write_sounds(folder: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dist", type=pathlib.Path)
+    parser.add_argument("--light", action="store_true", help="the light install alone")
+    parser.add_argument("--oldest", action="store_true", help="with the oldest packages")
+    parser.add_argument("--python", action="append", help="interpreters for it")
+    main(parser.parse_args())

@@ -8,7 +8,7 @@ from typing import NoReturn
 from absl import logging
 
 from a2v_tf.errors import A2vError
-from a2v_tf.text import printable
+from a2v_tf.text import one_line, printable
 
 _REASONS_SHOWN = 3
 
@@ -45,7 +45,7 @@ class BadFiles:
             if name in self._reasons:
                 return
             self._reasons[name] = reason
-            logging.warning("skipped %s: %s", name, reason)
+            logging.warning("skipped %s: %s", one_line(name), reason)
             if self._csv:
                 _append_row(self._csv, name, reason)
 
@@ -56,13 +56,13 @@ class BadFiles:
             if name in self._notes:
                 return
             self._notes.add(name)
-        logging.warning("%s: %s", name, remark)
+        logging.warning("%s: %s", one_line(name), remark)
 
     def write_down(self, name: str, remark: str) -> None:
         """Add a remark about a usable file to `bad_files.csv`, without counting the file as bad."""
         name = printable(name)
         with self._lock:
-            logging.info("%s: %s", name, remark)
+            logging.info("%s: %s", one_line(name), remark)
             if self._csv:
                 _append_row(self._csv, name, remark)
 
@@ -71,12 +71,16 @@ class BadFiles:
         bad = len(self._reasons)
         if bad <= self._max_fraction * seen:
             return
-        first = "; ".join(f"{n}: {r}" for n, r in list(self._reasons.items())[:_REASONS_SHOWN])
-        more = "; ..." if bad > _REASONS_SHOWN else ""
         self.fail(
             f"{bad} of {seen} {noun} cannot be used, more than max_bad_fraction="
-            f"{self._max_fraction:g} allows ({first}{more})"
+            f"{self._max_fraction:g} allows ({self.first()})"
         )
+
+    def first(self) -> str:
+        """The first bad ones and their reasons, in one line."""
+        reasons = [f"{name}: {reason}" for name, reason in self._reasons.items()]
+        more = ["..."] if len(reasons) > _REASONS_SHOWN else []
+        return "; ".join([*reasons[:_REASONS_SHOWN], *more])
 
     def fail(self, message: str) -> NoReturn:
         """Raise an `A2vError` and keep the first one: prefetching may run into more."""

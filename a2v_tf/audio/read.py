@@ -9,6 +9,7 @@ import numpy as np
 from a2v_tf.audio import decode
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END
+from a2v_tf.text import one_line
 
 SLICE_SAMPLES = FRONT_END.samples(96)  # 15,600 samples: 975 ms
 
@@ -53,7 +54,7 @@ def _named_errors(path: pathlib.Path | str) -> Iterator[None]:
     try:
         yield
     except decode.DecodeError as error:
-        raise AudioFileError(f"{path}: {error}") from error
+        raise AudioFileError(f"{one_line(path)}: {error}") from error
 
 
 def existing_file(path: pathlib.Path | str) -> pathlib.Path:
@@ -65,7 +66,7 @@ def existing_file(path: pathlib.Path | str) -> pathlib.Path:
     path = pathlib.Path(path)
     if not path.is_file():
         what = "is a directory: expected an audio file" if path.is_dir() else "no such file"
-        raise AudioFileError(f"{path}: {what}")
+        raise AudioFileError(f"{one_line(path)}: {what}")
     return path
 
 

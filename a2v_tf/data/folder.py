@@ -191,7 +191,10 @@ class FolderSource:
                     self.bad.add(str(path), sampling.too_short(seconds, needed))
             self.bad.check(len(self._paths), "files")
             if not positions.any():
-                self.bad.fail(f"{self._directory}: no file is long enough for one crop")
+                count = len(self._paths)
+                self.bad.fail(
+                    f"{self._directory}: none of {count} files can be used ({self.bad.first()})"
+                )
             self._plans[samples] = np.cumsum(positions)
         return self._plans[samples]
 

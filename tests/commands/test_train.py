@@ -2,7 +2,9 @@
 
 import csv
 import importlib.util
+import io
 import json
+import re
 import resource
 import shutil
 import signal
@@ -478,3 +480,41 @@ def test_damaged_checkpoint(recordings, straight_run, tmp_path):
     )
     assert "cannot resume from" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def damaged_flac(pcm):
+    """Its header is right; there is no frame."""
+    content = io.BytesIO()
+    soundfile.write(content, pcm, 16_000, format="FLAC")
+    return content.getvalue()[:86] + bytes(20_000)
+
+
+def not_numbers(pcm):
+    content = io.BytesIO()
+    soundfile.write(content, np.full(len(pcm), np.nan, np.float32), 16_000, "FLOAT", format="WAV")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        ("wav", lambda pcm: b"RIFF" + bytes(99)),
+        ("flac", damaged_flac),
+        ("wav", not_numbers),
+        ("mp3", lambda pcm: bytes(50_000)),
+        ("wav", lambda pcm: b""),
+    ],
+    ids=["header", "frames", "nan", "zeros", "empty"],
+)
+def test_all_files_are_bad_and_may_be(suffix, content, tmp_path):
+    """None is left to learn from: one line that names some, not an endless draw."""
+    pcm = np.random.default_rng(0).normal(0, 0.1, 48_000)
+    (tmp_path / "data").mkdir()
+    for i in range(3):
+        (tmp_path / "data" / f"{i}.{suffix}").write_bytes(content(pcm))
+    options = [f"--data={tmp_path / 'data'}", f"--model_dir={tmp_path / 'model'}", "--steps=2"]
+    run = run_command("a2v_train", *options, *QUICK, "--max_bad_fraction=1", fails=True)
+    lines = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, run.stderr
+    assert "Traceback" not in run.stderr
+    assert re.match(r"error: .*(none of 3 files|a whole epoch gave no usable)", lines[0]), lines[0]
