@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
-from scipy import stats
 
 Z_95 = 1.959964  # standard deviations on each side of a 95 % interval
 BOOTSTRAP_ITERATIONS = 50  # SPL section IV, Table I
@@ -156,6 +155,8 @@ def replica_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """
     if len(values) < 2:
         return None
+    from scipy import stats  # the light install has none, and the command's flags need this module
+
     half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
     mean = float(np.mean(values))
     return mean - float(half), mean + float(half)
