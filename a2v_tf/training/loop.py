@@ -150,6 +150,8 @@ def _train(
         if checkpoint or interruption:
             done = interruption.step if interruption else step
             print(f"Resuming {model_dir} after step {done}.")
+        if interruption:  # what sums up some metrics, which it has, too, is made by the first call
+            trainer.evaluate(objective.validation(VALIDATION_ROUND).take(1), verbose=0)
 
         # ---- Training
         averaged = []

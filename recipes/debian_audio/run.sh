@@ -14,7 +14,7 @@ models=
 for flags in "$here"/candidates/*.flags; do
   model="$work/models/$(basename "$flags" .flags)"
   a2v_train --flagfile="$here/train.flags" --flagfile="$flags" \
-    --data="$work/corpus/unlabelled" --model_dir="$model"
+    --data="$work/corpus/unlabelled" --cache="$work/cache" --model_dir="$model"
   models="$models${models:+,}$model"
 done
 
