@@ -33,7 +33,6 @@ from a2v_tf.training.checkpoints import (
     undo_round,
 )
 from a2v_tf.training.interruption import EndOnSignal, GoOn, fits, read_interruption
-from a2v_tf.training.metric import fold_metric
 from a2v_tf.training.model_dir import (
     LOG,
     front_end_of,
@@ -47,8 +46,9 @@ from a2v_tf.training.resuming import FINGERPRINTS, check_resumes, fingerprints
 from a2v_tf.training.schedule import learning_rate
 from a2v_tf.training.settings import TrainSettings
 from a2v_tf.training.strategy import Strategy, check_settings, open_strategy, synchronise_batch_norm
+from a2v_tf.training.whitening import check_can_whiten, whiten
 
-CLEAN_SLICES = 8_192  # for the batch norm statistics of averaged weights, and for --fold_metric
+CLEAN_SLICES = 8_192  # for the batch norm statistics of averaged weights, and for --whiten
 
 # Makes a callback that evaluates the encoder after each round, before the round is logged.
 MakeProbe = Callable[[TrainSettings], keras.callbacks.Callback]
@@ -128,6 +128,8 @@ def _train(
         }
         with strategy.scope():
             model = objective.build(stats)
+            if settings.whiten:
+                check_can_whiten(model.get_layer("encoder"))
             synchronise_batch_norm(strategy, model)
             model.compile(make_optimizer(settings), **compile_options)
             model.optimizer.build(model.trainable_variables)  # else the step is traced twice
@@ -221,10 +223,9 @@ def _finish(
     model: keras.Model,
 ) -> None:
     """What is left to do once all steps are trained; doing it again changes nothing."""
-    if settings.fold_metric and strategy.is_chief:
+    if settings.whiten and strategy.is_chief:
         with strategy.alone():
-            batches = _clean_batches(settings, objective, model)
-            fold_metric(model_dir, settings.teachers or (), batches)
+            whiten(model_dir, settings.whiten, _clean_batches(settings, objective, model))
 
 
 def _equal_rounds(settings: TrainSettings, first: int, *, alone: bool) -> list[range]:

@@ -138,6 +138,15 @@ class TrainSettings:
         low=0.0,
         high=0.999999,
     )
+    whiten: float = setting(
+        0.0,
+        "When training ends, multiply the embedding by this power of its covariance's inverse, in "
+        "the last layer of encoder.keras: its largest directions then count less. 0.5 whitens it "
+        "completely.",
+        low=0.0,
+        high=0.5,
+        free=True,
+    )
     seed: int = setting(0, "Seed of weights, crops and their order.", low=0)
     eval_every: int = setting(
         500,
@@ -244,13 +253,6 @@ class TrainSettings:
         64,
         "Principal components of each teacher's outputs that distill predicts, at most.",
         low=1,
-        tasks=(DISTILL,),
-    )
-    fold_metric: bool = setting(
-        False,
-        "When distill ends, fold the metric of the teachers' predictions into the last layer of "
-        "encoder.keras: distances between embeddings are then those between predictions.",
-        free=True,
         tasks=(DISTILL,),
     )
     cache: str | None = setting(

@@ -296,15 +296,6 @@ def test_learns_and_resumes_exactly(corpus, tmp_path, monkeypatch):
     saved = load_model(tmp_path / "straight")
     for name, output in model(x).items():
         np.testing.assert_allclose(saved(x)[name], output, atol=1e-5)
-    # The metric is folded in when the run has ended, once.
-    embeddings = np.asarray(saved.get_layer("encoder")(x[:, 0]))
-    twice = []
-    for _ in range(2):
-        loop.train(dataclasses.replace(run, fold_metric=True))
-        folded = np.asarray(load_encoder(tmp_path / "straight")(x[:, 0]))
-        twice.append(folded)
-    np.testing.assert_allclose(twice[0], twice[1], rtol=1e-5)
-    assert np.abs(folded - embeddings).max() > 0.01
     assert saved.get_layer("log_mel_statistics_head").kernel.shape == (128, 8)
     assert saved.get_layer("crossings_head").kernel.shape == (128, 2)
 
