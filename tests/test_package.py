@@ -32,7 +32,7 @@ def test_a_model_directory_is_a_keras_model():
     directory = pretrained.resolve("pretrained")
     with pytest.raises(a2v_tf.A2vError, match=r"is a directory: expected a \.tflite file, which"):
         a2v_tf.load(directory)
-    assert a2v_tf.load_encoder(directory).output_shape == (None, 128)
+    assert a2v_tf.load_encoder(directory).output_shape == (None, 256)
 
 
 def test_loading_imports_no_tensorflow():

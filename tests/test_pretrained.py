@@ -135,7 +135,8 @@ def test_int8_streaming_embeddings_do_not_change(name, golden, wave):
 def test_int8_is_close_to_float(golden):
     int8, exact = golden["window"], golden["float"]
     cosines = (int8 * exact).sum(1) / np.linalg.norm(int8, axis=1) / np.linalg.norm(exact, axis=1)
-    assert cosines.min() > 0.99
+    # `multiscale`, whitened in part, rests on smaller differences than the maxima of `small`.
+    assert cosines.min() > 0.98
 
 
 # The name ----------------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ def test_every_command_knows_every_name(second, sound, tmp_path, monkeypatch):
     run("a2v_report", "pretrained_second", str(results), f"--output={tmp_path / 'report.html'}")
     run("export_tflite", model_dir, "--quantize", f"--output={tmp_path / 'x.tflite'}")
     assert "comes with a2v_tf" in run("a2v_train", model_dir, "--data=demo", fails=True).stderr
-    assert hear.load_model("pretrained_second").scene_embedding_size == 128
+    assert hear.load_model("pretrained_second").scene_embedding_size == 256
 
 
 @pytest.mark.parametrize("hop_ms", [320, 20])
@@ -290,7 +291,11 @@ def test_a2v_benchmark(monkeypatch):
 @pytest.mark.parametrize(
     ("command", "options", "message"),
     [
-        ("a2v_reconstruct", ["--audio=x.wav", "--at=0", "--output=x"], "comes without model.keras"),
+        (
+            "a2v_reconstruct",
+            ["--audio=x.wav", "--at=0", "--output=x"],
+            "was trained on distill: expected",
+        ),
         ("a2v_train", ["--data=demo"], "expected another"),
     ],
 )

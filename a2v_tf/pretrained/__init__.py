@@ -2,7 +2,7 @@
 
 ```python
 embedder = a2v_tf.load("pretrained")  # int8, streaming: an embedding every 80 ms
-encoder = a2v_tf.load_encoder("pretrained")  # Keras: log-mel [batch, 96, 64] -> [batch, 128]
+encoder = a2v_tf.load_encoder("pretrained")  # Keras: log-mel [batch, 96, 64] -> [batch, 256]
 ```
 
 Where TFLite files run, a name is the int8 file (`a2v_embed`: of windows, or of a stream with

@@ -63,8 +63,9 @@ def _size(path: pathlib.Path) -> int:
 def streaming_file(path: pathlib.Path) -> ClipEmbedder:
     """A streaming .tflite file, reset before each clip: an embedding about every half slice.
 
-    The first embedding is that of the first whole slice. Denser embeddings would favour one hop or
-    another for reasons that lie in the heads.
+    The first embedding is that of the first whole slice; a clip that is shorter than the hops up to
+    it ends there, after silence. Denser embeddings would favour one hop or another for reasons that
+    lie in the heads.
     """
     model = Embedder(path)
     first = -(-SLICE_SAMPLES // model.hop) - 1
@@ -72,10 +73,10 @@ def streaming_file(path: pathlib.Path) -> ClipEmbedder:
 
     def embed(pcm: np.ndarray) -> np.ndarray:
         model.reset()
-        pcm = np.pad(pcm, (0, max(0, (first + 1) * model.hop - len(pcm))))
+        pcm = np.pad(pcm, (max(0, (first + 1) * model.hop - len(pcm)), 0))
         return np.stack(model.stream(pcm)[first::every])
 
-    return ClipEmbedder(embed, f"{file_key(path)} from {first} every {every}")
+    return ClipEmbedder(embed, f"{file_key(path)} from {first} every {every}, silence first")
 
 
 def speech_embedding(*, mean: bool) -> ClipEmbedder:
