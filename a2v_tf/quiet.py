@@ -30,11 +30,13 @@ CHATTER = re.compile(
     re.VERBOSE,
 )
 # Bad input that is found while a data set is read: the command says it in one line, and TensorFlow
-# sometimes logs it with its traceback.
-_BAD_INPUT = re.compile(rb"W\d{4} .* op_kernel\.cc:\d+\] .*A2vError: .*")
-_ITS_TRACEBACK = re.compile(rb"Traceback .*|\s.*|[\w.]*A2vError: .*|")
+# sometimes logs it with its traceback, from several threads at once, whose lines may be mixed.
+_BAD_INPUT = re.compile(rb".*A2vError: .*")
+_OTHERS = re.compile(rb"([IWEF]\d{4}|[\d-]{10}) .*|[A-Z]{4,}: .*|terminate .*|\S*\(\): .*")
 _PATIENCE = 0.1  # seconds until a line without its end, such as a prompt, is passed on
-_LOG_LINE = re.compile(rb"[IWEF]\d{4} |INFO: ")  # its end may come late, on a busy machine
+_LOG_LINE = re.compile(
+    rb"[IWEF](\d{0,3}$|\d{4}( |$))|INFO: "
+)  # its end may come late, on a busy machine
 _LOG_PATIENCE = 10.0
 
 
@@ -94,7 +96,7 @@ def _pass_on(source: int, target: int) -> None:
     """Copy lines from one file descriptor to another until the first is closed."""
     held = b""  # the line that has no end yet
     within = False  # whether its beginning was passed on
-    told = False  # whether the line before belongs to bad input that the command tells
+    told = False  # whether the last record is of bad input, which the command tells
     with os.fdopen(target, "wb") as output:
         while True:
             patience = _LOG_PATIENCE if told or _LOG_LINE.match(held) else _PATIENCE
@@ -106,12 +108,12 @@ def _pass_on(source: int, target: int) -> None:
             read = os.read(source, 65_536)
             *lines, held = (held + read).split(b"\n")
             for line in lines:
-                told = bool(_BAD_INPUT.fullmatch(line) or (told and _ITS_TRACEBACK.fullmatch(line)))
+                told = bool(_BAD_INPUT.fullmatch(line) or (told and not _OTHERS.fullmatch(line)))
                 if within or not (told or CHATTER.fullmatch(line)):
                     output.write(line + b"\n")
                 within = False
             if not read:
-                output.write(held)
+                output.write(b"" if told else held)
                 return
             output.flush()
 

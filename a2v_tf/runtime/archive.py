@@ -276,18 +276,17 @@ def _begun(folder: _Folder, settings: Mapping[str, Any]) -> Iterator[None]:
         before = _read(folder.plan)
         if before is None and any(child.name != _WORK for child in path.iterdir()):
             raise A2vError(f"{str(path)!r} exists: expected another --output")
-        if before != plan:
-            if before and _is_of_use(folder):
-                changes = _changes(before["settings"], settings)
-                raise A2vError(
-                    f"{str(path)!r} was begun with {changes}: expected the same, or that you "
-                    "delete it"
-                )
-            _empty(folder)
-            write_json(folder.plan, plan)
-        for directory in (path, folder.plan.parent):
-            remove_partials(directory)
+        if before and before != plan and _is_of_use(folder):
+            changes = _changes(before["settings"], settings)
+            raise A2vError(
+                f"{str(path)!r} was begun with {changes}: expected the same, or that you delete it"
+            )
         try:
+            if before != plan:
+                _empty(folder)
+                write_json(folder.plan, plan)
+            for directory in (path, folder.plan.parent):
+                remove_partials(directory)
             yield
         except BaseException as error:
             if not _is_of_use(folder):

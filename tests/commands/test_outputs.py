@@ -135,7 +135,8 @@ def written_to_a_full_disk(output: str) -> str:
     line = run.stderr.strip().splitlines()[-1]
     assert "Traceback" not in run.stderr
     assert path.read_text() == "old\n"
-    assert sorted(p.name for p in path.parent.iterdir()) == sorted(["file", "full", file])
+    left = sorted(str(p) for p in path.parent.rglob("*"))
+    assert left == sorted(f"disk/{x}" for x in ["file", "full", file]), left
     path.unlink()
     return line
 

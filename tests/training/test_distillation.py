@@ -22,7 +22,6 @@ from a2v_tf.training.distillation import (
     fit_projections,
     taught_slices,
 )
-from a2v_tf.training.metric import metric_root
 from a2v_tf.training.model_dir import load_encoder, load_model
 from a2v_tf.training.settings import TrainSettings
 
@@ -193,19 +192,6 @@ def test_factors_of_losses():
     )
     assert both.task_factors == [0.5, 2.0, 3.0]
     assert settings(teachers=("a", "b")).task_factors == [1.0, 1.0]
-
-
-def test_distances_in_the_metric_are_those_of_predictions_of_equal_power():
-    rng = np.random.default_rng(4)
-    embeddings = rng.normal(size=(2_000, 6)) * [1, 2, 3, 1, 1, 5]
-    heads = {"log_mel_statistics": rng.normal(size=(6, 4)), "one": 10 * rng.normal(size=(6, 2))}
-    folded = embeddings @ metric_root(embeddings, heads)
-    expected = 0.0
-    for weight, kernel in zip((0.3, 1.0), heads.values(), strict=True):
-        predicted = embeddings @ kernel
-        predicted = predicted / np.sqrt(predicted.var(axis=0).mean())
-        expected = expected + weight * ((predicted[::2] - predicted[1::2]) ** 2).sum(axis=1)
-    np.testing.assert_allclose(((folded[::2] - folded[1::2]) ** 2).sum(axis=1), expected, rtol=1e-6)
 
 
 def test_names():

@@ -35,7 +35,8 @@ def test_constant_directions_are_not_blown_up(embeddings):
     assert np.abs(flat @ whitening(flat, 0.5)).max() < 100
 
 
-def test_a_run_that_has_ended_is_whitened_once(tmp_path):
+def test_a_run_that_has_ended_is_whitened_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CLEAN_SLICES", 64)
     noise = np.random.default_rng(0).normal(0, 0.1, 48_000)
     soundfile.write(tmp_path / "noise.wav", noise, 16_000)
     run = TrainSettings(
