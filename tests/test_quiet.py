@@ -63,7 +63,7 @@ def test_bad_input_is_logged_by_the_command_alone():
     logged = [
         "W0000 00:00:1795831921.188341   26563 op_kernel.cc:1845] UNKNOWN: A2vError: no crop",
         *traceback,
-        "a2v_tf.errors.A2vError: no crW0000 00:00:1795831921.1 26 op_kernel.cc:1845] UNKNOWN: A2vError: no",
+        "a2v_tf.errors.A2vError: no crW0000 00:00:1 26 op_kernel.cc:1845] UNKNOWN: A2vError: no",
         *["op", *traceback],
         *["", "", PASSED[0], *traceback],
     ]
