@@ -34,10 +34,8 @@ CHATTER = re.compile(
 _BAD_INPUT = re.compile(rb".*A2vError: .*")
 _OTHERS = re.compile(rb"([IWEF]\d{4}|[\d-]{10}) .*|[A-Z]{4,}: .*|terminate .*|\S*\(\): .*")
 _PATIENCE = 0.1  # seconds until a line without its end, such as a prompt, is passed on
-_LOG_LINE = re.compile(
-    rb"[IWEF](\d{0,3}$|\d{4}( |$))|INFO: "
-)  # its end may come late, on a busy machine
-_LOG_PATIENCE = 10.0
+_LOG_LINE = re.compile(rb"[IWEF](\d{0,3}$|\d{4}( |$))|INFO: ")
+_LOG_PATIENCE = 10.0  # the end of such a line may come late, on a busy machine
 
 
 @contextlib.contextmanager
