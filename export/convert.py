@@ -4,7 +4,6 @@ The encoder is converted once. `streaming.py` derives all other forms from the r
 the same weights and scales.
 """
 
-import hashlib
 import json
 import pathlib
 import re
@@ -21,7 +20,7 @@ from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.parts import STANDARDISE, Parts, X, Y, split
 from a2v_tf.export.quantize import DEFAULT, Quantization, with_ranges
-from a2v_tf.files import whole_file
+from a2v_tf.files import digest_of, whole_file
 from a2v_tf.pretrained import is_packaged
 from a2v_tf.specs import Slicing
 from a2v_tf.training.model_dir import ENCODER, load_encoder
@@ -196,7 +195,7 @@ def model_of(
 
 def _key(model_dir: pathlib.Path, settings: dict) -> str:
     path = model_dir / ENCODER
-    encoder = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    encoder = digest_of(path) if path.is_file() else None
     return json.dumps({"encoder": encoder, **settings}, sort_keys=True)
 
 

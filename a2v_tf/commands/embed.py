@@ -26,7 +26,7 @@ from a2v_tf.pretrained import STREAMING, WINDOW, in_words, names, resolve
 from a2v_tf.runtime.archive import Recipe, embed_archive
 from a2v_tf.runtime.clips import EmbedClip, tflite_clips
 from a2v_tf.runtime.side_by_side import side_by_side
-from a2v_tf.runtime.tables import SUFFIXES, Table
+from a2v_tf.runtime.tables import SUFFIXES
 from a2v_tf.specs import MAX_BAD_FRACTION, SPECTROGRAM
 
 FLAGS = flags.FLAGS
@@ -95,7 +95,7 @@ def main(_: list[str]) -> None:
         return
     files = audio_files(FLAGS.audio)
     model = (FLAGS.model, FLAGS.hop_ms, FLAGS.stream)
-    open_model(*model)  # its errors, before any work
+    opened = open_model(*model)  # its errors, before any work
     settings = {
         "model": _digest(FLAGS.model, FLAGS.stream),
         **{name: FLAGS[name].value for name in ("hop_ms", "stream", "channels")},
@@ -108,6 +108,7 @@ def main(_: list[str]) -> None:
         FLAGS.max_bad_fraction,
         sharded=sharded,
         beam_options=beam_options,
+        opened=opened,
     )
     used = summary.files - len(summary.skipped)
     print(f"{FLAGS.output}: {summary.embeddings} embeddings of {used} files")
@@ -159,7 +160,7 @@ def _embed_levels(output: pathlib.Path, sharded: bool) -> None:
     from a2v_tf.evaluation import band_levels
 
     corpus = band_levels.open_corpus(FLAGS.model, FLAGS.audio)
-    table = Table(*band_levels.embed(FLAGS.model, corpus, FLAGS.hop_ms))
+    table = band_levels.embed(FLAGS.model, corpus, FLAGS.hop_ms)
     table.write(output)
     print(f"{FLAGS.output}: {len(table)} embeddings of {len(set(table.path))} files")
 

@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from a2v_tf.evaluation.compare import HEADS
 from a2v_tf.evaluation.settings import HeadSettings
 from a2v_tf.evaluation.windows import Windows
 from a2v_tf.files import output_file
+from a2v_tf.runtime.tables import Table
 from a2v_tf.specs import SOURCE_OPTIONS, SPECTROGRAM, BandLevels
 from a2v_tf.tasks import multi_head, task_names
 from a2v_tf.tasks.task import find_tasks
@@ -251,23 +252,7 @@ def _score(protocol: str, windows: Windows, seed: int, heads: HeadSettings) -> d
 # ---- Embeddings ----
 
 
-class Embedded(NamedTuple):
-    """Embeddings of slices.
-
-    Attributes:
-      path: str `[n]`, the file of each.
-      start_s: float64 `[n]`, where it begins, in seconds from the first row of the file.
-      end_s: float64 `[n]`, where it ends.
-      embeddings: float32 `[n, d]`.
-    """
-
-    path: np.ndarray
-    start_s: np.ndarray
-    end_s: np.ndarray
-    embeddings: np.ndarray
-
-
-def embed(model_dir: str, corpus: Corpus, hop_ms: float | None = None) -> Embedded:
+def embed(model_dir: str, corpus: Corpus, hop_ms: float | None = None) -> Table:
     """Embed the slices of the named split, or of all files.
 
     Args:
@@ -275,6 +260,9 @@ def embed(model_dir: str, corpus: Corpus, hop_ms: float | None = None) -> Embedd
       corpus: with the files.
       hop_ms: milliseconds from one slice to the next, in each continuous stretch; None for slices
         side by side.
+
+    Returns:
+      A row for each slice; times count from the first row of its file.
 
     Raises:
       A2vError: the hop is no whole number of frames, or no stretch has room for a slice.
@@ -305,7 +293,7 @@ def embed(model_dir: str, corpus: Corpus, hop_ms: float | None = None) -> Embedd
         raise A2vError(
             f"{corpus.directory}: no file has {corpus.frames} continuous frames, one slice"
         )
-    return Embedded(
+    return Table(
         np.array(paths), np.concatenate(starts), np.concatenate(ends), np.concatenate(embeddings)
     )
 

@@ -78,6 +78,7 @@ def embed_archive(
     *,
     sharded: bool = False,
     beam_options: Any = None,
+    opened: EmbedClip | None = None,
 ) -> Summary:
     """Embed files into an output, and go on where an earlier call for the same output ended.
 
@@ -88,11 +89,14 @@ def embed_archive(
       max_bad_fraction: of the files, that may be unreadable.
       sharded: write Parquet shards.
       beam_options: Beam's `PipelineOptions`, to spread the work; None for this process alone.
+      opened: the model, if this thread has opened it already.
 
     Raises:
       A2vError: too many files cannot be used; the output cannot be written, or was begun with other
         settings or files; or another process is writing it.
     """
+    if opened:
+        _keep(recipe, opened)
     settings = {
         **recipe.settings,
         "audio": _digest(files),
@@ -193,10 +197,13 @@ _here = threading.local()  # an interpreter is for one thread
 
 
 def _opened(recipe: Recipe) -> EmbedClip:
-    settings = repr(recipe.settings)
-    if getattr(_here, "settings", None) != settings:
-        _here.clip, _here.settings = recipe.open_model(), settings
+    if getattr(_here, "settings", None) != repr(recipe.settings):
+        _keep(recipe, recipe.open_model())
     return _here.clip
+
+
+def _keep(recipe: Recipe, model: EmbedClip) -> None:
+    _here.clip, _here.settings = model, repr(recipe.settings)
 
 
 def _make_all(
