@@ -2,11 +2,11 @@
 
 python android_demo/export_golden.py
 
-Everything comes from seeds. `core` gets PCM and its log-mel, taught sounds with queries and their
-nearest neighbours, and Matplotlib's colours; `runtime` gets int8 streaming models of an untrained
-encoder, PCM and the embeddings of every hop. Numbers are little-endian: `.s16` int16, `.f32`
-float32. What else a test must know is in `index.properties`. `damage.csv` has damaged copies of the
-models, and what Python's checks say of them.
+Everything comes from seeds. `core` gets PCM and its log-mel, log-mel turned into sound, taught
+sounds with queries and their nearest neighbours, and Matplotlib's colours; `runtime` gets int8
+streaming models of an untrained encoder, PCM and the embeddings of every hop. Numbers are
+little-endian: `.s16` int16, `.f32` float32. What else a test must know is in `index.properties`.
+`damage.csv` has damaged copies of the models, and what Python's checks say of them.
 """
 
 import json
@@ -21,6 +21,7 @@ import numpy as np
 from absl import app, flags
 from flatbuffers.table import Table
 
+from a2v_tf.evaluation import inversion
 from a2v_tf.export import build, convert, metadata
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.check import probe_signal
@@ -40,6 +41,7 @@ CORE = "core/src/test/resources/golden"
 RUNTIME = "runtime/src/test/resources/golden"
 KERNELS = ("xnnpack", "builtin")
 HISTORY = FRONT_END.overlap  # the front end of a stream starts as after that much silence
+INVERSION_ITERATIONS = 8
 SOUND_SAMPLES = 4_877  # 30 frames, and 77 samples that complete none
 # The small encoder with half the channels: the same ops in a smaller file.
 ENCODER = EncoderConfig(channels=(4, 8, 16, 32, 64), embedding_dim=128)
@@ -59,7 +61,12 @@ Files = dict[str, bytes]
 def golden_files() -> Files:
     """Every file, by its path in `android_demo/`."""
     parts = {
-        CORE: {**front_end_files(), **neighbour_files(), **colour_files()},
+        CORE: {
+            **front_end_files(),
+            **inversion_files(),
+            **neighbour_files(),
+            **colour_files(),
+        },
         RUNTIME: runtime_files(),
     }
     return {f"{folder}/{name}": part[name] for folder, part in parts.items() for name in part}
@@ -102,6 +109,26 @@ def front_end_files() -> Files:
         files[f"front_end/{name}.s16"] = pcm.tobytes()
         files[f"front_end/{name}.f32"] = as_bytes(stream_log_mel(pcm))
     return files
+
+
+def inversion_files() -> Files:
+    """The sweep's log-mel as sound, and two steps towards it.
+
+    `magnitudes.f32`, `[frames, 257]`, are those of the mel magnitudes, with frames added at both
+    ends. `griffin_lim.f32` is the sound of them after a few iterations, in float64: after all of
+    them, the last bits of the window would decide.
+    """
+    frames = stream_log_mel(sounds()["sweep"])
+    mel = np.maximum(np.exp(frames) - FRONT_END.log_offset, 0)
+    margin = inversion.MARGIN
+    found = inversion.magnitudes(np.pad(mel, ((margin, margin), (0, 0)), mode="edge"))
+    sound = inversion.griffin_lim(found.astype(np.float64), iterations=INVERSION_ITERATIONS)
+    return {
+        "inversion/index.properties": properties(iterations=INVERSION_ITERATIONS),
+        "inversion/magnitudes.f32": as_bytes(found.T),
+        "inversion/griffin_lim.f32": as_bytes(sound),
+        "inversion/sound.f32": as_bytes(inversion.invert(frames)),
+    }
 
 
 # Taught sounds ------------------------------------------------------------------------------------

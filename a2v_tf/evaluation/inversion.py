@@ -14,7 +14,7 @@ from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
 
 ITERATIONS = 64
-_MARGIN = 2  # frames added at each end, so that every sample is covered by whole windows
+MARGIN = 2  # frames added at each end, so that every sample is covered by whole windows
 # The least-squares solver stops at an absolute residual, so the level is normalised: the largest
 # mel magnitude becomes that of a full-scale sine.
 _PEAK = 100.0
@@ -46,7 +46,7 @@ def invert(log_mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
     Raises:
       A2vError: another shape, values that are not finite, or librosa is not installed.
     """
-    librosa = require_librosa()
+    require_librosa()
     log_mel = np.asarray(log_mel, np.float32)
     if log_mel.ndim != 2 or log_mel.shape[1] != spec.mel_bins or not len(log_mel):
         raise A2vError(f"log_mel has the shape {log_mel.shape}: expected (frames, {spec.mel_bins})")
@@ -56,20 +56,41 @@ def invert(log_mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
         raise A2vError("log_mel has values that are NaN, infinite or beyond 88")
     if not peak:
         return np.zeros(spec.samples(len(log_mel)), np.float32)
-    window, mel_matrix = window_and_mel(spec)
-    mel = np.pad(mel * (_PEAK / peak), ((_MARGIN, _MARGIN), (0, 0)), mode="edge")
+    mel = np.pad(mel * (_PEAK / peak), ((MARGIN, MARGIN), (0, 0)), mode="edge")
+    pcm = griffin_lim(magnitudes(mel, spec), spec)
+    # librosa centres the window in the frame of the FFT; the front end starts the frame with it.
+    start = MARGIN * spec.hop_length + (spec.fft_length - spec.window_length) // 2
+    pcm = pcm[start : start + spec.samples(len(log_mel))]
+    return (pcm * (peak / _PEAK)).astype(np.float32)
+
+
+def magnitudes(mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
+    """Estimate the frequency magnitudes of mel magnitudes `[frames, mel_bins]`.
+
+    Returns:
+      float32 `[fft_length / 2 + 1, frames]`, not negative.
+    """
     with threadpool_limits(1):  # hundreds of tiny products, which threads only slow down
-        pcm = librosa.griffinlim(
-            librosa.util.nnls(mel_matrix.T, mel.T),
-            n_iter=ITERATIONS,
+        return require_librosa().util.nnls(window_and_mel(spec)[1].T, mel.T)
+
+
+def griffin_lim(
+    magnitudes: np.ndarray, spec: FrontEnd = FRONT_END, iterations: int = ITERATIONS
+) -> np.ndarray:
+    """Estimate PCM whose frames have given magnitudes `[fft_length / 2 + 1, frames]`.
+
+    Returns:
+      `[fft_length + hop_length * (frames - 1)]`: frame i's window is in the middle of the
+      `fft_length` samples from `hop_length * i` on.
+    """
+    with threadpool_limits(1):
+        return require_librosa().griffinlim(
+            magnitudes,
+            n_iter=iterations,
             hop_length=spec.hop_length,
             win_length=spec.window_length,
             n_fft=spec.fft_length,
-            window=window,
+            window=window_and_mel(spec)[0],
             center=False,
             random_state=0,
         )
-    # librosa centres the window in the frame of the FFT; the front end starts the frame with it.
-    start = _MARGIN * spec.hop_length + (spec.fft_length - spec.window_length) // 2
-    pcm = pcm[start : start + spec.samples(len(log_mel))]
-    return (pcm * (peak / _PEAK)).astype(np.float32)

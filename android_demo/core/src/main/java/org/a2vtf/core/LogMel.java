@@ -23,31 +23,35 @@ public final class LogMel {
   /** Values in a frame. */
   public static final int BINS = 64;
 
-  private static final int FFT = 512;
-  private static final double LOW_HZ = 60;
-  private static final double HIGH_HZ = 7_800;
-  private static final double LOG_OFFSET = 1e-2;
+  /** Values of a frame's Fourier transform. */
+  static final int FFT = 512;
 
-  private final double[] hann = new double[WINDOW];
+  /** Added to the mel magnitudes before the logarithm. */
+  static final double LOG_OFFSET = 1e-2;
+
+  private final double[] hann = hann();
   private final Fourier fourier = new Fourier(FFT);
-  // For each Fourier bin: the triangle on whose rising side it lies (0 to BINS, -1 for none; that
-  // is the falling side of the previous triangle), and the weight there.
-  private final int[] rising = new int[FFT / 2 + 1];
-  private final double[] height = new double[FFT / 2 + 1];
+  private final MelFilters filters = new MelFilters();
 
   private final float[] recent = new float[WINDOW];
   private int missing; // samples until `recent` is a full window
   private final double[] real = new double[FFT];
   private final double[] imaginary = new double[FFT];
+  private final double[] magnitudes = new double[FFT / 2 + 1];
   private final double[] mel = new double[BINS];
 
   /** Starts a stream. */
   public LogMel() {
-    for (int i = 0; i < WINDOW; i++) {
-      hann[i] = 0.5 - 0.5 * Math.cos(2 * Math.PI * i / WINDOW);
-    }
-    layOutTriangles();
     reset();
+  }
+
+  /** The Hann window of a frame. */
+  static double[] hann() {
+    double[] window = new double[WINDOW];
+    for (int i = 0; i < WINDOW; i++) {
+      window[i] = 0.5 - 0.5 * Math.cos(2 * Math.PI * i / WINDOW);
+    }
+    return window;
   }
 
   /**
@@ -103,42 +107,12 @@ public final class LogMel {
     Arrays.fill(real, WINDOW, FFT, 0);
     Arrays.fill(imaginary, 0);
     fourier.transform(real, imaginary);
-    Arrays.fill(mel, 0);
-    for (int i = 0; i < rising.length; i++) {
-      addBin(i);
+    for (int i = 0; i < magnitudes.length; i++) {
+      magnitudes[i] = Math.sqrt(real[i] * real[i] + imaginary[i] * imaginary[i]);
     }
+    filters.apply(magnitudes, mel);
     for (int j = 0; j < BINS; j++) {
       out[offset + j] = (float) Math.log(mel[j] + LOG_OFFSET);
     }
-  }
-
-  private void addBin(int i) {
-    int triangle = rising[i];
-    if (triangle < 0) {
-      return;
-    }
-    double modulus = Math.sqrt(real[i] * real[i] + imaginary[i] * imaginary[i]);
-    if (triangle < BINS) {
-      mel[triangle] += height[i] * modulus;
-    }
-    if (triangle > 0) {
-      mel[triangle - 1] += (1 - height[i]) * modulus;
-    }
-  }
-
-  /** Triangle j starts at edge j, is 1 at edge j + 1 and ends at edge j + 2, evenly spaced. */
-  private void layOutTriangles() {
-    double low = toMel(LOW_HZ);
-    double spacing = (toMel(HIGH_HZ) - low) / (BINS + 1);
-    for (int i = 0; i < rising.length; i++) {
-      double place = (toMel((double) i * SAMPLE_RATE / FFT) - low) / spacing;
-      boolean outside = place < 0 || place >= BINS + 1;
-      rising[i] = outside ? -1 : (int) place;
-      height[i] = place - rising[i];
-    }
-  }
-
-  private static double toMel(double hz) {
-    return 1127 * Math.log1p(hz / 700);
   }
 }
