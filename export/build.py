@@ -13,8 +13,9 @@ import numpy as np
 from a2v_tf.errors import A2vError
 from a2v_tf.export import arithmetic, check, convert, metadata, streaming
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, STATES
+from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, PARTS, STATES
 from a2v_tf.export.front_end import front_end_model
+from a2v_tf.export.part import Origin, Part
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.export.rewrite import frames_of
 from a2v_tf.files import checked_output, output_file
@@ -31,12 +32,14 @@ from a2v_tf.specs import (
 from a2v_tf.training.model_dir import check_takes_audio, front_end_of, read_config
 
 _CHECKED_HOPS, _CHECKED_FRAMES = 8, 256  # whichever is longer
+_MAKE: dict[str, Callable[[Origin], Part]] = {Part.name: lambda _: Part()}  # a value for all PARTS
 
 
 def export_file(
     model_dir: pathlib.Path | str,
     output: pathlib.Path | str,
     *,
+    part: str = Part.name,
     quantize: bool = False,
     mode: str = "streaming",
     state: str = "internal",
@@ -50,7 +53,7 @@ def export_file(
     ranges: str = Quantization.ranges,
     described: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Export the encoder of a model directory to a TFLite file, and check the file.
+    """Export the encoder, or another part, of a model directory to a TFLite file, and check it.
 
     All int8 files exported with the same calibration have the same weights and scales, because the
     quantised encoder is stored in the model directory and every file is derived from it.
@@ -58,6 +61,7 @@ def export_file(
     Args:
       model_dir: directory written by `a2v_train`, or one of `pretrained.names`.
       output: the file to write, `NAME.tflite`.
+      part: what the file computes, one of `forms.PARTS`.
       quantize: quantise the encoder to int8; the front end remains float.
       mode: "streaming" (an embedding of the last window every hop) or "window" (one per slice).
       state: state of a streaming model: "internal", with a signature `reset`, or "external", as
@@ -77,7 +81,7 @@ def export_file(
       described: additional metadata of the file: any of `name`, `version`, `author` and `license`.
 
     Returns:
-      A summary, serialisable to JSON: `output`, `file_bytes`, `mode`, `state`, `input`,
+      A summary, serialisable to JSON: `output`, `file_bytes`, `part`, `mode`, `state`, `input`,
       `quantized`, `activations`, `ranges`, `window_frames`, `window_ms`, `hop_ms`,
       `multiply_accumulates` (per call, of `front_end` and `encoder`),
       `multiply_accumulates_per_second` (per second of audio, if streaming), `embedding_dim`,
@@ -88,7 +92,7 @@ def export_file(
         fails. No file is written then.
     """
     model_dir, output = resolve(model_dir), pathlib.Path(output)
-    _check_choices(mode, state, input)
+    _check_choices(part, mode, state, input)
     _check_output(output)
     config = read_config(model_dir)
     data: str = calibration_data or config.get("data", "")
@@ -110,8 +114,11 @@ def export_file(
         settings = {"data": data, "slices": calibration_slices, "seed": seed}
     how = Quantization(ranges, activations, silent_and_loudest(front_end))
     window = convert.model_of(model_dir, draw, settings, how)
+    made = _MAKE[part](Origin(model_dir, config, window, draw, how))
+    window = made.extended(window)
     hop = _hop_frames(hop_ms, mode, config, front_end)
     model = build_form(window, mode=mode, state=state, input=input, hop_frames=hop)
+    model = made.signed(model, mode)
     per_call = arithmetic.multiply_accumulates(model)
     seconds = front_end.period * hop if mode == "streaming" else None
     form = {
@@ -126,6 +133,7 @@ def export_file(
     }
     facts = {
         **form,
+        **made.facts,
         "encoder": config["encoder"],
         "task": config.get("task"),
         "front_end": vars(front_end),
@@ -139,6 +147,7 @@ def export_file(
     summary = {
         "output": str(output),
         "file_bytes": len(content),
+        "part": part,
         **form,
         "calibration": settings or None,
         "multiply_accumulates": per_call,
@@ -146,6 +155,7 @@ def export_file(
             {part: round(count / seconds) for part, count in per_call.items()} if seconds else None
         ),
         **_check_content(content, window, facts, hop, _levels(config, front_end)),
+        **made.check(content),
     }
     with output_file(output) as partial:
         partial.write_bytes(content)
@@ -255,8 +265,9 @@ def _window_frames(config: dict[str, Any]) -> int:
     return int(config.get("frames") or convert.ANY_LENGTH)
 
 
-def _check_choices(mode: str, state: str, input: str) -> None:
+def _check_choices(part: str, mode: str, state: str, input: str) -> None:
     for name, value, choices in (
+        ("part", part, PARTS),
         ("mode", mode, MODES),
         ("state", state, STATES),
         ("input", input, INPUTS),

@@ -22,6 +22,7 @@ from a2v_tf.export.parts import STANDARDISE, Parts, X, Y, split
 from a2v_tf.export.quantize import DEFAULT, Quantization, with_ranges
 from a2v_tf.files import digest_of, whole_file
 from a2v_tf.pretrained import is_packaged
+from a2v_tf.runtime.embedder import make_interpreter
 from a2v_tf.specs import Slicing
 from a2v_tf.training.model_dir import ENCODER, load_encoder
 
@@ -31,6 +32,7 @@ _OPS = {
     "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
     "int16": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
 }
+Z = "z"  # name of a head's input
 ANY_LENGTH = Slicing().frames  # the window of an encoder that takes any number of frames
 
 Slices = np.ndarray  # float32 [n, N, F], log-mel
@@ -156,6 +158,55 @@ def _convert(
 def _calls(calibration: Inputs) -> Iterator[Inputs]:
     for row in zip(*calibration.values(), strict=True):
         yield {name: value[np.newaxis] for name, value in zip(calibration, row, strict=True)}
+
+
+# Heads -------------------------------------------------------------------------------------------
+
+
+def head_model(
+    head: keras.Model, window: fb.Model, embeddings: np.ndarray | None, how: Quantization = DEFAULT
+) -> fb.Model:
+    """Convert a head: `embed(z f32 [1, n]) -> y f32`.
+
+    An int8 head starts from int8 embeddings as the encoder's window model gives them: its input has
+    the scale of that model's result, so a float embedding between the two changes no bit.
+
+    Args:
+      head: a model from one or more embeddings `[batch, n]`, n a multiple of d.
+      window: the encoder's window model.
+      embeddings: float32 `[rows, n]`, which determine the int8 ranges; None converts to float.
+      how: integer types and the choice of ranges.
+    """
+    shapes = {Z: [1, head.input_shape[-1]]}
+
+    def converted(calibration: Inputs | None) -> fb.Model:
+        def call(inputs: dict[str, Any]) -> dict[str, Any]:
+            return {Y: head(inputs[Z], training=False)}
+
+        return fb.read(_convert(head, call, shapes, calibration, how.activations))
+
+    if embeddings is None:
+        return converted(None)
+    values = {Z: np.asarray(embeddings, np.float32)}
+    if how.activations == "int16":
+        return converted(values)
+    scales = {Z: embedding_scale(window)}
+    return with_ranges(converted(values), converted(None), values, how.ranges, {}, scales)
+
+
+def embedding_scale(window: fb.Model) -> tuple[float, int]:
+    """Scale and zero point of the result of an int8 window model, before it is dequantised."""
+    graph = fb.single_graph(window)
+    embedding = fb.names(fb.signature(window, "embed").outputs)["embedding"]
+    op = next(op for op in graph.subgraph.operators if int(op.outputs[0]) == embedding)
+    (scale,), (zero_point,) = fb.scales(graph.tensor(int(op.inputs[0])))
+    return scale, zero_point
+
+
+def embeddings_of(window: fb.Model, slices: Slices) -> np.ndarray:
+    """The embeddings float32 `[n, d]` of log-mel slices by a window model."""
+    embed = make_interpreter(fb.write(window), "builtin").get_signature_runner("embed")
+    return np.concatenate([embed(log_mel=slice_[np.newaxis])["embedding"] for slice_ in slices])
 
 
 # One quantised model for all exports from a model directory --------------------------------------

@@ -15,7 +15,8 @@ from typing import Any
 from absl import flags
 
 from a2v_tf.errors import run_app
-from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, STATES
+from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, PARTS, STATES
+from a2v_tf.export.part import Part
 from a2v_tf.export.quantize import ACTIVATIONS, RANGES, Quantization
 from a2v_tf.files import checked_output, write_json
 from a2v_tf.pretrained import in_words
@@ -37,6 +38,9 @@ def define_flags() -> None:
         "model_dir", None, f"Directory that a2v_train wrote, or {in_words()}.", required=True
     )
     flags.DEFINE_string("output", None, "File to write, NAME.tflite.", required=True)
+    flags.DEFINE_enum(
+        "part", Part.name, PARTS, "What the file computes. encoder: embeddings of audio."
+    )
     flags.DEFINE_bool(
         "quantize",
         False,
@@ -130,6 +134,7 @@ def main(_: list[str]) -> None:
     summary = export_file(
         FLAGS.model_dir,
         FLAGS.output,
+        part=FLAGS.part,
         quantize=FLAGS.quantize,
         mode=FLAGS.mode,
         state=FLAGS.state,

@@ -8,6 +8,7 @@ get new scales, and biases are rounded to the new steps.
 
 import dataclasses
 import math
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
@@ -102,6 +103,7 @@ def with_ranges(
     values: Mapping[str, np.ndarray],
     choice: str,
     least_ranges: Mapping[str, np.ndarray | None],
+    input_scales: Mapping[str, tuple[float, int]] = types.MappingProxyType({}),
 ) -> fb.Model:
     """Set the ranges of an int8 model's activations.
 
@@ -111,6 +113,8 @@ def with_ranges(
       values: calibration inputs by name, float32 `[n, ...]` each.
       choice: how to choose ranges, a key of `RANGES`.
       least_ranges: two values that an input's range must include, by the input's name.
+      input_scales: scale and zero point of inputs that are the result of another int8 model, by
+        the input's name.
 
     Returns:
       The int8 model, changed in place.
@@ -128,6 +132,9 @@ def with_ranges(
         result = graph.tensor(int(op.outputs[0]))
         if kind == "QUANTIZE":
             name = named[int(op.inputs[0])]
+            if name in input_scales:
+                fb.set_scale(result, *input_scales[name])
+                continue
             low, high = min_max(histograms[inputs[name]])
             least_range = least_ranges.get(name)
             if least_range is not None:
