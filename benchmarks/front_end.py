@@ -30,7 +30,7 @@ from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.benchmark.measure import machine, machine_line
 from a2v_tf.export.check import probe_signal
 from a2v_tf.export.front_end import front_end_model
-from a2v_tf.frontend import FRONT_END, log_mel, window_and_mel
+from a2v_tf.frontend import FRONT_END, hann_window, log_mel, mel_matrix
 from a2v_tf.runtime.embedder import KERNELS, make_interpreter
 from a2v_tf.text import align
 
@@ -124,7 +124,7 @@ def sounds() -> list[np.ndarray]:
 
 def errors(compute: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
     """Maximum error of log-mel, and of the mel magnitude relative to the largest bin."""
-    window, mel = (x.astype(np.float64) for x in window_and_mel())
+    window, mel = (x.astype(np.float64) for x in (hann_window(), mel_matrix()))
     of_log, of_mel = [], []
     for pcm in sounds():
         frames = np.lib.stride_tricks.sliding_window_view(pcm, FRONT_END.window_length)

@@ -19,7 +19,7 @@ from a2v_tf.export.part import Origin, Part
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.export.rewrite import frames_of
 from a2v_tf.files import checked_output, output_file
-from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
+from a2v_tf.frontend import FRONT_END, FrontEnd, hann_window
 from a2v_tf.pretrained import resolve
 from a2v_tf.specs import (
     SOURCE_OPTIONS,
@@ -332,8 +332,8 @@ def silent_and_loudest(front_end: FrontEnd | BandLevels) -> tuple[float, float] 
     """Bounds of log-mel values: of silence and above a full-scale square wave; None for levels."""
     if isinstance(front_end, BandLevels):
         return None
-    window, _ = window_and_mel(front_end)
-    return math.log(front_end.log_offset), math.log(2 * window.sum() + front_end.log_offset)
+    loudest = 2 * hann_window(front_end).sum() + front_end.log_offset
+    return math.log(front_end.log_offset), math.log(loudest)
 
 
 def possible_hops(encoder: AnyEncoder, window_frames: int) -> list[int]:

@@ -33,9 +33,11 @@ _STANDARDISE_OPS = {"SUB", "MUL"}
 _STATISTICS_OPS = {"ADD", "CONCATENATION", "MEAN", "MUL", "RESHAPE", "SQRT", "SQUARED_DIFFERENCE"}
 _FLOAT_STATES = {f"{STATE}{name}" for name in ("pcm", "log_mel")}
 _FRONT_END_OPS = {
+    "ADD",
     "CONCATENATION",
     "DEPTHWISE_CONV_2D",
     "FULLY_CONNECTED",
+    "GATHER",
     "LOG",
     "PAD",
     "RESHAPE",

@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
+from a2v_tf.frontend import FRONT_END, FrontEnd, hann_window, mel_matrix
 
 ITERATIONS = 64
 MARGIN = 2  # frames added at each end, so that every sample is covered by whole windows
@@ -37,7 +37,7 @@ def invert(log_mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
     """Estimate PCM with a given log-mel spectrogram.
 
     Args:
-      log_mel: float `[frames, mel_bins]`.
+      log_mel: float `[frames, F]`.
       spec: the front end that made it.
 
     Returns:
@@ -48,8 +48,8 @@ def invert(log_mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
     """
     require_librosa()
     log_mel = np.asarray(log_mel, np.float32)
-    if log_mel.ndim != 2 or log_mel.shape[1] != spec.mel_bins or not len(log_mel):
-        raise A2vError(f"log_mel has the shape {log_mel.shape}: expected (frames, {spec.mel_bins})")
+    if log_mel.ndim != 2 or log_mel.shape[1] != spec.bins or not len(log_mel):
+        raise A2vError(f"log_mel has the shape {log_mel.shape}: expected (frames, {spec.bins})")
     mel = np.maximum(np.exp(log_mel) - spec.log_offset, 0.0)
     peak = mel.max()
     if not np.isfinite(peak):
@@ -67,11 +67,17 @@ def invert(log_mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
 def magnitudes(mel: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
     """Estimate the frequency magnitudes of mel magnitudes `[frames, mel_bins]`.
 
+    Those of a front end without mel filters are known within its band.
+
     Returns:
       float32 `[fft_length / 2 + 1, frames]`, not negative.
     """
+    if not spec.is_mel:
+        every = np.zeros((spec.fft_length // 2 + 1, len(mel)), np.float32)
+        every[spec.stft_bins.start : spec.stft_bins.stop] = mel.T
+        return every
     with threadpool_limits(1):  # hundreds of tiny products, which threads only slow down
-        return require_librosa().util.nnls(window_and_mel(spec)[1].T, mel.T)
+        return require_librosa().util.nnls(mel_matrix(spec).T, mel.T)
 
 
 def griffin_lim(
@@ -90,7 +96,7 @@ def griffin_lim(
             hop_length=spec.hop_length,
             win_length=spec.window_length,
             n_fft=spec.fft_length,
-            window=window_and_mel(spec)[0],
+            window=hann_window(spec),
             center=False,
             random_state=0,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from a2v_tf.frontend import FRONT_END, FrontEnd, window_and_mel
+from a2v_tf.frontend import FRONT_END, FrontEnd, hann_window, mel_matrix
 
 
 def log_mel(pcm: keras.KerasTensor, spec: FrontEnd = FRONT_END) -> keras.KerasTensor:
@@ -19,14 +19,17 @@ def log_mel(pcm: keras.KerasTensor, spec: FrontEnd = FRONT_END) -> keras.KerasTe
       spec: the front end.
 
     Returns:
-      float32 `[batch, frames, mel_bins]`.
+      float32 `[batch, frames, F]`.
     """
     ops = keras.ops
-    window, mel = window_and_mel(spec)
     frames = ops.extract_sequences(pcm, spec.window_length, spec.hop_length)
-    real, imaginary = ops.rfft(frames * window, spec.fft_length)
-    modulus = ops.sqrt(ops.square(real) + ops.square(imaginary))
-    return ops.log(ops.matmul(modulus, mel) + spec.log_offset)
+    real, imaginary = ops.rfft(frames * hann_window(spec), spec.fft_length)
+    magnitudes = ops.sqrt(ops.square(real) + ops.square(imaginary))
+    if spec.is_mel:
+        magnitudes = ops.matmul(magnitudes, mel_matrix(spec))
+    else:
+        magnitudes = magnitudes[..., spec.stft_bins.start : spec.stft_bins.stop]
+    return ops.log(magnitudes + spec.log_offset)
 
 
 @keras.saving.register_keras_serializable("a2v_tf")
@@ -48,12 +51,16 @@ class OnDevice(keras.Model):
       trained: a model from slices `[batch, S, N, F]` to a dict of outputs.
       across: whether frame indices count through the whole batch, because an example has slices of
         other examples.
+      front_end: that makes the frames.
     """
 
-    def __init__(self, trained: keras.Model, *, across: bool = False) -> None:
+    def __init__(
+        self, trained: keras.Model, *, across: bool = False, front_end: FrontEnd = FRONT_END
+    ) -> None:
         super().__init__(name="on_device", dtype="float32")
         self.trained = trained
         self.across = across
+        self.front_end = front_end
 
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Any]:
         """Compute log-mel, cut the slices and targets, and call the model."""
@@ -61,7 +68,7 @@ class OnDevice(keras.Model):
         pcm = ops.cast(inputs["pcm"], "float32") / 32_768.0
         if "gain" in inputs:
             pcm = pcm * inputs["gain"]
-        frames = log_mel(pcm)
+        frames = log_mel(pcm, self.front_end)
         count, bins = frames.shape[1:]
         frames = ops.reshape(frames, (-1, bins))
         first = 0 if self.across else count * ops.arange(ops.shape(pcm)[0], dtype="int32")

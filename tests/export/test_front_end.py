@@ -11,11 +11,25 @@ from hypothesis import strategies as st
 
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export import front_end
-from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float, window_and_mel
+from a2v_tf.frontend import (
+    FRONT_END,
+    FrontEnd,
+    hann_window,
+    log_mel,
+    mel_matrix,
+    pcm_to_float,
+)
 from a2v_tf.runtime.embedder import KERNELS, make_interpreter
 from tests.conftest import load_script
 from tests.export.signals import SIGNALS
-from tests.test_frontend import GOLDEN_FILE, golden_signals, reference_log_mel
+from tests.front_ends import OTHERS
+from tests.test_frontend import (
+    GOLDEN_FILE,
+    OTHERS_GOLDEN_FILE,
+    golden_signals,
+    reference_log_mel,
+    sweep_and_noise,
+)
 
 SAMPLES = 15_600  # 96 frames
 
@@ -44,14 +58,14 @@ SOUNDS = {
 class Runner:
     """Runs the front end for any number of frames with one kind of kernels."""
 
-    def __init__(self, kernels: str) -> None:
-        self._kernels, self._interpreters = kernels, {}
+    def __init__(self, kernels: str, spec: FrontEnd = FRONT_END) -> None:
+        self._kernels, self._spec, self._interpreters = kernels, spec, {}
 
     def __call__(self, pcm: np.ndarray) -> np.ndarray:
-        """float32 `[samples]` -> `[frames, 64]`."""
-        frames = FRONT_END.frames(len(pcm))
+        """float32 `[samples]` -> `[frames, F]`."""
+        frames = self._spec.frames(len(pcm))
         if frames not in self._interpreters:
-            content = fb.write(front_end.front_end_model(frames))
+            content = fb.write(front_end.front_end_model(frames, self._spec))
             interpreter = make_interpreter(content, self._kernels)
             self._interpreters[frames] = interpreter.get_signature_runner("embed")
         return self._interpreters[frames](pcm=pcm[np.newaxis])["log_mel"][0]
@@ -62,23 +76,25 @@ def runners() -> dict[str, Runner]:
     return {kernels: Runner(kernels) for kernels in KERNELS}
 
 
-def float64_modulus(pcm: np.ndarray) -> np.ndarray:
-    """The modulus in float64, with the float32 window of the definition, `[frames, 257]`."""
-    window = window_and_mel()[0].astype(np.float64)
-    starts = range(0, len(pcm) - 400 + 1, 160)
-    frames = [pcm[start : start + 400].astype(np.float64) * window for start in starts]
-    return np.abs(np.fft.rfft(frames, 512))
+def float64_modulus(pcm: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
+    """The modulus in float64, with the float32 window of the definition, `[frames, bins]`."""
+    window, length = hann_window(spec).astype(np.float64), spec.window_length
+    starts = range(0, len(pcm) - length + 1, spec.hop_length)
+    frames = [pcm[start : start + length].astype(np.float64) * window for start in starts]
+    return np.abs(np.fft.rfft(frames, spec.fft_length))
 
 
-def float64_mel(pcm: np.ndarray) -> np.ndarray:
-    """The mel values before the logarithm, in float64 with the definition's float32 matrix."""
-    return float64_modulus(pcm) @ window_and_mel()[1].astype(np.float64) + FRONT_END.log_offset
+def float64_values(pcm: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
+    """The values before the logarithm, in float64 with the definition's float32 matrix."""
+    modulus = float64_modulus(pcm, spec)
+    values = modulus @ mel_matrix(spec) if spec.is_mel else modulus[:, list(spec.stft_bins)]
+    return values + spec.log_offset
 
 
-def assert_near(log_mel: np.ndarray, pcm: np.ndarray) -> None:
+def assert_near(log_mel: np.ndarray, pcm: np.ndarray, spec: FrontEnd = FRONT_END) -> None:
     """Compare before the logarithm, which would magnify a loud bin's rounding in quiet bins."""
-    loudest = float64_modulus(pcm).max()
-    np.testing.assert_allclose(np.exp(log_mel), float64_mel(pcm), rtol=3e-6, atol=2e-7 * loudest)
+    loudest, want = float64_modulus(pcm, spec).max(), float64_values(pcm, spec)
+    np.testing.assert_allclose(np.exp(log_mel), want, rtol=3e-6, atol=2e-7 * loudest)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
@@ -109,7 +125,7 @@ def test_equals_the_definition(runners: dict[str, Runner], kernels: str, name: s
 
 @pytest.mark.parametrize("name", SOUNDS)
 def test_is_at_least_as_exact_as_tensorflow(runners: dict[str, Runner], name: str) -> None:
-    want = float64_mel(SOUNDS[name])
+    want = float64_values(SOUNDS[name])
     ours, theirs = runners["xnnpack"](SOUNDS[name]), log_mel(SOUNDS[name]).numpy()
     error, of_tensorflow = (np.abs(np.exp(x) - want).max() for x in (ours, theirs))
     assert error < 2 * of_tensorflow + 1e-7
@@ -151,6 +167,40 @@ def test_cost() -> None:
     assert not ops.keys() & {"RFFT2D", "GATHER", "COMPLEX_ABS", "BATCH_MATMUL", "PAD"}
     assert ops.total() < 30
     assert len(fb.write(model)) < 95_000
+
+
+# Other front ends ---------------------------------------------------------------------------------
+
+ODD = FrontEnd(44_100, 882, 441, 1_024, 64, 60.0, 16_000.0, 2e-2)  # nothing divides its hop
+
+
+@pytest.mark.parametrize("spec", [*OTHERS.values(), ODD], ids=[*OTHERS, "odd"])
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_other_front_ends(kernels: str, spec: FrontEnd) -> None:
+    """They equal the definition, and a frame does not depend on the number of frames."""
+    pcm = np.asarray(pcm_to_float(sweep_and_noise(spec)))
+    run = Runner(kernels, spec)
+    whole = run(pcm)
+    assert_near(whole, pcm, spec)
+    for frames in (1, 2, 5):
+        hops = range(0, 12 - frames + 1, frames)
+        parts = [pcm[spec.hop_length * i :][: spec.samples(frames)] for i in hops]
+        got = np.concatenate([run(part) for part in parts])
+        np.testing.assert_array_equal(got, whole[: len(got)])
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_golden_vectors_of_other_front_ends(name: str) -> None:
+    with np.load(OTHERS_GOLDEN_FILE) as golden:
+        got = Runner("xnnpack", OTHERS[name])(np.asarray(pcm_to_float(golden[f"{name}.pcm"])))
+        np.testing.assert_allclose(np.exp(got), np.exp(golden[f"{name}.log_mel"]), 1e-4, 1e-4)
+
+
+@pytest.mark.parametrize("spec", [*OTHERS.values(), ODD], ids=[*OTHERS, "odd"])
+def test_rows_of_other_front_ends_contain_each_bin_once(spec: FrontEnd) -> None:
+    bins = front_end.bins_in_rows(spec)
+    np.testing.assert_array_equal(np.sort(bins.ravel()), np.arange(spec.fft_length // 2))
+    np.testing.assert_array_equal(np.sort(bins, axis=1).ravel(), np.sort(bins.ravel()))
 
 
 def test_benchmark_prints_both_tables() -> None:

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, pcm_to_float
+from a2v_tf import frontend
+from a2v_tf.frontend import FRONT_END, float_to_pcm, pcm_to_float
 from a2v_tf.models.on_device import OnDevice, log_mel, trained_part
 from a2v_tf.specs import EncoderConfig
 from a2v_tf.tasks import TASKS, multi_head
 from a2v_tf.tasks.task import Setup, find_tasks
 from a2v_tf.training.batches import task_batches
 from tests.conftest import GOLDEN
+from tests.front_ends import OTHERS
+from tests.test_frontend import sweep_and_noise
 from tests.tiny_models import SLICING, STATS
 from tests.training.test_batches import Noise
 
@@ -70,9 +73,12 @@ def test_golden_vectors_and_a_step_under_jax():
     assert run.returncode == 0, run.stderr[-3000:]
 
 
-def test_other_specs_work():
-    spec = FrontEnd(mel_bins=29, log_offset=1e-3)
-    assert log_mel(keras.ops.zeros([2, 1_000]), spec).shape == (2, 4, 29)
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_front_ends(name):
+    spec = OTHERS[name]
+    pcm = pcm_to_float(sweep_and_noise(spec))[np.newaxis]
+    want = frontend.log_mel(pcm, spec)
+    np.testing.assert_allclose(log_mel(pcm, spec), want, atol=2e-4)
 
 
 @pytest.mark.parametrize("gain_db", [0.0, 6.0])
