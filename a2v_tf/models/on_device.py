@@ -98,8 +98,3 @@ class OnDevice(keras.Model):
     def get_layer(self, name: str | None = None, index: int | None = None) -> keras.layers.Layer:
         """A layer of the wrapped model."""
         return self.trained.get_layer(name, index)
-
-
-def trained_part(model: keras.Model) -> keras.Model:
-    """The model to save and restore: that wrapped by `OnDevice`, else the model itself."""
-    return model.trained if isinstance(model, OnDevice) else model

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from a2v_tf.errors import A2vError
 from a2v_tf.models.augment import Augment
-from a2v_tf.models.on_device import OnDevice, trained_part
+from a2v_tf.models.in_stream import InStream, trained_part
+from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import layers_of
 from a2v_tf.training.checkpoints import best_validation_loss, save_checkpoint, save_model
 from a2v_tf.training.model_dir import ENCODER, LAST_ENCODER, LOG, MODEL
@@ -122,7 +123,7 @@ class AveragedWeights(keras.callbacks.Callback):
         model = trained_part(self.model)
         self._trained = model.get_weights()
         model.optimizer.finalize_variable_values(model.trainable_variables)
-        self._recompute = self._recompute or batch_norm_over(model, self._batches)
+        self._recompute = self._recompute or batch_norm_over(self.model, self._batches)
         self._recompute()
         self._averaged = model.get_weights()
 
@@ -138,19 +139,25 @@ class AveragedWeights(keras.callbacks.Callback):
 def batch_norm_over(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], None]:
     """Make a function that sets the moving statistics of a model's batch norm layers.
 
-    They become the means over `batches` of examples, of which `Augment` changes none.
+    They become the means over `batches` of examples, of which `Augment` changes none; with
+    `InStream`, over slices alone and in a stream.
     """
-    norms = [x for x in layers_of(model) if isinstance(x, keras.layers.BatchNormalization)]
-    augmenting = [layer for layer in layers_of(model) if isinstance(layer, Augment)]
+    trained = trained_part(model)
+    norms = [x for x in layers_of(trained) if isinstance(x, keras.layers.BatchNormalization)]
+    augmenting = [layer for layer in layers_of(trained) if isinstance(layer, Augment)]
 
     def forward(slices: tf.Tensor) -> None:
+        parts = [(trained, slices)]
+        if isinstance(model, InStream):
+            parts = model.parts(slices, slices)
         momenta = [layer.momentum for layer in norms]
         strengths = [(layer.mix, layer.gain_db) for layer in augmenting]
-        for layer in norms:
-            layer.momentum = 0.0  # the moving statistics are those of the batch
         for layer in augmenting:
             layer.mix = layer.gain_db = 0.0
-        model(slices, training=True)
+        for i, (part, inputs) in enumerate(parts):
+            for layer in norms:  # the moving statistics are the means of the parts so far
+                layer.momentum = i / (i + 1)
+            part(inputs, training=True)
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum
         for layer, (mix, gain_db) in zip(augmenting, strengths, strict=True):

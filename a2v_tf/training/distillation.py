@@ -19,6 +19,7 @@ from a2v_tf.data.sampling import Share
 from a2v_tf.data.sources import Source
 from a2v_tf.errors import A2vError
 from a2v_tf.files import read_npz, whole_file
+from a2v_tf.frontend import FRONT_END
 from a2v_tf.specs import InputStats
 from a2v_tf.tasks.distill import task_name
 from a2v_tf.training.batches import Draw
@@ -83,6 +84,25 @@ class Around(NamedTuple):
     before: int
 
 
+class Lead(NamedTuple):
+    """Frames before slices, for `InStream`; digital silence before the beginning of a clip.
+
+    Attributes:
+      corpus: log-mel of whole clips.
+      frames: L, before each slice.
+    """
+
+    corpus: CachedLogMel
+    frames: int
+
+    def read(self, clip: int, start: int) -> np.ndarray:
+        """The frames before frame `start` of a clip, float16 `[L, F]`."""
+        known = min(self.frames, start)
+        read = self.corpus.read(clip, start - known, known)
+        silence = math.log(FRONT_END.log_offset)
+        return np.pad(read, ((self.frames - known, 0), (0, 0)), constant_values=silence)
+
+
 @dataclasses.dataclass(frozen=True)
 class TaughtSlices:
     """Slices of a corpus, and their targets.
@@ -120,6 +140,7 @@ class TaughtSlices:
         batch_size: int,
         seed: int,
         around: "Around | None" = None,
+        lead: "Lead | None" = None,
     ) -> Draw:
         """Endless batches of these rows, in epochs of random order.
 
@@ -128,6 +149,7 @@ class TaughtSlices:
           batch_size: rows in a batch, of all workers.
           seed: of the order.
           around: makes crops with the slices in their middle; None for the slices themselves.
+          lead: makes crops that end with the slices; not together with `around`.
 
         Raises:
           A2vError: no slice has enough frames around it.
@@ -144,7 +166,14 @@ class TaughtSlices:
                 "expected longer clips, or smaller --context or --max_frames"
             )
 
+        if lead:
+            frames += lead.frames
+
         def log_mel_of(chosen: np.ndarray) -> np.ndarray:
+            if lead:
+                places = zip(self.clip[chosen], self.start[chosen], strict=True)
+                before = np.stack([lead.read(*place) for place in places])
+                return np.concatenate([before, self.log_mel[chosen]], axis=1)
             if not around:
                 return self.log_mel[chosen]
             places = zip(self.clip[chosen], first[chosen], strict=True)

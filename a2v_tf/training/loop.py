@@ -32,6 +32,7 @@ from a2v_tf.training.checkpoints import (
     trim_log,
     undo_round,
 )
+from a2v_tf.training.initial import initial_stats, set_initial_weights
 from a2v_tf.training.interruption import EndOnSignal, GoOn, fits, read_interruption
 from a2v_tf.training.model_dir import (
     LOG,
@@ -108,7 +109,7 @@ def _train(
     with objective.one_line_errors():
         stats = InputStats(
             **strategy.from_chief(
-                lambda: dataclasses.asdict(_input_stats(model_dir, checkpoint, objective))
+                lambda: dataclasses.asdict(_input_stats(settings, model_dir, checkpoint, objective))
             )
         )
         if not is_over:
@@ -135,6 +136,8 @@ def _train(
             model.optimizer.build(model.trainable_variables)  # else the step is traced twice
             if checkpoint:
                 checkpoint.restore(model)
+            else:
+                set_initial_weights(model, settings)
             trainer = objective.feed(model)
             if trainer is not model:
                 trainer.compile(model.optimizer, **compile_options)
@@ -281,9 +284,14 @@ def _first_step(model_dir: pathlib.Path, settings: TrainSettings) -> int:
 
 
 def _input_stats(
-    model_dir: pathlib.Path, checkpoint: Checkpoint | None, objective: Objective
+    settings: TrainSettings,
+    model_dir: pathlib.Path,
+    checkpoint: Checkpoint | None,
+    objective: Objective,
 ) -> InputStats:
     """The statistics of the training data: the run's own, if it is resumed."""
+    if not checkpoint and settings.initial_encoder:
+        return initial_stats(settings, objective.front_end)
     if not checkpoint:
         return objective.stats()
     config = read_config(model_dir)

@@ -1,6 +1,7 @@
 """What a run trains on and for: batches of examples, the model, its losses."""
 
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from a2v_tf.data.sources import Source, default_validation, one_line_errors, ope
 from a2v_tf.errors import A2vError
 from a2v_tf.files import cache_dir, made_directory
 from a2v_tf.frontend import FRONT_END, FrontEnd
+from a2v_tf.models.in_stream import InStream
 from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import precision
 from a2v_tf.specs import SPECTROGRAM, BandLevels, InputStats, find_encoder
@@ -29,7 +31,7 @@ from a2v_tf.training.batches import (
     task_batches,
 )
 from a2v_tf.training.comparisons import check_comparisons
-from a2v_tf.training.distillation import Around, open_taught
+from a2v_tf.training.distillation import Around, Lead, open_taught
 from a2v_tf.training.settings import TrainSettings
 from a2v_tf.training.strategy import Strategy
 
@@ -103,17 +105,27 @@ def _distilled(
     directory = _cache_directory(settings)
     taught = open_taught(settings, strategy, source, directory, resumed=resumed)
     frames = multi_head.crop_frames(tasks, settings.slicing)
-    around = None
-    if frames > settings.frames:
+    around = lead = None
+    slicing = settings.slicing
+    if settings.lead_frames:
+        lead = Lead(_cached(source, settings, strategy), settings.lead_frames)
+        slicing = dataclasses.replace(slicing, frames=slicing.frames + lead.frames)
+    elif frames > settings.frames:
         around = Around(
             _cached(source, settings, strategy), frames, settings.slicing.middle(frames)
         )
 
-    def batches(rows: np.ndarray) -> Round:
+    def batches(rows: np.ndarray, lead: Lead | None) -> Round:
         return cut_batches(
-            taught.draw(rows, batch_size=settings.batch_size, seed=settings.seed, around=around),
+            taught.draw(
+                rows,
+                batch_size=settings.batch_size,
+                seed=settings.seed,
+                around=around,
+                lead=lead,
+            ),
             tasks,
-            settings.slicing,
+            slicing if lead else settings.slicing,
             seed=settings.seed,
             share=strategy.share,
         )
@@ -124,14 +136,14 @@ def _distilled(
             return multi_head.build(tasks, setup)
 
     return Objective(
-        train=batches(taught.trained),
-        validation=batches(taught.held_out),
-        clean=batches(taught.trained),
+        train=batches(taught.trained, lead),
+        validation=batches(taught.held_out, lead),
+        clean=batches(taught.trained, lead),
         front_end=source.front_end,
         stats=lambda: taught.stats(settings.seed),
         sources=[source],
         build=build,
-        feed=lambda model: model,
+        feed=lambda model: InStream(model, lead.frames) if lead else model,
         compile_options=multi_head.losses(tasks, settings.task_factors),
         learning_rate=multi_head.learning_rate(tasks),
     )

@@ -83,6 +83,12 @@ class TrainSettings:
         "Encoder: small (ICLR Table 1), large, vgg6, multiscale, or package.module:CONFIG, one of "
         "your own.",
     )
+    initial_encoder: str | None = setting(
+        None,
+        "Model directory, or the name of a pretrained encoder, whose weights the encoder starts "
+        "with, instead of random ones; of the same --encoder and --frames. Its input is "
+        "standardised as it was there.",
+    )
     steps: int = setting(10_000, "Steps to train for, in all.", low=1, free=True)
     batch_size: int = setting(256, "Examples in a step, on all devices.", low=1)
     strategy: str = setting(
@@ -253,6 +259,14 @@ class TrainSettings:
         64,
         "Principal components of each teacher's outputs that distill predicts, at most.",
         low=1,
+        tasks=(DISTILL,),
+    )
+    lead_frames: int = setting(
+        0,
+        "Frames before each slice that the encoder's convolutions also take for half of each "
+        "batch, as they do in a stream; a multiple of the encoder's pooling in time. The other "
+        "half, and with 0 all, begin with the slice, as in the papers.",
+        low=0,
         tasks=(DISTILL,),
     )
     cache: str | None = setting(
@@ -488,6 +502,8 @@ class TrainSettings:
                 f"--task={self.task}, each once"
             )
         _check_weights("teacher_weights", self.teacher_weights, self.teachers)
+        if self.lead_frames:
+            self._check_lead()
         if self.slicing.whole_clips:
             raise A2vError(f"--max_frames={CLIP}: not with distill, whose slices are cached")
         for name, default in _NOT_DISTILLED.items():
@@ -495,6 +511,22 @@ class TrainSettings:
                 raise A2vError(
                     f"--{name}={getattr(self, name)}: not with distill, whose teachers' outputs "
                     "belong to the cached slices"
+                )
+
+    def _check_lead(self) -> None:
+        flag = f"--lead_frames={self.lead_frames}"
+        if self.task != DISTILL:
+            raise A2vError(f"{flag}: for --task={DISTILL} alone, not as one of --heads")
+        if self.strategy != "none":
+            raise A2vError(f"{flag}: for one device, not for --strategy={self.strategy}")
+        if self.batch_size % 2:
+            raise A2vError(f"{flag}: expected an even --batch_size, not {self.batch_size}")
+        step = find_encoder(self.encoder).step_frames
+        for name, frames in (("lead_frames", self.lead_frames), ("frames", self.frames)):
+            if frames % step:
+                raise A2vError(
+                    f"{flag} with --encoder={self.encoder}: expected --{name} to be a multiple of "
+                    f"{step}, its pooling in time, not {frames}"
                 )
 
     def _check_rounds(self) -> None:

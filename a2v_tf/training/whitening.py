@@ -67,4 +67,6 @@ def whitening(embeddings: np.ndarray, power: float) -> np.ndarray:
 
 
 def _embed(encoder: keras.Model, slices: np.ndarray) -> np.ndarray:
-    return np.asarray(encoder(slices.reshape(-1, *encoder.input_shape[1:]), training=False))
+    frames, bins = encoder.input_shape[1:]
+    slices = slices[:, :, -frames:]  # without those before it, of --lead_frames
+    return np.asarray(encoder(slices.reshape(-1, frames, bins), training=False))
