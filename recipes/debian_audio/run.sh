@@ -10,11 +10,23 @@ python -m pip install --quiet --disable-pip-version-check -r "$here/requirements
 python "$here/download.py" --work="$work"
 python "$here/cut.py" --work="$work"
 
+train() {
+  flags_of_run=$1
+  shift
+  a2v_train --flagfile="$here/train.flags" --flagfile="$flags_of_run" \
+    --data="$work/corpus/unlabelled" --cache="$work/cache" "$@"
+}
+
 models=
 for flags in "$here"/candidates/*.flags; do
-  model="$work/models/$(basename "$flags" .flags)"
-  a2v_train --flagfile="$here/train.flags" --flagfile="$flags" \
-    --data="$work/corpus/unlabelled" --cache="$work/cache" --model_dir="$model"
+  name=$(basename "$flags" .flags)
+  model="$work/models/$name"
+  initial=
+  if [ -f "$here/first/$name.flags" ]; then  # a run whose encoder the candidate starts with
+    initial="$work/first/$name"
+    train "$here/first/$name.flags" --model_dir="$initial"
+  fi
+  train "$flags" --model_dir="$model" ${initial:+--initial_encoder="$initial"}
   models="$models${models:+,}$model"
 done
 

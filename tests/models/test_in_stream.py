@@ -24,7 +24,7 @@ def _slices(count: int, lead: int) -> np.ndarray:
     return np.random.default_rng(0).normal(-1, 2, (count, 1, lead + FRAMES, BINS)).astype("f")
 
 
-@pytest.mark.parametrize("encoder, lead", [("small", 64), ("multiscale", 48)])
+@pytest.mark.parametrize(("encoder", "lead"), [("small", 64), ("multiscale", 48)])
 def test_embedding_in_a_stream(encoder: str, lead: int) -> None:
     model = _model(encoder)
     stream = build_stream_encoder(find_encoder(encoder), FRAMES, BINS, STATS)

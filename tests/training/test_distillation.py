@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import soundfile
 from a2v_tf import teachers
 from a2v_tf.data.sampling import EVERYTHING
 from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END
 from a2v_tf.tasks import distill
 from a2v_tf.teachers.base import Teacher, fingerprint
 from a2v_tf.training import loop
@@ -17,12 +19,14 @@ from a2v_tf.training.callbacks import SaveCheckpoint
 from a2v_tf.training.distillation import (
     PROJECTIONS,
     Around,
+    Lead,
     check_cache,
     fit_projection,
     fit_projections,
     taught_slices,
 )
-from a2v_tf.training.model_dir import load_encoder, load_model
+from a2v_tf.training.initial import initial_stats
+from a2v_tf.training.model_dir import load_encoder, load_model, read_config, write_config
 from a2v_tf.training.settings import TrainSettings
 
 RNG = np.random.default_rng(0)
@@ -116,6 +120,31 @@ def test_crops_around_slices(tmp_path):
         taught.draw(taught.trained, batch_size=80, seed=1, around=Around(Corpus(), 961, 432))
 
 
+def test_frames_before_slices(tmp_path):
+    cache, path = FakeCache(), tmp_path / PROJECTIONS
+    fit_projections(cache, ["one", "model:runs/two"], 4, 0, path)
+    taught = taught_slices(cache, path)
+
+    class Corpus:
+        """Frames that say where in which clip they are."""
+
+        def read(self, clip, first, frames):
+            steps = np.arange(first, first + frames)[:, None] / 2
+            return np.repeat(clip + steps, 64, axis=1).astype(np.float16)
+
+    drawn = taught.draw(taught.trained, batch_size=80, seed=1, lead=Lead(Corpus(), 100))
+    log_mel, clip, more = next(iter(drawn(0, EVERYTHING).as_numpy_iterator()))
+    assert log_mel.shape == (80, 196, 64)
+    rows = [np.flatnonzero((cache.slices == one).all((1, 2)))[0] for one in log_mel[:, 100:]]
+    np.testing.assert_array_equal(more["taught"]["one"], taught.targets["one"][rows])
+    for lead, row, index in zip(log_mel[:, :100, 0], rows, clip, strict=True):
+        start = taught.start[row]
+        known = min(100, start)
+        np.testing.assert_allclose(lead[: 100 - known], np.log(FRONT_END.log_offset), rtol=1e-3)
+        expected = index + np.arange(start - known, start) / 2
+        np.testing.assert_array_equal(lead[100 - known :], expected.astype(np.float16))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -174,6 +203,16 @@ def test_slices_of_another_length_and_useless_teachers_get_one_line(tmp_path):
         ({"task": "cbow", "teachers": None, "cache": "c", "frontend": "device"}, "^--frontend=dev"),
         ({"data": "spectrogram:d", "cache": "c"}, "^--cache=c: for audio, not for --data=spect"),
         ({"average_weights": 0.9, "strategy": "mirrored"}, "^--average_weights=0.9: for one dev"),
+        ({"lead_frames": 32, "strategy": "mirrored"}, "^--lead_frames=32: for one device, not"),
+        ({"lead_frames": 32, "batch_size": 5}, "^--lead_frames=32: expected an even --batch_size"),
+        (
+            {"lead_frames": 48},
+            "^--lead_frames=48 with --encoder=small: expected --lead_frames to b",
+        ),
+        (
+            {"task": "multi_head", "heads": ("cbow", "distill"), "lead_frames": 32},
+            "^--lead_frames=32: for --task=distill alone, not as one of --heads",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_get_one_line(changes, message):
@@ -308,6 +347,67 @@ def test_is_a_head_beside_others_from_the_same_cache(corpus, tmp_path):
     total = 2 * parts["crossings"] + parts["cbow"] + 0.5 * parts["contrastive"]
     assert float(row["loss"]) == pytest.approx(total, rel=1e-4)
     assert len(list((tmp_path / "cache").glob("log_mel-*/*.npy"))) == 1
+
+
+@pytest.mark.usefixtures("own_teacher")
+def test_learns_in_a_stream_from_an_encoder_that_is_trained(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CLEAN_SLICES", 32)
+    first = TrainSettings(
+        task="distill",
+        teachers=("crossings",),
+        components=2,
+        data=str(corpus),
+        cache=str(tmp_path / "cache"),
+        model_dir=str(tmp_path / "first"),
+        steps=2,
+        batch_size=8,
+        validation_examples=8,
+    )
+    loop.train(first)
+    then = dataclasses.replace(
+        first,
+        model_dir=str(tmp_path / "then"),
+        initial_encoder=str(tmp_path / "first"),
+        lead_frames=64,
+        average_weights=0.8,
+        whiten=0.25,
+        eval_every=1,
+        learning_rate=0.0,
+    )
+    model = loop.train(then)
+    assert len(list((tmp_path / "cache").glob("log_mel-*/*.npy"))) == 1
+    # With a rate of 0 all weights but batch norm's statistics are still the first run's.
+    for ours, theirs in zip(
+        model.get_layer("encoder").trainable_weights,
+        load_encoder(tmp_path / "first").trainable_weights,
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert load_encoder(tmp_path / "then").input_shape == (None, 96, 64)
+    configs = [read_config(tmp_path / name) for name in ("first", "then")]
+    assert configs[0]["input_mean"] == configs[1]["input_mean"]
+
+    longer = dataclasses.replace(then, steps=3)
+    straight = dataclasses.replace(longer, model_dir=str(tmp_path / "straight"))
+    loop.train(longer)
+    loop.train(straight)
+    assert rows(tmp_path / "then") == rows(tmp_path / "straight")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder": "large"}, "--encoder=small: expected that value, not large"),
+        ({"frames": 64}, "--frames=96: expected that value, not 64"),
+        ({"initial_encoder": "nowhere"}, "no config.json in 'nowhere': expected a directory made"),
+    ],
+)
+def test_another_initial_encoder_gets_one_line(tmp_path, changes, message):
+    config = {**settings().as_config(), "input_mean": 0.0, "input_variance": 1.0}
+    write_config(tmp_path, {**config, "front_end": vars(FRONT_END)})
+    given = {"task": "cbow", "teachers": None, "components": 64, "initial_encoder": str(tmp_path)}
+    with pytest.raises(A2vError, match=re.escape(message)):
+        initial_stats(settings(**{**given, **changes}), FRONT_END)
 
 
 def kill_after(save):
