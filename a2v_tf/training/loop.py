@@ -35,6 +35,7 @@ from a2v_tf.training.checkpoints import (
 from a2v_tf.training.initial import initial_stats, set_initial_weights
 from a2v_tf.training.interruption import EndOnSignal, GoOn, fits, read_interruption
 from a2v_tf.training.model_dir import (
+    INITIAL_RUN,
     LOG,
     front_end_of,
     held,
@@ -314,6 +315,8 @@ def _write_config(
         "front_end": vars(objective.front_end),
         FINGERPRINTS: fingerprints(settings),
     }
+    if settings.initial_encoder:
+        config[INITIAL_RUN] = read_config(settings.initial_encoder)
     write_config(model_dir, config)
 
 

@@ -7,6 +7,7 @@ import pathlib
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -25,6 +26,7 @@ ENCODER = "encoder.keras"  # the best by validation loss; later commands use it
 LAST_ENCODER = "encoder_last.keras"
 MODEL = "model.keras"  # encoder, decoders and heads at the same step as ENCODER
 LOG = "train_log.csv"
+INITIAL_RUN = "initial_run"  # in config.json: that of the run which --initial_encoder names
 PROBES = "probes.csv"  # accuracies on labelled data during training, with --probe
 
 
@@ -53,6 +55,15 @@ def held(model_dir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
 def write_config(model_dir: pathlib.Path, config: dict[str, Any]) -> None:
     """Write `config.json`: `config` plus the package versions and the git revision."""
     write_json(model_dir / CONFIG, {**config, "made_with": _provenance()})
+
+
+def runs(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The `config.json` of an encoder, and those of the runs that its weights went through before.
+
+    With --initial_encoder a run starts from the encoder of another one.
+    """
+    initial = config.get(INITIAL_RUN)
+    return [config, *(runs(initial) if initial else [])]
 
 
 def read_config(model_dir: pathlib.Path | str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from a2v_tf.files import whole_file
 from a2v_tf.specs import find_encoder
 from a2v_tf.tasks import task_names
 from a2v_tf.text import markdown_table
-from a2v_tf.training.model_dir import ENCODER, LOG, read_config
+from a2v_tf.training.model_dir import ENCODER, INITIAL_RUN, LOG, read_config, runs
 from a2v_tf.training.settings import TrainSettings, applies
 
 FLAGS = flags.FLAGS
@@ -76,7 +76,7 @@ _NO_SETTINGS = {
         "decoder",
         "max_bad_fraction",
     ),
-    *("taught_by", "cache"),
+    *("taught_by", "cache", INITIAL_RUN),
     *("validation_examples", "strategy", "spectrogram_period"),
 }
 
@@ -99,7 +99,8 @@ def main(_: list[str]) -> None:
     name, work = FLAGS.name, pathlib.Path(FLAGS.work)
     packed = pathlib.Path(FLAGS.packed or pretrained.folder(name))
     choice = _read(work / "choice.json")
-    log = FLAGS.log or pathlib.Path(choice["directories"][choice["choices"][name]]) / LOG
+    first, *before = _model_dirs(choice["directories"][choice["choices"][name]])
+    logs = [pathlib.Path(FLAGS.log or first / LOG), *(model_dir / LOG for model_dir in before)]
     packages = read_packages(work / "packages.csv")
     text = card(
         read_config(packed),
@@ -109,8 +110,8 @@ def main(_: list[str]) -> None:
         hours=_hours(work / "corpus" / "hours.csv"),
         licences={package.name: package.licence for package in packages},
         versions={package.name: package.version for package in packages},
-        train_hours=train_hours(pathlib.Path(log), read_config(packed)),
-        explained=explained(pathlib.Path(log)),
+        train_hours=sum(map(train_hours, logs, runs(read_config(packed)))),
+        explained=explained(logs[0]),
         cores=FLAGS.cores,
         watts=FLAGS.watts,
         note=FLAGS.note,
@@ -123,6 +124,12 @@ def main(_: list[str]) -> None:
     if shipped >= LIMIT:
         raise A2vError(f"all encoders have {shipped:,} bytes: expected less than {LIMIT:,}")
     print(f"{packed}: {total:,} bytes, card and checksums written")
+
+
+def _model_dirs(name: str) -> list[pathlib.Path]:
+    """The directory of a run, and those of the runs whose encoders it started from."""
+    before = read_config(name).get("initial_encoder")
+    return [pathlib.Path(name), *(_model_dirs(before) if before else [])]
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
@@ -212,7 +219,6 @@ def card(
       watts: of each.
       note: on the data.
     """
-    settings = [(key, _plain(value)) for key, value in config.items() if _is_setting(key, config)]
     chosen = choice["choices"][name]
     scores = [
         (
@@ -252,7 +258,7 @@ def card(
             ("package", "version", "licence", "hours"), _data(hours, licences, versions)
         ),
         task_hours=_task_hours(hours),
-        settings=markdown_table(("setting", "value"), settings),
+        settings=[markdown_table(("setting", "value"), _settings(run)) for run in runs(config)],
         train_hours=train_hours,
         explained=markdown_table(
             ("teacher", "explained variance"),
@@ -267,6 +273,10 @@ def card(
     )
 
 
+def _settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key, _plain(value)) for key, value in config.items() if _is_setting(key, config)]
+
+
 def _is_setting(name: str, config: Mapping[str, Any]) -> bool:
     learned = task_names(config["task"], config.get("heads", ()))
     flags_ = {field.name for field in dataclasses.fields(TrainSettings)}
@@ -276,7 +286,7 @@ def _is_setting(name: str, config: Mapping[str, Any]) -> bool:
 
 
 def _examples(config: Mapping[str, Any]) -> int:
-    return config["steps"] * config["batch_size"]
+    return sum(run["steps"] * run["batch_size"] for run in runs(config))
 
 
 def _plain(value: Any) -> str:

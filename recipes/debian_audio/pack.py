@@ -18,6 +18,7 @@ import pathlib
 import shutil
 import tempfile
 import zipfile
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -34,7 +35,7 @@ from a2v_tf.files import write_json
 from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.teachers import find_teacher
-from a2v_tf.training.model_dir import CONFIG, ENCODER, load_encoder, read_config
+from a2v_tf.training.model_dir import CONFIG, ENCODER, INITIAL_RUN, load_encoder, read_config
 
 FLAGS = flags.FLAGS
 
@@ -96,11 +97,8 @@ def pack(
       name: of the encoder.
     """
     config = read_config(model_dir)
-    config = {k: v for k, v in config.items() if k not in _OF_THIS_MACHINE} | {"data": DATA}
-    if config.get("teachers"):
-        config["taught_by"] = foreign_teachers(config)
-        config["teachers"] = [_without_folder(teacher) for teacher in config["teachers"]]
-    write_json(stage / CONFIG, config)
+    teachers = foreign_teachers(config)
+    write_json(stage / CONFIG, _packed(config) | ({"taught_by": teachers} if teachers else {}))
     _compress(model_dir / ENCODER, stage / ENCODER)
 
     # ---- One quantised encoder for all files, as in an export from this folder
@@ -117,6 +115,17 @@ def pack(
     build.export_file(stage, stage / pretrained.STREAMING, hop_ms=HOP_MS, **form)
     build.export_file(stage, stage / pretrained.WINDOW, mode="window", **form)
     np.savez_compressed(stage / pretrained.GOLDEN, **golden(stage))
+
+
+def _packed(config: dict[str, Any]) -> dict[str, Any]:
+    """A `config.json` without what only this machine knows."""
+    packed = {k: v for k, v in config.items() if k not in _OF_THIS_MACHINE} | {"data": DATA}
+    if config.get("teachers"):
+        packed["teachers"] = [_without_folder(teacher) for teacher in config["teachers"]]
+    if config.get(INITIAL_RUN):
+        packed["initial_encoder"] = pathlib.PurePath(config["initial_encoder"]).name
+        packed[INITIAL_RUN] = _packed(config[INITIAL_RUN])
+    return packed
 
 
 def _without_folder(teacher: str) -> str:

@@ -12,7 +12,7 @@ from judging import LINEAR, NEAREST, means
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.metrics import MEAN, UNTRAINED, Row
 from a2v_tf.tasks import DISTILL, SUPERVISED, task_names
-from a2v_tf.training.model_dir import read_config
+from a2v_tf.training.model_dir import read_config, runs
 
 PRETRAINED, SELF_SUPERVISED = "pretrained", "pretrained_self_supervised"
 LARGE = "pretrained_large"
@@ -29,9 +29,11 @@ LICENCES = ("Apache-2.0", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "ISC", "MIT")
 
 
 def learns_alone(config: Mapping[str, Any]) -> bool:
-    """Whether an encoder learned without labels and without any teacher."""
-    names = task_names(config["task"], config.get("heads") or ())
-    return config["task"] != SUPERVISED and DISTILL not in names
+    """Whether an encoder learned without labels and without any teacher, in all its runs."""
+    learned = set()
+    for run in runs(config):
+        learned |= {run["task"], *task_names(run["task"], run.get("heads") or ())}
+    return not learned & {SUPERVISED, DISTILL}
 
 
 def choices(
@@ -70,9 +72,9 @@ def choices(
 
 
 def foreign_teachers(config: Mapping[str, Any]) -> list[str]:
-    """The teachers of an encoder, and of the models of this project that taught it."""
+    """The teachers of an encoder in all its runs, and of the models of this project among them."""
     found: list[str] = []
-    for name in config.get("teachers") or ():
+    for name in [name for run in runs(config) for name in run.get("teachers") or ()]:
         kind, _, path = name.partition(":")
         found += foreign_teachers(read_config(path)) if kind == "model" else [name]
     return list(dict.fromkeys(found))

@@ -220,6 +220,17 @@ def test_card_has_the_numbers_and_no_others(card):
     assert not re.search(r"\bnan\b|None|\{|\}", text)
 
 
+def test_card_has_the_runs_before(card):
+    before = {**CONFIG, "task": "triplet", "steps": 1_000}
+    text = card.card({**CONFIG, "initial_encoder": "first", "initial_run": before}, **FACTS)
+    after, _, first = text.partition("The encoder it started from was trained with:")
+    assert "| steps | 20,000 |" in after
+    assert "| initial_encoder | first |" in after
+    assert "| steps | 1,000 |" in first
+    assert "| margin | 0.1 |" in first
+    assert not re.search(r"\bnan\b|None|\{|\}", text)
+
+
 def test_card_of_an_encoder_without_teachers(card):
     alone = {**FACTS["evaluation"], "teachers": {}}
     choice = {**FACTS["choice"], "choices": {"pretrained_self_supervised": "cbow"}}

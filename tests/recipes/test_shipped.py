@@ -62,6 +62,10 @@ def test_the_teachers_of_own_teachers_count(shipped, tmp_path):
     teachers = ["aisfx", f"model:{tmp_path}"]
     assert shipped.foreign_teachers({"teachers": teachers}) == ["aisfx", "whisper_tiny"]
     assert shipped.foreign_teachers({"task": "cbow"}) == []
+    before = {"task": "distill", "teachers": ["crepe_tiny"]}
+    after = {"task": "cbow", "initial_run": before}
+    assert shipped.foreign_teachers(after) == ["crepe_tiny"]
+    assert not shipped.learns_alone(after)
 
 
 def test_each_card_compares_with_what_learned_otherwise(script):
