@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -63,11 +64,34 @@ def _partial(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f".{uuid.uuid4().hex[:12]}.{path.name}")
 
 
+@contextlib.contextmanager
+def whole_directory(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield a new directory that becomes `path`, which must not exist, if the block succeeds.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    partial = _partial(path)
+    partial.mkdir()
+    try:
+        yield partial
+        for file in partial.iterdir():
+            with file.open("rb") as written:  # now, as in `whole_file`
+                os.fsync(written.fileno())
+        os.replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def remove_partials(directory: pathlib.Path) -> None:
-    """Remove what a kill left of files that were being written in a directory."""
+    """Remove what a kill left of files and directories that were being written in a directory."""
     for path in directory.glob(".*"):
-        if _PARTIAL.fullmatch(path.name) and path.is_file():
+        if not _PARTIAL.fullmatch(path.name):
+            continue
+        if path.is_file():
             path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

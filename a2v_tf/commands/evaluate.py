@@ -77,6 +77,14 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("output", None, "JSON file for the results.")
     flags.DEFINE_string(
+        "save_heads",
+        None,
+        "Directory that keeps the trained heads of --model_dir (linear, sgd, two_layer; those of "
+        "--finetune with their encoders), each in its own directory, for export_tflite "
+        "--part=classifier. Of several replicas, the first. A head that is there is not written "
+        "again.",
+    )
+    flags.DEFINE_string(
         "model",
         None,
         f"TFLite window model to evaluate instead of --model_dir's Keras encoder, or {in_words()}.",
@@ -233,6 +241,11 @@ def main(_: list[str]) -> None:
     logging.set_verbosity(logging.INFO)
     output = FLAGS.output and checked_output("output", FLAGS.output)
     is_levels = FLAGS.downstream.startswith(SPECTROGRAM_DATA)
+    if FLAGS.save_heads and is_levels:
+        raise A2vError(
+            f"--save_heads={FLAGS.save_heads}: heads of band levels are not kept; expected another "
+            "--downstream"
+        )
     for name in ("labels", "write_matrix"):
         if FLAGS[name].value and not is_levels:
             raise A2vError(f"--{name}={FLAGS[name].value}: for --downstream={SPECTROGRAM_DATA}DIR")
@@ -247,6 +260,8 @@ def main(_: list[str]) -> None:
     if FLAGS.split == "val":
         print("Accuracy is measured on val clips. The tables call them test; test is not used.")
     print(table(found.rows, found.normalised))
+    for head in found.heads:
+        print(f"Head in {pathlib.Path(FLAGS.save_heads) / head}")
     if output and unfinished:
         content = {
             "results": found.rows,
@@ -328,6 +343,7 @@ def _settings() -> EvaluationSettings:
         untrained_seeds=FLAGS.untrained_seeds,
         channels=FLAGS.channels,
         cache_dir=FLAGS.cache_dir,
+        save_heads=FLAGS.save_heads or None,
     )
 
 

@@ -17,6 +17,7 @@ from a2v_tf.evaluation.embeddings import Embedder, embed_task, keras_embedder
 from a2v_tf.evaluation.finetune import FineTuned, fine_tune, held_out
 from a2v_tf.evaluation.heads import Score, linear, sgd, two_layer
 from a2v_tf.evaluation.judged import Judged
+from a2v_tf.evaluation.keeping import HeadKeeper
 from a2v_tf.evaluation.metrics import (
     CONDITIONS,
     HEADLESS,
@@ -30,6 +31,7 @@ from a2v_tf.evaluation.neighbours import knn, knn_clips
 from a2v_tf.evaluation.settings import (
     ALL,
     ALL_CLIPS,
+    FINETUNE,
     NONE,
     PROTOCOLS,
     Few,
@@ -50,6 +52,7 @@ def frozen(
     settings: Settings,
     cache: EmbeddingCache | None = None,
     judged: Judged = NOTHING,
+    keeper: HeadKeeper | None = None,
 ) -> list[Row]:
     """Heads on frozen embeddings.
 
@@ -60,6 +63,7 @@ def frozen(
       settings: of the evaluation.
       cache: keeps embeddings for later evaluations.
       judged: keeps rows.
+      keeper: keeps the heads of its model.
 
     Returns:
       A row for each task, protocol, limit of examples and model.
@@ -86,11 +90,19 @@ def frozen(
             group = range(len(members[name]))
             windows = [_judged(embedded()[name, i], data, settings) for i in group]
             scores = _replicas(protocol, windows, few, settings)
+            if keeper and keeper.keeps(name, protocol):
+                keeper.keep_frozen(data, protocol, few, scores[0], windows[0])
             return [make_row(data, name, protocol, scores, settings, few=few)]
 
         for what in itertools.product(settings.protocols, settings.few, members):
             key = ("frozen", place, *what)
-            rows += judged.rows(key, functools.partial(judge, data, embedded, *what))
+            protocol, few, name = what
+            missing = (
+                keeper is not None
+                and keeper.keeps(name, protocol)
+                and not keeper.has(data, protocol, NONE, few)
+            )
+            rows += judged.rows(key, functools.partial(judge, data, embedded, *what), again=missing)
     return rows
 
 
@@ -102,6 +114,7 @@ def fine_tuned(
     training: TrainingSettings,
     settings: Settings,
     judged: Judged = NOTHING,
+    keeper: HeadKeeper | None = None,
 ) -> list[Row]:
     """Fine-tune the upper layers of an encoder for each task (ICLR Figure 3).
 
@@ -113,6 +126,7 @@ def fine_tuned(
       training: steps, learning rate, batch size.
       settings: of the evaluation.
       judged: keeps rows.
+      keeper: keeps heads, with their encoders.
 
     Returns:
       A row for each task, limit of examples and depth.
@@ -133,11 +147,16 @@ def fine_tuned(
                 )
                 for seed in _seeds(settings, settings.replicas)
             ]
+            if keeper:
+                keeper.keep_tuned(data, depth, few, tuned[0])
             return [_tuned_row(data, name, tuned, settings, depth, few)]
 
-        for what in itertools.product(settings.few, depths):
-            key = ("fine-tuned", place, *what)
-            rows += judged.rows(key, functools.partial(judge, data, held, *what))
+        for few, depth in itertools.product(settings.few, depths):
+            key = ("fine-tuned", place, few, depth)
+            missing = keeper is not None and not keeper.has(data, FINETUNE, depth, few)
+            rows += judged.rows(
+                key, functools.partial(judge, data, held, few, depth), again=missing
+            )
     return rows
 
 
@@ -151,7 +170,7 @@ def _tuned_row(
 ) -> Row:
     scores = [each.scores[data.name] for each in tuned]
     curves = [each.curves.get(data.name, []) for each in tuned]
-    row = make_row(data, name, "finetune", scores, settings, depth, few)
+    row = make_row(data, name, FINETUNE, scores, settings, depth, few)
     return {**row, "curves": [curve for curve in curves if curve]}
 
 

@@ -27,6 +27,7 @@ from a2v_tf.evaluation.embeddings import (
 )
 from a2v_tf.evaluation.finetune import check_depths
 from a2v_tf.evaluation.judged import Judged
+from a2v_tf.evaluation.keeping import HeadKeeper
 from a2v_tf.evaluation.merging import merged_config, merged_embedder
 from a2v_tf.evaluation.metrics import (
     BASELINES,
@@ -36,6 +37,7 @@ from a2v_tf.evaluation.metrics import (
     UNTRAINED,
     Row,
 )
+from a2v_tf.evaluation.saved_heads import HeadStore
 from a2v_tf.evaluation.settings import CACHE, LAST, NONE, EvaluationSettings
 from a2v_tf.files import cache_dir, paths_of
 from a2v_tf.pretrained import WINDOW, is_packaged, names, resolve
@@ -50,11 +52,13 @@ class Evaluation:
       rows: accuracies, as `compare.make_row` makes them.
       normalised: normalised accuracies, as `metrics.normalised` makes them.
       config: the model's config.json, or that of several, as `merged_config` makes it.
+      heads: directories of the heads that were asked for, inside `save_heads`.
     """
 
     rows: list[Row]
     normalised: list[Row]
     config: Mapping[str, Any]
+    heads: Sequence[str] = ()
 
 
 def evaluate(settings: EvaluationSettings, keep: pathlib.Path | None = None) -> Evaluation:
@@ -69,6 +73,7 @@ def evaluate(settings: EvaluationSettings, keep: pathlib.Path | None = None) -> 
       A2vError: the model or a data set cannot be used, or the file is of other settings.
     """
     model_dirs = paths_of(settings.model_dir)
+    _check_save_heads(settings, model_dirs)
     configs = [read_config(model_dir) for model_dir in model_dirs]
     config = merged_config(model_dirs, configs)
     encoders = _encoders(settings, model_dirs)
@@ -89,8 +94,14 @@ def evaluate(settings: EvaluationSettings, keep: pathlib.Path | None = None) -> 
     files = [encoder_key(encoder) for encoder in encoders]
     files += [file_key(resolve(settings.model, WINDOW))] if settings.model else []
     asked = {**dataclasses.asdict(settings), "cache_dir": None}
+    del asked["save_heads"]
     data = [each.fingerprint() for each in datasets]
     depends_on = {**asked, "files": files, "configs": configs, "data": data, **versions()}
+    keeper = None
+    if settings.save_heads is not None:
+        store = HeadStore(settings.save_heads, config)
+        keeper = HeadKeeper(store, name, encoders[0], settings, common)
+        keeper.check(datasets, settings.depths)
     judged = Judged(keep, depends_on)
 
     # ---- Heads on frozen embeddings, parts of the encoder, the whole encoder
@@ -103,10 +114,12 @@ def evaluate(settings: EvaluationSettings, keep: pathlib.Path | None = None) -> 
             name: merged_embedder(embedders),
             **_frozen_baselines(settings, configs[0], seed),
         }
-        rows += compare.frozen(models, datasets, common, _cache(settings, model_dirs[0]), judged)
+        cache = _cache(settings, model_dirs[0])
+        rows += compare.frozen(models, datasets, common, cache, judged, keeper)
     if len(encoders) == 1:
         rows += compare.fine_tuned(
-            name, encoders[0], settings.depths, datasets, settings.fine_tuning, common, judged
+            *(name, encoders[0], settings.depths, datasets, settings.fine_tuning, common),
+            *(judged, keeper),
         )
     if SUPERVISED in settings.baselines:
         rows += compare.supervised(untrained, datasets, settings.from_scratch, common, judged)
@@ -116,7 +129,7 @@ def evaluate(settings: EvaluationSettings, keep: pathlib.Path | None = None) -> 
     normalised = metrics.normalised(rows, seed=seed)
     if len(datasets) > 1:
         rows += compare.means(rows)
-    return Evaluation(rows, normalised, config)
+    return Evaluation(rows, normalised, config, keeper.names if keeper else ())
 
 
 def model_name(path: pathlib.Path | str) -> str:
@@ -155,6 +168,20 @@ def _check_depths(settings: EvaluationSettings, encoders: Sequence[keras.Model])
     elif set(settings.depths) != {NONE}:
         what = "several models" if encoders else "a TFLite --model"
         raise A2vError(f"--finetune={','.join(settings.depths)}: {what} cannot be trained")
+
+
+def _check_save_heads(settings: EvaluationSettings, model_dirs: Sequence[str]) -> None:
+    if settings.save_heads is None:
+        return
+    where = f"--save_heads={settings.save_heads}"
+    if settings.model or len(model_dirs) > 1:
+        what = "a TFLite --model" if settings.model else "several models"
+        raise A2vError(f"{where}: heads on {what} are not kept; expected one --model_dir")
+    if settings.common.select == LAST and NONE in settings.depths:
+        raise A2vError(
+            f"{where}: export_tflite takes the best encoder; expected --select=best, or --finetune "
+            "without none"
+        )
 
 
 def _frozen_baselines(

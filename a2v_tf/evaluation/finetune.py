@@ -19,7 +19,8 @@ from a2v_tf.data.labelled import LabelledData
 from a2v_tf.data.sources import one_line_errors
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.embeddings import WindowEmbedder, embed_task
-from a2v_tf.evaluation.heads import Score, kernel_weights, softmax
+from a2v_tf.evaluation.heads import Score, kernel_weights, softmax, weights_of
+from a2v_tf.evaluation.saved_heads import MOST_EMBEDDINGS, Head
 from a2v_tf.evaluation.settings import ALL, ALL_CLIPS, BEST, FC, NONE, Draws, Few, TrainingSettings
 from a2v_tf.evaluation.windows import Windows, in_batches
 from a2v_tf.models.classifier import build_classifier
@@ -124,7 +125,8 @@ def fine_tune(
     free_from(copy, depth)
     steps = settings.steps * len(datasets)
     _hasten_statistics(copy, steps)
-    heads = {data.name: len(data.classes) for data in datasets}
+    classes = {data.name: tuple(data.classes) for data in datasets}
+    heads = {name: len(labels) for name, labels in classes.items()}
     classifier = build_classifier(copy, heads)
     losses = supervised.losses(datasets)["loss"]
     classifier.compile(keras.optimizers.Adam(settings.learning_rate), losses)
@@ -156,10 +158,21 @@ def fine_tune(
             accuracy=accuracy_of(classifier, name, judges[name], "test"),
             n_test=judges[name].count("test"),
             task_parameters=own + kernel_weights(classifier.get_layer(name)),
+            head=Head(classes[name], weights_of([classifier.get_layer(name)])),
         )
         for name in heads
     }
     return FineTuned(scores, copy, progress.curves)
+
+
+def training_slices(data: LabelledData, frames: int, seed: int, few: Few = ALL_CLIPS) -> np.ndarray:
+    """Log-mel slices of training clips, float32 `[MOST_EMBEDDINGS, N, F]`, drawn with `seed`."""
+    batches = labelled_batches(
+        [data], frames, batch_size=32, seed=seed, per_class=few.per_class, total=few.total
+    )
+    with one_line_errors(data):
+        drawn = batches(0).take(-(-MOST_EMBEDDINGS // 32)).as_numpy_iterator()
+        return np.concatenate([log_mel for log_mel, *_ in drawn])
 
 
 def accuracy_of(classifier: keras.Model, name: str, judge: Windows, split: str) -> float:

@@ -10,6 +10,7 @@ penalty would favour encoders with large outputs.
 
 import math
 import warnings
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import keras
@@ -22,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from a2v_tf.evaluation.saved_heads import Head
 from a2v_tf.evaluation.settings import HeadSettings
 from a2v_tf.evaluation.windows import Windows, in_batches
 
@@ -47,11 +49,13 @@ class Score(NamedTuple):
       n_test: their number; with judge "slices" that of clips, as slices of a clip are much alike.
       task_parameters: weights trained for the task, counted as in ICLR Table 1 and Figure 3
         (128 x C for a linear head): kernels without biases; None without a head.
+      head: what was trained; None without a head.
     """
 
     accuracy: float
     n_test: int
     task_parameters: int | None
+    head: Head | None = None
 
 
 def linear(windows: Windows, seed: int = 0, settings: HeadSettings | None = None) -> Score:
@@ -77,14 +81,30 @@ def linear(windows: Windows, seed: int = 0, settings: HeadSettings | None = None
         return probabilities
 
     has_val = windows.count("val") > 0
-    best_val, test = -1.0, 0.0
+    best_val, test, head = -1.0, 0.0, None
     for penalty in PENALTIES if has_val else (DEFAULT_PENALTY,):
         classifier.set_params(C=penalty)
         _fit(classifier, train, labels, weights, threads=None if wide else 1)
         val = windows.accuracy("val", predict, smoothing) if has_val else 0.0
         if val > best_val:  # a tie goes to the stronger penalty
             best_val, test = val, windows.accuracy("test", predict, smoothing)
-    return Score(test, windows.count("test"), train.shape[1] * len(windows.classes))
+            head = _head(classifier, scaler, windows.classes)
+    return Score(test, windows.count("test"), train.shape[1] * len(windows.classes), head)
+
+
+def _head(classifier: LogisticRegression, scaler: StandardScaler, classes: Sequence[str]) -> Head:
+    """Logistic regression and the standardisation of its input as one layer.
+
+    Its labels are the classes that have training clips. Of two classes, scikit-learn has the
+    difference of the logits only.
+    """
+    kernel, bias = classifier.coef_.T, classifier.intercept_
+    if kernel.shape[1] == 1:
+        kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]
+    kernel = kernel / scaler.scale_[:, np.newaxis]
+    bias = bias - scaler.mean_ @ kernel
+    labels = tuple(classes[i] for i in classifier.classes_)
+    return Head(labels, ((kernel.astype(np.float32), bias.astype(np.float32)),))
 
 
 def sgd(windows: Windows, seed: int = 0, settings: HeadSettings | None = None) -> Score:
@@ -124,7 +144,15 @@ def _adam_head(windows: Windows, seed: int, settings: HeadSettings, hidden: int 
         return in_batches(probabilities, windows.flat(rows))
 
     accuracy = windows.accuracy("test", predict, settings.smoothing)
-    return Score(accuracy, windows.count("test"), kernel_weights(head))
+    trained = Head(
+        tuple(windows.classes), weights_of(layer for layer in head.layers if layer.weights)
+    )
+    return Score(accuracy, windows.count("test"), kernel_weights(head), trained)
+
+
+def weights_of(dense: Iterable[layers.Dense]) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Kernel and bias of layers."""
+    return tuple((kernel, bias) for kernel, bias in (layer.get_weights() for layer in dense))
 
 
 def softmax(logits: tf.Tensor) -> np.ndarray:

@@ -50,17 +50,20 @@ class Judged:
             text = "".join(json.dumps(line) + "\n" for line in ({"settings": now}, *kept))
             partial.write_text(text)
 
-    def rows(self, key: Sequence[Any], judge: Callable[[], list[Row]]) -> list[Row]:
+    def rows(
+        self, key: Sequence[Any], judge: Callable[[], list[Row]], *, again: bool = False
+    ) -> list[Row]:
         """The rows that `judge` gives, or gave when they were judged before.
 
         Args:
           key: identifies the rows among all that depend on the same settings.
           judge: what computes them.
+          again: judge in any case, as something else that `judge` makes is missing.
         """
         if self._path is None:
             return judge()
         name = json.dumps(key)
-        if name not in self._kept:
+        if again or name not in self._kept:
             line = json.dumps({"key": name, "rows": judge()})
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
+from a2v_tf.evaluation.settings import ALL, FINETUNE, NONE
+
 Z_95 = 1.959964  # standard deviations on each side of a 95 % interval
 BOOTSTRAP_ITERATIONS = 50  # SPL section IV, Table I
 MEAN = "mean"  # the task name of rows that average over tasks
@@ -134,9 +136,9 @@ def normalised(
 def _scale(row: Row, baseline: str, index: Mapping[tuple, float]) -> tuple[float, float] | None:
     """The accuracies that count as 0 and 1 for a row, or None where there are no such rows."""
     task, protocol, same = row["task"], row["protocol"], conditions(row)
-    heads = LINEAR_HEADS if protocol == "finetune" else (protocol,)
+    heads = LINEAR_HEADS if protocol == FINETUNE else (protocol,)
     zeros = [index.get((task, baseline, head, "none", same)) for head in heads]
-    own = (protocol, "none") if protocol in HEADLESS else ("finetune", "all")
+    own = (protocol, NONE) if protocol in HEADLESS else (FINETUNE, ALL)
     one = index.get((task, SUPERVISED, *own, same))
     zero = next((value for value in zeros if value is not None), None)
     return None if zero is None or one is None else (zero, one)

@@ -9,6 +9,8 @@ from a2v_tf.specs import MAX_BAD_FRACTION
 
 # Heads on frozen embeddings; `compare.HEADS` holds the functions.
 PROTOCOLS = ("linear", "sgd", "two_layer", "knn", "knn_clips")
+TRAINED_HEADS = ("linear", "sgd", "two_layer")  # those with weights
+FINETUNE = "finetune"  # the protocol of rows of encoders that were trained with their heads
 # Values of --finetune beside conv5, conv4, ...: from which layer upwards an encoder is trained.
 NONE, FC, ALL = "none", "fc", "all"
 # How accuracy is measured: of clips, from their windows T/2 apart joined by naive Bayes (ICLR
@@ -167,6 +169,7 @@ class EvaluationSettings:
       untrained_seeds: Untrained encoders to average.
       channels: what to use of the channels of files, as for `decode.probe`.
       cache_dir: where embeddings are kept; None for the default, "" for nowhere.
+      save_heads: directory that keeps the model's trained heads; None keeps none.
     """
 
     model_dir: str
@@ -181,3 +184,4 @@ class EvaluationSettings:
     untrained_seeds: int = 3
     channels: str = "mix"
     cache_dir: str | None = None
+    save_heads: str | None = None

@@ -6,8 +6,8 @@ import contextlib
 import functools
 import pathlib
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ KERNELS = {
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
     "reference": "BUILTIN_REF",
 }
+_Result = TypeVar("_Result")
 _STATE = "state_"
 _USUAL_WINDOW_MS = 975.0  # of files without metadata
 _SAMPLES_PER_MS = 16
@@ -219,28 +220,37 @@ class Embedder:
         return self._run(values)
 
     def _run(self, values: np.ndarray) -> np.ndarray:
+        return self._outputs(self._embed, values)["embedding"]
+
+    def _outputs(self, signature: Any, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Run a signature that takes what `embed` takes; return its outputs without the batch."""
         if values.shape != self.input_shape:
             raise A2vError(
                 f"{self.input} has the shape {values.shape}: the file takes {self.input_shape}"
             )
         with self._alone():
             try:
-                outputs = self._embed(**{self.input: values[None]}, **self._states)
+                outputs = signature(**{self.input: values[None]}, **self._states)
             except (RuntimeError, ValueError) as error:  # what is damaged may show only here
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise A2vError(f"the model cannot be run: {reason}") from error
             self._states = {name: outputs[name] for name in self._states}
-            return outputs["embedding"][0]
+            return {name: x[0] for name, x in outputs.items() if name not in self._states}
 
     def embed_window(self, pcm: np.ndarray) -> np.ndarray:
         """Embed one window of PCM, `[window]`, with a window model of either input.
 
         The samples may have the types that `stream` takes.
         """
+        return self._run(self._of_window(pcm))
+
+    def _of_window(self, pcm: np.ndarray) -> np.ndarray:
         if self.streaming:
             raise A2vError("a streaming model has no window: use `stream`")
-        pcm = as_pcm(pcm)
-        return self._run(pcm if self.input == "pcm" else self._log_mel(pcm))
+        return self._as_input(as_pcm(pcm))
+
+    def _as_input(self, pcm: np.ndarray) -> np.ndarray:
+        return pcm if self.input == "pcm" else self._log_mel(pcm)
 
     def stream(self, pcm: np.ndarray) -> list[np.ndarray]:
         """Take the next samples of a stream and return the embeddings that they complete.
@@ -257,18 +267,21 @@ class Embedder:
           A2vError: the file holds a window model, `pcm` is not one channel of such samples, or
             another thread is using this object.
         """
+        return self._stream(pcm, self._run)
+
+    def _stream(self, pcm: np.ndarray, run: Callable[[np.ndarray], _Result]) -> list[_Result]:
+        """Take the next samples of a stream, and run what takes a hop on each that is complete."""
         hop = self.stream_hop
         pcm = as_pcm(pcm)
         if pcm.ndim != 1:
             raise A2vError(f"pcm has the shape {pcm.shape}: expected one channel, (samples,)")
-        embeddings = []
+        results = []
         with self._alone():
             self._waiting = np.concatenate([self._waiting, pcm])
             while len(self._waiting) >= self._carried + hop:
-                taken = self._waiting[: self._carried + hop]
-                embeddings.append(self._run(taken if self.input == "pcm" else self._log_mel(taken)))
+                results.append(run(self._as_input(self._waiting[: self._carried + hop])))
                 self._waiting = self._waiting[hop:]
-        return embeddings
+        return results
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
