@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from a2v_tf.errors import A2vError
 from a2v_tf.models.augment import Augment
-from a2v_tf.models.in_stream import InStream, trained_part
+from a2v_tf.models.in_stream import trained_part
 from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import layers_of
 from a2v_tf.training.checkpoints import best_validation_loss, save_checkpoint, save_model
@@ -139,25 +139,20 @@ class AveragedWeights(keras.callbacks.Callback):
 def batch_norm_over(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], None]:
     """Make a function that sets the moving statistics of a model's batch norm layers.
 
-    They become the means over `batches` of examples, of which `Augment` changes none; with
-    `InStream`, over slices alone and in a stream.
+    They become the means over `batches` of examples, of which `Augment` changes none.
     """
     trained = trained_part(model)
     norms = [x for x in layers_of(trained) if isinstance(x, keras.layers.BatchNormalization)]
     augmenting = [layer for layer in layers_of(trained) if isinstance(layer, Augment)]
 
     def forward(slices: tf.Tensor) -> None:
-        parts = [(trained, slices)]
-        if isinstance(model, InStream):
-            parts = model.parts(slices, slices)
         momenta = [layer.momentum for layer in norms]
         strengths = [(layer.mix, layer.gain_db) for layer in augmenting]
         for layer in augmenting:
             layer.mix = layer.gain_db = 0.0
-        for i, (part, inputs) in enumerate(parts):
-            for layer in norms:  # the moving statistics are the means of the parts so far
-                layer.momentum = i / (i + 1)
-            part(inputs, training=True)
+        for layer in norms:
+            layer.momentum = 0.0  # the moving statistics are those of the batch
+        model(slices, training=True)
         for layer, momentum in zip(norms, momenta, strict=True):
             layer.momentum = momentum
         for layer, (mix, gain_db) in zip(augmenting, strengths, strict=True):

@@ -32,22 +32,33 @@ def test_embedding_in_a_stream(encoder: str, lead: int) -> None:
     slices = _slices(2, lead)
     after = stream(slices[:, 0])[:, -1]
     alone = model.get_layer("encoder")(slices[:, 0, lead:])
-    outputs = with_lead(model, lead)(slices)
+    outputs = with_lead(model, lead)(np.concatenate([slices, slices]))
     for name in "ab":
         head = model.get_layer(f"{name}_head")
-        np.testing.assert_allclose(outputs[name], head(after), atol=1e-5)
-        assert np.abs(outputs[name] - head(alone)).max() > 1e-3
+        np.testing.assert_allclose(outputs[name][:2], head(alone), atol=1e-5)
+        np.testing.assert_allclose(outputs[name][2:], head(after), atol=1e-5)
+        assert np.abs(head(after) - head(alone)).max() > 1e-3
 
 
-def test_half_of_the_batch_is_in_a_stream() -> None:
+def test_takes_slices_alone() -> None:
     model = _model("multiscale")
-    wrapped = InStream(model, 48)
-    slices = _slices(4, 48)
-    outputs = wrapped(slices)
-    np.testing.assert_allclose(outputs["a"][:2], model(slices[:2, :, 48:])["a"], atol=1e-5)
-    np.testing.assert_allclose(outputs["a"][2:], wrapped.with_lead(slices[2:])["a"], atol=1e-5)
-    alone = slices[:, :, 48:]
-    np.testing.assert_array_equal(wrapped(alone)["b"], model(alone)["b"])
+    alone = _slices(3, 0)
+    np.testing.assert_array_equal(InStream(model, 48)(alone)["b"], model(alone)["b"])
+
+
+def test_both_halves_share_the_statistics_of_batch_norm() -> None:
+    model = _model("multiscale")
+    norm = model.get_layer("encoder").get_layer("conv1_bn")
+    norm.momentum = 0.0
+    slices = _slices(4, 48) + np.arange(4)[:, None, None, None]  # the halves differ in level
+    InStream(model, 48)(slices.astype("f"), training=True)
+    joint = np.array(norm.moving_mean)
+    model(slices[:2, :, 48:].astype("f"), training=True)
+    of_alone = np.array(norm.moving_mean)
+    with_lead(model, 48)(np.repeat(slices[2:], 2, axis=0).astype("f"), training=True)
+    of_others = np.array(norm.moving_mean)
+    assert np.all(np.abs(of_alone - of_others) > 1e-4)
+    assert np.all((joint - of_alone) * (joint - of_others) < 0)
 
 
 def test_has_the_weights_of_the_model_once() -> None:
