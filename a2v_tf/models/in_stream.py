@@ -92,9 +92,11 @@ def _encoder_of_both(encoder: keras.Model, lead: int) -> keras.Model:
             return layer(x, *args, **options)
         count = first[id(one)]
         if isinstance(layer, _READS):
-            return keras.ops.concatenate([layer(x[:, :count]), layer(x[:, -count:])], axis=0)
+            alone, _, in_stream = keras.ops.split(x, [count, x.shape[1] - count], axis=1)
+            return keras.ops.concatenate([layer(alone), layer(in_stream)], axis=0)
         if _mixes_frames(layer):
-            alone, in_stream = layer(x[:, :count]), layer(x[:, count:])
+            # The gradient of a split is a concatenation; that of slicing twice, a sum of padded ones.
+            alone, in_stream = map(layer, keras.ops.split(x, [count], axis=1))
             y, count = keras.ops.concatenate([alone, in_stream], axis=1), alone.shape[1]
         else:
             y = layer(x, *args, **options)
