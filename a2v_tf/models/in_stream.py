@@ -95,7 +95,7 @@ def _encoder_of_both(encoder: keras.Model, lead: int) -> keras.Model:
             alone, _, in_stream = keras.ops.split(x, [count, x.shape[1] - count], axis=1)
             return keras.ops.concatenate([layer(alone), layer(in_stream)], axis=0)
         if _mixes_frames(layer):
-            # The gradient of a split is a concatenation; that of slicing twice, a sum of padded ones.
+            # A split has a cheap gradient: a concatenation. That of slices is a sum of padded ones.
             alone, in_stream = map(layer, keras.ops.split(x, [count], axis=1))
             y, count = keras.ops.concatenate([alone, in_stream], axis=1), alone.shape[1]
         else:
