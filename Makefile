@@ -39,7 +39,7 @@ APK := android_demo/build
 APK_MODEL_DIR ?= pretrained
 JVM_TESTS := mvn -q -B -f android_demo/pom.xml test
 
-.PHONY: help demo test torture dist test-oldest test-jvm test-tfio docs pretrained apk lint format clean
+.PHONY: help demo test torture dist test-oldest test-jvm test-web test-tfio docs pretrained apk lint format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -100,6 +100,12 @@ test-oldest: $(INSTALLED)  ## test the light install with the oldest packages, a
 test-jvm:  ## run the Android app's tests on the JVM
 	$(JVM_TESTS)
 
+test-web: $(INSTALLED)  ## test the web package and page in Node.js and Chromium
+	web_demo/install_packages.sh
+	PYTHONPATH=. $(BIN)/python web_demo/test/fixtures.py web_demo/build/fixtures
+	cd web_demo && npm run --silent types && npm run --silent build
+	cd web_demo && PYTHON=$(abspath $(BIN)/python) npm run --silent test
+
 $(OUT)/model/encoder.keras: | $(INSTALLED)
 	$(TRAIN)
 
@@ -148,4 +154,5 @@ format: $(INSTALLED)  ## fix and format the code with ruff
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that make created
-	rm -rf dist $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf dist $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target web_demo/build web_demo/node_modules \
+	  web_demo/package/dist web_demo/package/models *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
