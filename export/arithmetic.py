@@ -21,6 +21,11 @@ def multiply_accumulates(model: fb.Model) -> dict[str, int]:
     return counts
 
 
+def of_graph(graph: fb.Graph) -> int:
+    """Count the multiply-accumulates of all ops of a graph."""
+    return sum(_of_op(graph, op) for op in graph.subgraph.operators)
+
+
 def _of_op(graph: fb.Graph, op: fb.Op) -> int:
     kind = fb.kind(graph.model, op)
     if kind not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):

@@ -17,6 +17,7 @@ from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, PARTS, STATES
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.part import Origin, Part
 from a2v_tf.export.quantize import Quantization
+from a2v_tf.export.reconstruct import Layout, Reconstruct, open_decoder
 from a2v_tf.export.rewrite import frames_of
 from a2v_tf.files import checked_output, output_file
 from a2v_tf.frontend import FRONT_END, FrontEnd, hann_window
@@ -32,7 +33,10 @@ from a2v_tf.specs import (
 from a2v_tf.training.model_dir import check_takes_audio, front_end_of, read_config
 
 _CHECKED_HOPS, _CHECKED_FRAMES = 8, 256  # whichever is longer
-_MAKE: dict[str, Callable[[Origin], Part]] = {Part.name: lambda _: Part()}  # a value for all PARTS
+_MAKE: dict[str, Callable[[Origin], Part]] = {  # a value for all PARTS
+    Part.name: lambda _: Part(),
+    Reconstruct.name: Reconstruct,
+}
 
 
 def export_file(
@@ -40,6 +44,7 @@ def export_file(
     output: pathlib.Path | str,
     *,
     part: str = Part.name,
+    task: str | None = None,
     quantize: bool = False,
     mode: str = "streaming",
     state: str = "internal",
@@ -62,6 +67,8 @@ def export_file(
       model_dir: directory written by `a2v_train`, or one of `pretrained.names`.
       output: the file to write, `NAME.tflite`.
       part: what the file computes, one of `forms.PARTS`.
+      task: of the part "reconstruct", which of the model's tasks; None for the first of
+        `RECONSTRUCTING` that it learned.
       quantize: quantise the encoder to int8; the front end remains float.
       mode: "streaming" (an embedding of the last window every hop) or "window" (one per slice).
       state: state of a streaming model: "internal", with a signature `reset`, or "external", as
@@ -69,7 +76,8 @@ def export_file(
       input: "pcm" or "log_mel". For a model of precomputed spectrograms, "log_mel" means its band
         levels.
       calibration: log-mel slices float32 `[n, N, F]` that determine the int8 ranges; None draws
-        `calibration_slices` slices from `calibration_data`.
+        `calibration_slices` slices from `calibration_data`. To a decoder of several slices, each
+        and those after it are neighbours.
       calibration_data: a source as in `a2v_train --data`; None for the training data.
       calibration_slices: number of slices to draw.
       seed: seed of the draw.
@@ -102,21 +110,26 @@ def export_file(
         check_takes_audio(model_dir)
     front_end = front_end_of(model_dir)
     frames = _window_frames(config)
+    trained = open_decoder(model_dir, task) if part == Reconstruct.name else None
+    stride = Layout.of(trained.name, trained.slicing).stride if trained else 0
+    hop = _hop_frames(hop_ms, mode, config, front_end, stride)
     draw: Callable[[], np.ndarray] | None = None
+    crops: Callable[[int], np.ndarray] | None = None
     settings: dict[str, object] = {}
     if quantize and calibration is not None:
         draw = functools.partial(np.asarray, calibration)
         settings = {"slices_sha256": hashlib.sha256(calibration.tobytes()).hexdigest()}
     elif quantize:
-        draw = functools.partial(
-            draw_slices, data, frames, calibration_slices, seed, config, front_end
-        )
+
+        def crops(frames: int) -> np.ndarray:
+            return draw_slices(data, frames, calibration_slices, seed, config, front_end)
+
+        draw = functools.partial(crops, frames)
         settings = {"data": data, "slices": calibration_slices, "seed": seed}
     how = Quantization(ranges, activations, silent_and_loudest(front_end))
     window = convert.model_of(model_dir, draw, settings, how)
-    made = _MAKE[part](Origin(model_dir, config, window, draw, how))
+    made = _MAKE[part](Origin(model_dir, config, window, draw, how, crops, trained))
     window = made.extended(window)
-    hop = _hop_frames(hop_ms, mode, config, front_end)
     model = build_form(window, mode=mode, state=state, input=input, hop_frames=hop)
     model = made.signed(model, mode)
     per_call = arithmetic.multiply_accumulates(model)
@@ -348,18 +361,32 @@ def possible_hops(encoder: AnyEncoder, window_frames: int) -> list[int]:
 
 
 def _hop_frames(
-    hop_ms: float | None, mode: str, config: dict[str, Any], front_end: FrontEnd | BandLevels
+    hop_ms: float | None,
+    mode: str,
+    config: dict[str, Any],
+    front_end: FrontEnd | BandLevels,
+    stride: int = 0,
 ) -> int:
-    encoder = find_encoder(config["encoder"])
-    if hop_ms is None or mode == "window":
-        return encoder.step_frames
+    """The hop in frames; one that divides `stride`, so that embeddings lie that far apart."""
+    step = find_encoder(config["encoder"]).step_frames
+    if mode == "window":
+        return step
     period_ms = 1000 * front_end.period
-    hops = possible_hops(encoder, _window_frames(config))
+    possible = possible_hops(find_encoder(config["encoder"]), _window_frames(config))
+    hops = [hop for hop in possible if stride % hop == 0]
+    if hop_ms is None:
+        return next(hop for hop in hops if hop <= step)
     for hop in hops:
         if math.isclose(hop * period_ms, hop_ms):
             return hop
     choices = ", ".join(f"{hop * period_ms:g}" for hop in hops)
-    raise A2vError(f"--hop_ms={hop_ms:g}: expected one of {choices}")
+    why = (
+        f", which divide the {stride * period_ms:g} ms from one input slice to the next (N + G of "
+        "the training)"
+        if len(hops) < len(possible)
+        else ""
+    )
+    raise A2vError(f"--hop_ms={hop_ms:g}: expected one of {choices}{why}")
 
 
 def _levels(config: dict[str, Any], front_end: FrontEnd | BandLevels) -> InputStats | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -90,9 +90,16 @@ def fingerprint(model: fb.Model) -> str:
     It does not depend on what differs between the forms of an encoder: shapes, states, front end.
     """
     graph = embed_graph(model)
+    return fingerprint_of_ops(graph, encoder_ops(graph), _statistics_constants(graph))
+
+
+def fingerprint_of_ops(
+    graph: fb.Graph, ops: Iterable[fb.Op], more: Iterable[np.ndarray] = ()
+) -> str:
+    """Hash of the weights, biases and scales of some ops of a graph, and of more constants."""
     digest = hashlib.sha256()
-    for op in encoder_ops(graph):
-        kind = fb.kind(model, op)
+    for op in ops:
+        kind = fb.kind(graph.model, op)
         if kind not in _WEIGHTED | {"ADD"}:
             continue
         digest.update(kind.encode())
@@ -100,10 +107,10 @@ def fingerprint(model: fb.Model) -> str:
             if index < 0:
                 continue
             tensor = graph.tensor(index)
-            value = fb.constant(model, tensor)
+            value = fb.constant(graph.model, tensor)
             digest.update(b"" if value is None else value.tobytes())
             digest.update(repr(fb.scales(tensor)).encode())
-    for value in _statistics_constants(graph):
+    for value in more:
         digest.update(value.tobytes())
     return digest.hexdigest()[:16]
 
@@ -308,7 +315,7 @@ def check_exactness(
     if quantized and embedder.input == "log_mel":
         tolerance = 0.0
     elif quantized:
-        tolerance = PCM_TOLERANCE_STEPS * _smallest_step(expected)
+        tolerance = PCM_TOLERANCE_STEPS * smallest_step(expected)
     else:
         tolerance = FLOAT_TOLERANCE * max(1.0, float(np.abs(expected).max()))
     if difference > tolerance:
@@ -342,7 +349,7 @@ def _embeddings(embedder: Embedder, values: np.ndarray, steps: int) -> np.ndarra
     return np.stack([embedder.embed(chunk) for chunk in np.split(values, steps)])
 
 
-def _smallest_step(embeddings: np.ndarray) -> float:
+def smallest_step(embeddings: np.ndarray) -> float:
     """The quantisation step of dequantised values: their smallest nonzero distance."""
     distances = np.diff(np.unique(embeddings))
     return float(distances.min()) if distances.size else 0.0

@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 
 from a2v_tf.errors import run_app
+from a2v_tf.evaluation.settings import RECONSTRUCTING
 from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, PARTS, STATES
 from a2v_tf.export.part import Part
 from a2v_tf.export.quantize import ACTIVATIONS, RANGES, Quantization
@@ -39,7 +40,18 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("output", None, "File to write, NAME.tflite.", required=True)
     flags.DEFINE_enum(
-        "part", Part.name, PARTS, "What the file computes. encoder: embeddings of audio."
+        "part",
+        Part.name,
+        PARTS,
+        "What the file computes. encoder: embeddings of audio; reconstruct: also the log-mel that "
+        "the decoder of a model trained on cbow, skip_gram or autoencoder predicts.",
+    )
+    flags.DEFINE_enum(
+        "task",
+        None,
+        list(RECONSTRUCTING),
+        "With --part=reconstruct: which task of a multi_head model predicts. Default: the first of "
+        "these that the model was trained on.",
     )
     flags.DEFINE_bool(
         "quantize",
@@ -57,8 +69,9 @@ def define_flags() -> None:
         "hop_ms",
         None,
         "For a streaming model: milliseconds between two embeddings, 320, 160, 80, 40, 20 or 10. "
-        "Default: the encoder's total pooling in time, 320 (vgg6: 80). Nothing is computed twice, "
-        "at any hop.",
+        "Default: the encoder's total pooling in time, 320 (vgg6: 80); to reconstruct from several "
+        "slices, the longest hop that divides their distance. Nothing is computed twice, at any "
+        "hop.",
     )
     flags.DEFINE_enum(
         "state",
@@ -113,6 +126,10 @@ def define_flags() -> None:
         given = FLAGS["state"].present or FLAGS["hop_ms"].present
         return values["mode"] == "streaming" or not given
 
+    @flags.multi_flags_validator(["part", "task"], "--task is for --part=reconstruct only")
+    def _task_needs_reconstruct(values: dict[str, Any]) -> bool:
+        return values["part"] == "reconstruct" or not values["task"]
+
     @flags.multi_flags_validator(
         ["quantize", *_OF_QUANTIZE],
         f"{', '.join(f'--{name}' for name in _OF_QUANTIZE)} need --quantize",
@@ -135,6 +152,7 @@ def main(_: list[str]) -> None:
         FLAGS.model_dir,
         FLAGS.output,
         part=FLAGS.part,
+        task=FLAGS.task,
         quantize=FLAGS.quantize,
         mode=FLAGS.mode,
         state=FLAGS.state,
@@ -175,6 +193,8 @@ def describe(summary: dict[str, Any]) -> str:
     if summary["ranges"]:
         lines["ranges"] = f"{summary['ranges']}, of the int8 activations"
     lines["exactness"] = _exactness_line(summary["exactness"])
+    if reconstruct := summary.get("reconstruct"):
+        lines["reconstruct"] = _reconstruct_line(reconstruct)
     rows = [
         textwrap.fill(text, 100, initial_indent=f"  {name:<17}", subsequent_indent=" " * 19)
         for name, text in lines.items()
@@ -205,6 +225,18 @@ def _exactness_line(exactness: dict[str, Any] | None) -> str:
     return (
         f"{subject} the offline encoder's within {exactness['max_abs_difference']:.2g} "
         f"(allowed: {exactness['tolerance']:.2g})"
+    )
+
+
+def _reconstruct_line(made: dict[str, Any]) -> str:
+    inputs, predicted = (
+        ", ".join(map(str, made[name])) for name in ("input_frames", "predicted_frames")
+    )
+    exact = "bit for bit" if made["exactness"]["bit_exact"] else "within the tolerance"
+    return (
+        f"{made['head']}: {made['input']} -> log_mel {made['shape']}, from slices at the frames "
+        f"{inputs} those at {predicted}; {made['multiply_accumulates'] / 1e6:,.1f}M "
+        f"multiply-accumulates for each call; equals the decoder alone {exact}"
     )
 
 

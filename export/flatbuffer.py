@@ -384,6 +384,13 @@ class Graph:
         self.op("MAXIMUM", [one, other], [greater], make("MaximumMinimumOptionsT"))
         return greater
 
+    def scalar_op(self, op: str, source: int, number: float) -> int:
+        """Add a float number to each value, or multiply by it: `op` is ADD or MUL."""
+        result = self.like(self.tensor(source), op.lower(), shape(self.tensor(source)))
+        scalar = self.constant(f"{op.lower()}/number", np.array([number], np.float32))
+        self.op(op, [source, scalar], [result], make(f"{op.title()}OptionsT"))
+        return result
+
     def pad(self, name: str, source: int, amounts: list[tuple[int, int]]) -> int:
         """Pad with zeros (with the zero point, if quantised); return the result."""
         size = [n + sum(both) for n, both in zip(shape(self.tensor(source)), amounts, strict=True)]

@@ -1,6 +1,6 @@
 """The forms that an exported file can have, and how much audio calibrates it."""
 
-PARTS = ("encoder",)  # what a file computes, see `part`
+PARTS = ("encoder", "reconstruct")  # what a file computes, see `part`
 MODES = ("streaming", "window")
 STATES = ("internal", "external")  # of a streaming file
 INPUTS = ("pcm", "log_mel")

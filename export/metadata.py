@@ -119,9 +119,12 @@ def _sentence(facts: Mapping[str, Any]) -> str:
     learned = f", learned with the task {facts['task']}" if facts.get("task") else ""
     window = f"{facts['window_ms']:g} ms"
     when = f"the last {window}, every {facts['hop_ms']:g} ms" if facts["hop_ms"] else window
+    decoder = ""
+    if facts.get("part") == "reconstruct":
+        decoder = f" reconstruct: log-mel slices that the task {facts['head']} predicts."
     return (
         f"Audio embeddings by the encoder {facts['encoder']}{learned}; {numbers}, {facts['mode']}. "
-        f"embed: {facts['input']} -> embedding [{facts['embedding_dim']}] of {when}."
+        f"embed: {facts['input']} -> embedding [{facts['embedding_dim']}] of {when}.{decoder}"
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.quantize import Quantization
+from a2v_tf.training.trained_task import TrainedTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,9 @@ class Origin:
       window: the encoder's window model, `embed(log_mel f32 [1, N, F]) -> embedding f32 [1, d]`.
       slices: returns the calibration slices, float32 `[n, N, F]`; None for a float file.
       how: integer types and the choice of ranges.
+      crops: returns calibration crops of a number of frames, float32 `[n, frames, F]`; None for a
+        float file, and where only slices are given.
+      trained: the task whose decoder is asked for.
     """
 
     model_dir: pathlib.Path
@@ -28,6 +32,8 @@ class Origin:
     window: fb.Model
     slices: Callable[[], np.ndarray] | None
     how: Quantization
+    crops: Callable[[int], np.ndarray] | None = None
+    trained: TrainedTask | None = None
 
 
 class Part:

@@ -97,14 +97,14 @@ def _split_multiscale(encoder: keras.Model, frames: int) -> Parts:
     read = [made_by[id(x)] for x in _inputs(norm)]
     if len(read) == 1 and isinstance(read[0], layers.Concatenate):
         read = [made_by[id(x)] for x in _inputs(read[0])]
-    scale, shift = _scale_and_shift(norm)
+    scale, shift = scale_and_shift(norm)
     ends = np.cumsum([layer.output.shape[-1] for layer in read])[:-1]
     folded = list(zip(np.split(scale, ends), np.split(shift, ends), strict=True))
 
     inputs = {X: keras.Input((frames, encoder.input_shape[-1]), batch_size=1, name=X)}
     columns = {id(x.input): x.input for x in read if not isinstance(x, LogMelStatistics)}
     trunk = keras.Model(standardise.output, list(columns.values()), name="trunk")
-    of_columns = dict(zip(columns, _as_list(trunk(inputs[X])), strict=True))
+    of_columns = dict(zip(columns, as_list(trunk(inputs[X])), strict=True))
     features, statistics = [], None
     for layer, (a, b) in zip(read, folded, strict=True):
         if isinstance(layer, LogMelStatistics):
@@ -158,7 +158,7 @@ def _statistics(x: Tensor, scale: np.ndarray, shift: np.ndarray) -> Tensor:
     return tf.reshape(both, (-1, 1, 1, len(scale)))
 
 
-def _scale_and_shift(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+def scale_and_shift(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
     """The constants of batch norm, which is scale * x + shift."""
     gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in norm.get_weights())
     scale = gamma / np.sqrt(variance + norm.epsilon)
@@ -166,8 +166,8 @@ def _scale_and_shift(norm: layers.BatchNormalization) -> tuple[np.ndarray, np.nd
 
 
 def _inputs(layer: layers.Layer) -> list[Tensor]:
-    return _as_list(layer.input)
+    return as_list(layer.input)
 
 
-def _as_list(x: Tensor | list[Tensor]) -> list[Tensor]:
+def as_list(x: Tensor | list[Tensor]) -> list[Tensor]:
     return list(x) if isinstance(x, (list, tuple)) else [x]

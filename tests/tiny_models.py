@@ -6,7 +6,7 @@ import pathlib
 import keras
 
 from a2v_tf.frontend import FRONT_END
-from a2v_tf.specs import ENCODERS, InputStats, Slicing
+from a2v_tf.specs import ENCODERS, InputStats, Slicing, TaskOptions
 from a2v_tf.tasks import multi_head
 from a2v_tf.tasks.task import Setup, find_tasks
 from a2v_tf.training.model_dir import write_config
@@ -30,7 +30,15 @@ def write_model(directory: pathlib.Path, *names: str, **config) -> keras.Model:
       The model.
     """
     keras.utils.set_random_seed(0)
-    setup = dataclasses.replace(SETUP, bins=config.get("bins", SETUP.bins))
+    setup = dataclasses.replace(
+        SETUP,
+        bins=config.get("bins", SETUP.bins),
+        config=ENCODERS[config.get("encoder", "small")],
+        options=TaskOptions(
+            variant=config.get("variant", "plain"),
+            slice_decoder=config.get("slice_decoder", "mirror"),
+        ),
+    )
     model = multi_head.build(find_tasks(names), setup)
     model.get_layer("encoder").save(directory / "encoder.keras")
     model.save(directory / "model.keras")

@@ -11,9 +11,9 @@ import soundfile
 import tensorflow as tf
 
 from a2v_tf.evaluation import inversion
-from a2v_tf.evaluation.settings import RECONSTRUCTING
+from a2v_tf.evaluation.settings import RECONSTRUCTING, begins
 from a2v_tf.frontend import FRONT_END, FrontEnd
-from a2v_tf.specs import BandLevels, Slicing
+from a2v_tf.specs import BandLevels
 from a2v_tf.tasks.crops import Crops
 from a2v_tf.training.trained_task import NOT_RANDOM, TrainedTask, first_sample
 
@@ -106,7 +106,7 @@ def reconstruct_crops(task: TrainedTask, crops: Crops, start: float = 0.0) -> li
     """Predict slices of each crop of a batch, whose excerpts begin at `start` seconds."""
     frames, middle = task.crop_frames, task.slicing.middle(task.crop_frames)
     before = task.slicing.middle(task.all_crop_frames) - middle
-    inputs, predicted = (_begins(kind, middle, task.slicing) for kind in RECONSTRUCTING[task.name])
+    inputs, predicted = (begins(kind, middle, task.slicing) for kind in RECONSTRUCTING[task.name])
     slices, _ = task.run(crops)
     truths = np.asarray(crops.log_mel)[:, before : before + frames]
     return [
@@ -140,10 +140,3 @@ def write_sounds(result: Reconstruction, pcm: np.ndarray, output: pathlib.Path) 
     for name, sound in sounds.items():
         soundfile.write(paths[name], gain * sound, FRONT_END.sample_rate)
     return list(paths.values())
-
-
-def _begins(kind: str, middle: int, slicing: Slicing) -> list[int]:
-    """The frames where slices of a kind begin, if the middle slice begins at `middle`."""
-    if kind == "middle":
-        return [middle]
-    return [middle + p * slicing.stride for p in slicing.sides]

@@ -5,7 +5,7 @@ import types
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from a2v_tf.specs import MAX_BAD_FRACTION
+from a2v_tf.specs import MAX_BAD_FRACTION, Slicing
 
 # Heads on frozen embeddings; `compare.HEADS` holds the functions.
 PROTOCOLS = ("linear", "sgd", "two_layer", "knn", "knn_clips")
@@ -29,6 +29,19 @@ RECONSTRUCTING = types.MappingProxyType(
         "autoencoder": ("middle", "middle"),
     }
 )
+
+
+def begins(kind: str, middle: int, slicing: Slicing) -> list[int]:
+    """The frames where slices of a kind begin, if the middle slice begins at `middle`.
+
+    Args:
+      kind: "middle" or "surrounding".
+      middle: frame.
+      slicing: N, P and G.
+    """
+    if kind == "middle":
+        return [middle]
+    return [middle + p * slicing.stride for p in slicing.sides]
 
 
 class Few(NamedTuple):
