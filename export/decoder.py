@@ -62,7 +62,8 @@ def folded(decoder: keras.Model) -> keras.Model:
     if decoder.layers[-1].name != RESTORE:
         raise A2vError(f"the decoder ends in {decoder.layers[-1].name!r}: expected {RESTORE!r}")
     z = keras.Input(batch_shape=(1, decoder.input_shape[-1]), name="embeddings")
-    made, twins = {id(decoder.input): z}, {}
+    made = {id(decoder.input): z}
+    twins: dict[str, layers.Layer] = {}
     for layer in decoder.layers:
         if isinstance(layer, layers.InputLayer) or layer.name == RESTORE:
             continue
@@ -95,7 +96,7 @@ def _run(
 
 def _folded_weights(decoder: keras.Model) -> dict[str, list[np.ndarray]]:
     """Kernel and bias of each layer by name, multiplied and shifted by the batch norm behind it."""
-    weights = {}
+    weights: dict[str, list[np.ndarray]] = {}
     for layer in decoder.layers:
         if isinstance(layer, _WEIGHTED):
             kernel, *bias = (np.asarray(w, np.float64) for w in layer.get_weights())
@@ -108,13 +109,12 @@ def _folded_weights(decoder: keras.Model) -> dict[str, list[np.ndarray]]:
         scale, shift = scale_and_shift(norm)
         before = made_by[id(norm.input)]
         summed = [before] if isinstance(before, _WEIGHTED) else _summands(before, made_by)
-        for number, layer in enumerate(summed):
+        for layer in summed:
             kernel, bias = weights[layer.name]
             depthwise = isinstance(layer, layers.DepthwiseConv2D)
             kernel *= scale[:, np.newaxis] if depthwise else scale
             bias *= scale
-            if number == 0:  # the shift of a sum is in one bias
-                bias += shift
+        weights[summed[0].name][1] += shift  # of a sum, one bias has it
     return weights
 
 

@@ -28,7 +28,7 @@ from a2v_tf.export.decoder import decoder_model
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.part import Origin, Part
 from a2v_tf.export.rewrite import TIME
-from a2v_tf.frontend import FRONT_END
+from a2v_tf.frontend import FrontEnd
 from a2v_tf.runtime.embedder import make_interpreter
 from a2v_tf.specs import InputStats, Slicing
 from a2v_tf.training.model_dir import load_encoder
@@ -63,12 +63,6 @@ class Layout:
     def stride(self) -> int:
         """Frames that divide all distances between input slices; 0 if there is only one."""
         return math.gcd(*self.inputs)
-
-    def cut(self, values: np.ndarray, name: str, frames: int) -> list[np.ndarray]:
-        """The input slices of PCM `[1, samples]` or of log-mel `[1, frames, F]`."""
-        per_frame = FRONT_END.hop_length if name == "pcm" else 1
-        count = FRONT_END.samples(frames) if name == "pcm" else frames
-        return [values[:, i * per_frame :][:, :count] for i in self.inputs]
 
 
 def open_decoder(model_dir: pathlib.Path, task: str | None) -> TrainedTask:
@@ -106,6 +100,7 @@ class Reconstruct(Part):
         self.task, self.slicing = trained.name, trained.slicing
         self.layout = Layout.of(self.task, self.slicing)
         self.window, self.quantized = origin.window, origin.slices is not None
+        self.front_end = trained.front_end
         self.stats = InputStats(origin.config["input_mean"], origin.config["input_variance"])
         self.decoder = decoder_model(
             trained.model.get_layer(f"{self.task}_decoder"),
@@ -152,7 +147,7 @@ class Reconstruct(Part):
         inputs = fb.names(fb.signature(graph.model, "embed").inputs)
         frames, count = self.slicing.frames, len(self.layout.inputs)
         if "pcm" in inputs:
-            given = graph.computed("pcm", [1, FRONT_END.samples(self.layout.frames)])
+            given = graph.computed("pcm", [1, self.front_end.samples(self.layout.frames)])
             slices = [self._log_mel(graph, given, first) for first in self.layout.inputs]
         else:
             bins = fb.shape(_input(self.window))[-1]
@@ -175,11 +170,12 @@ class Reconstruct(Part):
 
     def _log_mel(self, graph: fb.Graph, pcm: int, first: int) -> int:
         """Log-mel of the slice that begins at frame `first`."""
-        frames = self.slicing.frames
+        spec, frames = self.front_end, self.slicing.frames
+        assert isinstance(spec, FrontEnd)  # as the file takes PCM
         if frames < self.layout.frames:
-            start, samples = first * FRONT_END.hop_length, FRONT_END.samples(frames)
-            pcm = graph.cut(f"pcm_{first}", pcm, 1, start, samples)
-        front_end = front_end_model(frames)
+            samples = spec.samples(frames)
+            pcm = graph.cut(f"pcm_{first}", pcm, 1, first * spec.hop_length, samples)
+        front_end = front_end_model(frames, spec)
         ends = fb.single_graph(front_end).subgraph
         return fb.insert(graph, front_end, {ends.inputs[0]: pcm})[ends.outputs[0]]
 
@@ -271,8 +267,7 @@ def _exactness(content: bytes, part: Reconstruct) -> dict[str, Any]:
     else:
         values = _test_input(name, shape, part.stats)
         embed = opened.get_signature_runner("embed")
-        slices = part.layout.cut(values, name, part.slicing.frames)
-        z = np.stack([embed(**{name: x})["embedding"] for x in slices], axis=1)
+        z = np.stack([embed(**{name: x})["embedding"] for x in _slices(values, part)], axis=1)
     got, expected = reconstruct(**{name: values})["log_mel"], decode(embeddings=z)["log_mel"]
     difference = float(np.abs(got - expected).max())
     tolerance = 0.0
@@ -287,6 +282,14 @@ def _exactness(content: bytes, part: Reconstruct) -> dict[str, Any]:
         )
     exact = bool(np.array_equal(got, expected))
     return {"max_abs_difference": difference, "bit_exact": exact, "tolerance": tolerance}
+
+
+def _slices(values: np.ndarray, part: Reconstruct) -> list[np.ndarray]:
+    """The input slices of PCM `[1, samples]` or of log-mel `[1, frames, F]`."""
+    hop, length = 1, part.slicing.frames
+    if values.ndim == 2:
+        hop, length = part.front_end.hop_length, part.front_end.samples(length)
+    return [values[:, i * hop : i * hop + length] for i in part.layout.inputs]
 
 
 def _test_input(name: str, shape: tuple[int, ...], stats: InputStats) -> np.ndarray:
