@@ -99,9 +99,9 @@ def _folded_weights(decoder: keras.Model) -> dict[str, list[np.ndarray]]:
     weights: dict[str, list[np.ndarray]] = {}
     for layer in decoder.layers:
         if isinstance(layer, _WEIGHTED):
-            kernel, *bias = (np.asarray(w, np.float64) for w in layer.get_weights())
-            channels = layer.output.shape[-1]
-            weights[layer.name] = [kernel, bias[0] if bias else np.zeros(channels)]
+            own = [np.asarray(w, np.float64) for w in layer.get_weights()]
+            no_bias = [] if layer.use_bias else [np.zeros(layer.output.shape[-1])]
+            weights[layer.name] = own + no_bias
     made_by = {id(layer.output): layer for layer in decoder.layers}
     for norm in decoder.layers:
         if not isinstance(norm, layers.BatchNormalization):
