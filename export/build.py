@@ -154,8 +154,8 @@ def export_file(
         "config": config,
     }
     metadata.attach(model, {**facts, **(described or {})})
-    # Files of the other encoders keep every byte.
-    shared = isinstance(find_encoder(config["encoder"]), MultiscaleConfig)
+    # Files of the other encoders alone keep every byte.
+    shared = part != Part.name or isinstance(find_encoder(config["encoder"]), MultiscaleConfig)
     content = fb.write(model, shared=shared)
     summary = {
         "output": str(output),

@@ -4,6 +4,8 @@
   export_tflite --model_dir=models/mine --output=window.tflite --quantize --mode=window
   export_tflite --model_dir=models/mine --output=npu.tflite --quantize --state=external \\
       --input=log_mel
+  export_tflite --model_dir=models/mine --output=expect.tflite --quantize --mode=window \\
+      --part=reconstruct
 
 The file's ops, types and scales are checked before it is written, and its embeddings are compared
 with those of the offline encoder.

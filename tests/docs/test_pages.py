@@ -22,6 +22,7 @@ STAND_INS: dict[str, list[Callable[[pathlib.Path], None]]] = {
     "getting-started.md": [stand_ins.recordings],
     "reference/evaluation.md": [stand_ins.labelled],
     "tutorials/own-recordings.md": [stand_ins.recordings, stand_ins.labelled],
+    "tutorials/reconstruction.md": [stand_ins.recordings],
     "tutorials/distillation.md": [stand_ins.several_recordings],
     "tutorials/ten-examples.md": [stand_ins.recordings, stand_ins.examples],
     "tutorials/app.md": [stand_ins.recordings],
@@ -35,6 +36,7 @@ SLOW = {
     *("extend/data.md", "extend/encoder.md", "extend/task.md"),
     *(
         "tutorials/own-recordings.md",
+        "tutorials/reconstruction.md",
         "tutorials/distillation.md",
         "tutorials/many-gpus.md",
         "tutorials/audioset.md",

@@ -142,6 +142,7 @@ def test_refuses_a_directory_without_training_data(
         (["--model_dir={tmp}/none"], "error: no config.json in '{tmp}/none'"),
         (["--mode=window", "--state=external"], "are for --mode=streaming only"),
         (["--mode=window", "--hop_ms=80"], "are for --mode=streaming only"),
+        (["--task=cbow"], "--task is for --part=reconstruct only"),
         (["--hop_ms=100"], "error: --hop_ms=100: expected one of 960, 320, 160, 80, 40"),
         (
             ["--calibration_data=demo"],

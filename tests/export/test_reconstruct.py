@@ -1,6 +1,5 @@
 """`--part=reconstruct`: encoder and decoder in one file."""
 
-import functools
 import pathlib
 from collections.abc import Callable
 
@@ -9,90 +8,21 @@ import numpy as np
 import pytest
 
 from a2v_tf.errors import A2vError
-from a2v_tf.export import build, convert, reconstruct
+from a2v_tf.export import build, reconstruct
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.check import probe_signal
 from a2v_tf.export.decoder import folded
-from a2v_tf.export.part import Origin
-from a2v_tf.export.quantize import Quantization
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.models.decoder import build_decoder
 from a2v_tf.runtime import metadata
 from a2v_tf.runtime.embedder import KERNELS, Embedder, make_interpreter
 from a2v_tf.specs import ENCODERS, InputStats, Slicing
-from a2v_tf.training.model_dir import read_config
-from tests.export.conftest import randomise_batch_norm
-from tests.tiny_models import SLICING, write_model
+from tests.export.conftest import randomise_batch_norm, write_trained
+from tests.tiny_models import SLICING
 
 N = SLICING.frames
 TASKS = ["cbow", *(pytest.param(x, marks=pytest.mark.slow) for x in ("skip_gram", "autoencoder"))]
 SLICE = FRONT_END.samples(N)
-HOW = Quantization(loudest=build.silent_and_loudest(FRONT_END))
-CALIBRATION = np.stack(np.split(probe_signal(8 * SLICE), 8))
-
-
-def write_trained(directory: pathlib.Path, *tasks: str, **config: object) -> keras.Model:
-    """A model directory whose batch norm is not the identity."""
-    model = write_model(directory, *tasks, **config)
-    for part in model.layers:
-        if isinstance(part, keras.Model):
-            randomise_batch_norm(part)
-    model.get_layer("encoder").save(directory / "encoder.keras")
-    model.save(directory / "model.keras")
-    return model
-
-
-@pytest.fixture(scope="module")
-def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple]:
-    """`model_of(task)`: a model directory and its model."""
-
-    @functools.cache
-    def make(task: str) -> tuple[pathlib.Path, keras.Model]:
-        directory = tmp_path_factory.mktemp(task)
-        return directory, write_trained(directory, task)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def part_of(model_of: Callable) -> Callable[..., reconstruct.Reconstruct]:
-    """`part_of(task, numbers)`: the converted encoder and decoder, "int8" or "float"."""
-
-    @functools.cache
-    def make(task: str, numbers: str) -> reconstruct.Reconstruct:
-        directory, _ = model_of(task)
-        slices = None
-        if numbers == "int8":
-            slices = functools.partial(np.asarray, log_mel(CALIBRATION).numpy())
-        window = convert.model_of(directory, slices, {}, HOW)
-        trained = reconstruct.open_decoder(directory, None)
-        config = read_config(directory)
-        origin = Origin(directory, config, window, slices, HOW, trained=trained)
-        return reconstruct.Reconstruct(origin)
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def file_of(part_of: Callable) -> Callable[..., bytes]:
-    """`file_of(task, numbers, mode, input, state, hop_frames)`: the content of a file."""
-
-    @functools.cache
-    def make(
-        task: str,
-        numbers: str,
-        mode: str,
-        input: str = "pcm",
-        state: str = "internal",
-        hop_frames: int = 4,
-    ) -> bytes:
-        part = part_of(task, numbers)
-        form = build.build_form(
-            part.window, mode=mode, state=state, input=input, hop_frames=hop_frames
-        )
-        return fb.write(part.signed(form, mode))
-
-    return make
 
 
 def run(content: bytes, kernels: str = "xnnpack", **values: np.ndarray) -> np.ndarray:
@@ -263,12 +193,13 @@ def test_a_file_may_take_log_mel(part_of: Callable, file_of: Callable) -> None:
 # The export --------------------------------------------------------------------------------------
 
 
-def test_export(model_of: Callable, part_of: Callable, tmp_path: pathlib.Path) -> None:
+def test_export(
+    model_of: Callable, part_of: Callable, short_calibration: np.ndarray, tmp_path: pathlib.Path
+) -> None:
     directory, _ = model_of("cbow")
     output = tmp_path / "m.tflite"
-    slices = log_mel(CALIBRATION).numpy()
     made = build.export_file(
-        directory, output, part="reconstruct", quantize=True, calibration=slices
+        directory, output, part="reconstruct", quantize=True, calibration=short_calibration
     )
     assert made["exactness"]["bit_exact"]
     assert made["reconstruct"]["exactness"]["bit_exact"]
@@ -333,10 +264,16 @@ def test_a_whitened_encoder_is_refused(tmp_path: pathlib.Path) -> None:
     ids=lambda x: "-".join(x if isinstance(x, list) else x.values()),
 )
 @pytest.mark.parametrize("mode", ["window", "streaming"])
-def test_every_model(tmp_path: pathlib.Path, tasks: list[str], config: dict, mode: str) -> None:
-    task = config.pop("task", tasks[0])
-    model = write_trained(tmp_path, *tasks, **config)
-    slices = log_mel(CALIBRATION).numpy()
+def test_every_model(
+    tmp_path: pathlib.Path,
+    short_calibration: np.ndarray,
+    tasks: list[str],
+    config: dict,
+    mode: str,
+) -> None:
+    task = config.get("task", tasks[0])
+    options = {name: value for name, value in config.items() if name != "task"}
+    model = write_trained(tmp_path, *tasks, **options)
     results = {}
     for quantize in (True, False):
         output = tmp_path / f"{quantize}.tflite"
@@ -347,7 +284,7 @@ def test_every_model(tmp_path: pathlib.Path, tasks: list[str], config: dict, mod
             task=task,
             mode=mode,
             quantize=quantize,
-            calibration=slices if quantize else None,
+            calibration=short_calibration if quantize else None,
         )
         assert made["reconstruct"]["head"] == task
         if quantize:

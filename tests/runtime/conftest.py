@@ -1,3 +1,12 @@
 """The exported files of the export tests, which the runtime runs."""
 
-from tests.export.conftest import calibration, encoder, form, windows  # noqa: F401
+from tests.export.conftest import (  # noqa: F401
+    calibration,
+    encoder,
+    file_of,
+    form,
+    model_of,
+    part_of,
+    short_calibration,
+    windows,
+)
