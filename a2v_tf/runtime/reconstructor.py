@@ -1,4 +1,4 @@
-"""Run files of `export_tflite --part=reconstruct`: what a model expects where it hears nothing."""
+"""Run files of `export_tflite --part=reconstruct`: predict slices that the model does not see."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Reconstructor:
     def reset(self) -> None:
         """Forget what was fed, before another recording."""
         self.embedder.reset()
-        self._heard = 0  # samples; of a streaming file, in whole hops
+        self._fed = 0  # samples; of a streaming file, in whole hops
         self._pcm = np.zeros(0, np.float32)
         kept = self.samples
         if self.streaming:
@@ -96,12 +96,12 @@ class Reconstructor:
     @property
     def ready(self) -> bool:
         """Whether all input slices were fed."""
-        return self._heard >= self.samples - self._before
+        return self._fed >= self.samples - self._before
 
     @property
     def begins(self) -> list[int]:
         """Where the predicted slices begin: samples since the first that was fed."""
-        start = self._heard - self.samples
+        start = self._fed - self.samples
         return [start + i * self.front_end.hop_length for i in self.predicted_frames]
 
     @property
@@ -124,12 +124,12 @@ class Reconstructor:
         if self.streaming:
             for embedding in self.embedder.stream(pcm):
                 self._embeddings.append(embedding)
-                self._heard += self.embedder.stream_hop
+                self._fed += self.embedder.stream_hop
             return
         pcm = as_pcm(pcm)
         if pcm.ndim != 1:
             raise A2vError(f"pcm has the shape {pcm.shape}: expected one channel, (samples,)")
-        self._heard += len(pcm)
+        self._fed += len(pcm)
         self._pcm = np.concatenate([self._pcm, pcm])[-self.samples :]
 
     def reconstruct(self) -> np.ndarray:
@@ -143,7 +143,7 @@ class Reconstructor:
         """
         if not self.ready:
             raise A2vError(
-                f"{self._heard} samples were fed: expected {self.samples - self._before}, which "
+                f"{self._fed} samples were fed: expected {self.samples - self._before}, which "
                 "the input slices span"
             )
         if not self.streaming:

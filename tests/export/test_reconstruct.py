@@ -146,8 +146,8 @@ def test_stream_equals_window(
         start = first * FRONT_END.hop_length
         pcm[start : start + FRONT_END.overlap] = 0.0
         embedder.reset()
-        heard = pcm[start + FRONT_END.overlap : start + SLICE]
-        embeddings.append(embedder.stream(heard)[-1])
+        rest = pcm[start + FRONT_END.overlap : start + SLICE]
+        embeddings.append(embedder.stream(rest)[-1])
     got = run(streaming, kernels, embeddings=np.stack(embeddings))
     np.testing.assert_array_equal(got, run(window, kernels, pcm=pcm))
 
