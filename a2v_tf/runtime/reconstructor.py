@@ -107,8 +107,9 @@ class Reconstructor:
     @property
     def _before(self) -> int:
         """Samples of silence that precede a stream."""
-        is_sound = isinstance(self.front_end, FrontEnd)
-        return self.front_end.overlap if self.streaming and is_sound else 0
+        if self.streaming and isinstance(self.front_end, FrontEnd):
+            return self.front_end.overlap
+        return 0
 
     def feed(self, pcm: np.ndarray) -> None:
         """Take the next samples of a recording.
