@@ -1,7 +1,8 @@
-"""Decode audio files to 16 kHz mono, whatever their format, rate and channels: whole or in part.
+"""Decode audio files to mono at a given rate, whatever their format, rate and channels.
 
 `probe` says how long a recording is, `read` decodes only the requested samples, and `blocks` the
-whole recording, block by block. A crop is the same part of the whole, in every format.
+whole recording, block by block. A crop is the same part of the whole, in every format. The rate of
+what is decoded is that of the papers' front end, 16 kHz, unless another is asked for.
 
 libsndfile (`by_soundfile`) decodes WAV, FLAC, AIFF and others that it seeks in to the sample; PyAV
 (`by_av`) decodes everything else, and what libsndfile cannot read. The first bytes of a file
@@ -39,8 +40,9 @@ _NAMES = """
 SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 
 # Output samples decoded on either side of a crop, so that the resampling filter sees the same input
-# as when the whole file is resampled (100 are enough for soxr HQ).
+# as when the whole file is resampled (100 are enough for soxr HQ); for higher rates, more.
 _MARGIN = 400
+_RATE = FRONT_END.sample_rate
 
 # Hydrophones have the lowest rates, bat detectors the highest. Others are damaged headers.
 _LOWEST_RATE, _HIGHEST_RATE = 500, 1_000_000
@@ -75,7 +77,11 @@ class Header:
     @property
     def samples(self) -> int:
         """Samples after resampling to 16 kHz."""
-        return self.length * FRONT_END.sample_rate // self.rate
+        return self.samples_at(_RATE)
+
+    def samples_at(self, rate: int) -> int:
+        """Samples after resampling to `rate`."""
+        return self.length * rate // self.rate
 
 
 def probe(path: pathlib.Path | str, channels: str = "mix") -> Header:
@@ -166,15 +172,18 @@ def _open_by_av(path: pathlib.Path, channel: int | None, other: DecodeError | No
         raise other or error from error
 
 
-def blocks(path: pathlib.Path | str, channels: str = "mix") -> Iterator[np.ndarray]:
+def blocks(
+    path: pathlib.Path | str, channels: str = "mix", sample_rate: int = _RATE
+) -> Iterator[np.ndarray]:
     """Decode the whole file, block by block.
 
     Args:
       path: the file.
       channels: as for `probe`.
+      sample_rate: of the result, in Hz.
 
     Yields:
-      float32 `[any number]`, mono at 16 kHz.
+      float32 `[any number]`, mono at `sample_rate`.
 
     Raises:
       DecodeError: the file cannot be read to its end, has NaN, infinite or far too large samples,
@@ -185,17 +194,15 @@ def blocks(path: pathlib.Path | str, channels: str = "mix") -> Iterator[np.ndarr
     mono, rate = Mono(header.channel), header.rate
     read = given = 0
     resampler = None
-    if rate != FRONT_END.sample_rate:
-        resampler = soxr.ResampleStream(
-            rate, FRONT_END.sample_rate, 1, dtype="float32", quality="HQ"
-        )
+    if rate != sample_rate:
+        resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
     for pcm in _native_blocks(path, header, []):
         read += pcm.shape[1]
         block = mono(pcm)
         if resampler:
             block = resampler.resample_chunk(np.ascontiguousarray(block))
         if reason := flaw(block):
-            raise DecodeError(f"{reason}, {given // FRONT_END.sample_rate} s after its start")
+            raise DecodeError(f"{reason}, {given // sample_rate} s after its start")
         given += len(block)
         yield block
     if header.length != _UNKNOWN and read < header.length:
@@ -203,12 +210,12 @@ def blocks(path: pathlib.Path | str, channels: str = "mix") -> Iterator[np.ndarr
     mono.check()
     if resampler:
         rest = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-        yield rest[: read * FRONT_END.sample_rate // rate - given]  # it may round the length up
+        yield rest[: read * sample_rate // rate - given]  # it may round the length up
 
 
-def whole(path: pathlib.Path | str, channels: str = "mix") -> np.ndarray:
+def whole(path: pathlib.Path | str, channels: str = "mix", sample_rate: int = _RATE) -> np.ndarray:
     """Decode the whole file at once, float32 `[samples]`; otherwise as `blocks`."""
-    return np.concatenate([np.zeros(0, np.float32), *blocks(path, channels)])
+    return np.concatenate([np.zeros(0, np.float32), *blocks(path, channels, sample_rate)])
 
 
 def _native_blocks(path: pathlib.Path, header: Header, points: list[Point]) -> Iterator[np.ndarray]:
@@ -235,18 +242,23 @@ def _gathered(pieces: Iterator[np.ndarray], samples: int) -> Iterator[np.ndarray
 
 
 def read(
-    path: pathlib.Path | str, header: Header, start: int = 0, samples: int | None = None
+    path: pathlib.Path | str,
+    header: Header,
+    start: int = 0,
+    samples: int | None = None,
+    sample_rate: int = _RATE,
 ) -> np.ndarray:
-    """Decode `samples` samples at 16 kHz from sample `start` on; seeks instead of reading it all.
+    """Decode `samples` samples from sample `start` on; seeks instead of reading it all.
 
-    Sample k of the result is the audio at (start + k) / 16000 s. A file at 16 kHz is not resampled:
-    16-bit PCM gives exactly int16 / 32768.
+    Sample k of the result is the audio at (start + k) / sample_rate seconds. A file at this rate is
+    not resampled: 16-bit PCM gives exactly int16 / 32768.
 
     Args:
       path: the file.
       header: from `probe(path)`.
-      start: first sample, at 16 kHz.
-      samples: number of samples at 16 kHz; None for all to the end.
+      start: first sample, at `sample_rate`.
+      samples: number of samples at `sample_rate`; None for all to the end.
+      sample_rate: of the result, in Hz.
 
     Returns:
       float32 `[samples]`, of the channels that `probe` was asked for.
@@ -254,21 +266,22 @@ def read(
     Raises:
       DecodeError: the file cannot be read up to there, or its channels cancel each other.
     """
-    samples = header.samples - start if samples is None else samples
-    span = native_span(header.rate, header.length, start, samples)
+    samples = header.samples_at(sample_rate) - start if samples is None else samples
+    span = native_span(header.rate, header.length, start, samples, sample_rate)
     return span.cut(_read_native(pathlib.Path(path), header, span.begin, span.end))
 
 
 @dataclasses.dataclass(frozen=True)
 class NativeSpan:
-    """The samples at a recording's own rate behind a crop at 16 kHz; from `native_span`.
+    """The samples at a recording's own rate behind a crop at another rate; from `native_span`.
 
     Attributes:
       begin: first sample, at `rate`.
       end: one past the last, at `rate`.
       rate: the recording's own rate.
-      offset: start of the crop after resampling, at 16 kHz.
-      samples: samples in the crop, at 16 kHz.
+      offset: start of the crop after resampling, at `sample_rate`.
+      samples: samples in the crop, at `sample_rate`.
+      sample_rate: of the crop.
     """
 
     begin: int
@@ -276,31 +289,36 @@ class NativeSpan:
     rate: int
     offset: int
     samples: int
+    sample_rate: int
 
     def cut(self, native: np.ndarray) -> np.ndarray:
         """Resample samples begin..end, float32 `[end - begin]`, and cut out the crop."""
-        if self.rate == FRONT_END.sample_rate:
+        if self.rate == self.sample_rate:
             return native
-        resampled = soxr.resample(native, self.rate, FRONT_END.sample_rate, quality="HQ")
+        resampled = soxr.resample(native, self.rate, self.sample_rate, quality="HQ")
         return resampled[self.offset : self.offset + self.samples]
 
 
-def native_span(rate: int, length: int, start: int, samples: int) -> NativeSpan:
-    """The part of a recording of `length` samples at `rate` to read for a crop at 16 kHz."""
-    if rate == FRONT_END.sample_rate:
-        return NativeSpan(start, start + samples, rate, 0, samples)
-    step_out, step_in = ratio(rate)
+def native_span(
+    rate: int, length: int, start: int, samples: int, sample_rate: int = _RATE
+) -> NativeSpan:
+    """The part of a recording of `length` samples at `rate` to read for a crop at `sample_rate`."""
+    if rate == sample_rate:
+        return NativeSpan(start, start + samples, rate, 0, samples, sample_rate)
+    step_out, step_in = ratio(rate, sample_rate)
+    margin = _MARGIN * max(1, -(-sample_rate // _RATE))
     # Start where an output sample coincides with an input sample: the resampler's first output is
     # then exactly at its first input, without a shift by a fraction of a sample.
-    steps = max(0, start - _MARGIN) // step_out
-    end = -(-(start + samples + _MARGIN) * step_in // step_out)
-    return NativeSpan(steps * step_in, min(length, end), rate, start - steps * step_out, samples)
+    steps = max(0, start - margin) // step_out
+    begin, offset = steps * step_in, start - steps * step_out
+    end = -(-(start + samples + margin) * step_in // step_out)
+    return NativeSpan(begin, min(length, end), rate, offset, samples, sample_rate)
 
 
-def ratio(rate: int) -> tuple[int, int]:
+def ratio(rate: int, sample_rate: int = _RATE) -> tuple[int, int]:
     """Numbers of output and input samples in the shortest time that holds whole numbers of both."""
-    divisor = math.gcd(rate, FRONT_END.sample_rate)
-    return FRONT_END.sample_rate // divisor, rate // divisor
+    divisor = math.gcd(rate, sample_rate)
+    return sample_rate // divisor, rate // divisor
 
 
 def _read_native(path: pathlib.Path, header: Header, start: int, end: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Audio that is read as it arrives: standard input, the microphone.
 
-Each source yields blocks of mono PCM at 16 kHz, float32 in [-1, 1], of any length, and holds at
-most one of them in memory.
+Each source yields blocks of mono PCM at a given rate, 16 kHz by default, float32 in [-1, 1], of any
+length, and holds at most one of them in memory.
 """
 
 import io
@@ -19,8 +19,6 @@ from a2v_tf.frontend import FRONT_END
 
 _RATE = FRONT_END.sample_rate
 _SAMPLE_BYTES = 2
-_READ_BYTES = _RATE * _SAMPLE_BYTES  # at most one second; a live pipe gives what it has
-_RAW = "raw signed 16-bit little-endian samples, mono, at 16 kHz"
 _BLOCK_SECONDS = 0.02
 _WAITING_BLOCKS = 500  # 10 s of microphone, for a terminal that stalls
 
@@ -28,19 +26,22 @@ _WAITING_BLOCKS = 500  # 10 s of microphone, for a terminal that stalls
 # Standard input ----------------------------------------------------------------------------------
 
 
-def raw_blocks(stream: io.BufferedReader) -> Iterator[np.ndarray]:
-    """Read raw 16-bit PCM, mono, 16 kHz, little-endian, as it comes.
+def raw_blocks(stream: io.BufferedReader, sample_rate: int = _RATE) -> Iterator[np.ndarray]:
+    """Read raw 16-bit PCM, mono, little-endian, as it comes.
 
     Args:
       stream: buffered, such as `sys.stdin.buffer`.
+      sample_rate: of the samples, in Hz.
 
     Raises:
       A2vError: it is a terminal, is empty, begins like a file of sound or text, or ends within a
         sample.
     """
+    raw = f"raw signed 16-bit little-endian samples, mono, at {sample_rate / 1000:g} kHz"
     if stream.isatty():
-        raise A2vError(f"--audio=-: standard input is a terminal: expected {_RAW}")
-    chunk = _checked_start(stream)
+        raise A2vError(f"--audio=-: standard input is a terminal: expected {raw}")
+    read_bytes = sample_rate * _SAMPLE_BYTES  # at most one second; a live pipe gives what it has
+    chunk = _checked_start(stream, read_bytes, raw, sample_rate)
     rest = b""
     while chunk:
         chunk = rest + chunk
@@ -48,27 +49,27 @@ def raw_blocks(stream: io.BufferedReader) -> Iterator[np.ndarray]:
         rest = chunk[whole:]
         if whole:
             yield np.frombuffer(chunk[:whole], "<i2").astype(np.float32) / 32_768
-        chunk = stream.read1(_READ_BYTES)
+        chunk = stream.read1(read_bytes)
     if rest:
-        raise A2vError(f"--audio=-: standard input ends with half a sample: expected {_RAW}")
+        raise A2vError(f"--audio=-: standard input ends with half a sample: expected {raw}")
 
 
-def _checked_start(stream: io.BufferedReader) -> bytes:
+def _checked_start(stream: io.BufferedReader, read_bytes: int, raw: str, sample_rate: int) -> bytes:
     """The first bytes of a stream, if they may be raw samples."""
     start = b""
     while len(start) < containers.ENOUGH or (
         len(start) < containers.ENOUGH_FRAMES and containers.may_be_frames(start)
     ):
-        chunk = stream.read1(_READ_BYTES)
+        chunk = stream.read1(read_bytes)
         if not chunk:
             break
         start += chunk
     if not start:
-        raise A2vError(f"--audio=-: standard input is empty: expected {_RAW}")
+        raise A2vError(f"--audio=-: standard input is empty: expected {raw}")
     if found := containers.kind(start):
         raise A2vError(
-            f"--audio=-: standard input begins like a file ({found}): expected {_RAW}; give the "
-            "file as --audio=FILE, or pipe ffmpeg -i FILE -f s16le -ac 1 -ar 16000 -"
+            f"--audio=-: standard input begins like a file ({found}): expected {raw}; give the "
+            f"file as --audio=FILE, or pipe ffmpeg -i FILE -f s16le -ac 1 -ar {sample_rate} -"
         )
     return start
 
@@ -89,20 +90,21 @@ class Microphone:
       overruns: number of times that audio was lost since it was opened.
     """
 
-    def __init__(self) -> None:
-        """Open the microphone at 16 kHz, or at its own rate with a resampler.
+    def __init__(self, sample_rate: int = _RATE) -> None:
+        """Open the microphone at a sample rate, or at its own rate with a resampler.
 
         Raises:
           A2vError: PortAudio or a microphone is missing.
         """
         self._sounddevice = _sounddevice()
+        self._sample_rate = sample_rate
         self.overruns = 0
         self._blocks: queue.Queue[np.ndarray] = queue.Queue(_WAITING_BLOCKS)
         try:
             rate = self._rate()
             self._resampler = None
-            if rate != _RATE:
-                self._resampler = soxr.ResampleStream(rate, _RATE, 1, "float32", quality="HQ")
+            if rate != sample_rate:
+                self._resampler = soxr.ResampleStream(rate, sample_rate, 1, "float32", quality="HQ")
             self._stream = self._sounddevice.InputStream(
                 samplerate=rate,
                 blocksize=round(rate * _BLOCK_SECONDS),
@@ -132,8 +134,10 @@ class Microphone:
 
     def _rate(self) -> float:
         try:
-            self._sounddevice.check_input_settings(samplerate=_RATE, channels=1, dtype="float32")
-            return _RATE
+            self._sounddevice.check_input_settings(
+                samplerate=self._sample_rate, channels=1, dtype="float32"
+            )
+            return self._sample_rate
         except self._sounddevice.PortAudioError:
             return float(self._sounddevice.query_devices(kind="input")["default_samplerate"])
 

@@ -1,4 +1,4 @@
-"""Read audio files as 16 kHz mono PCM, whole or block by block, and cut sliding windows from it."""
+"""Read audio files as mono PCM, whole or block by block, and cut sliding windows from it."""
 
 import contextlib
 import pathlib
@@ -18,16 +18,19 @@ class AudioFileError(A2vError):
     """An audio file that cannot be used; the message begins with its path."""
 
 
-def read_audio(path: pathlib.Path | str, channels: str = "mix") -> np.ndarray:
-    """Read a whole audio file as mono PCM at 16 kHz.
+def read_audio(
+    path: pathlib.Path | str, channels: str = "mix", sample_rate: int = FRONT_END.sample_rate
+) -> np.ndarray:
+    """Read a whole audio file as mono PCM, at 16 kHz unless another rate is asked for.
 
-    Other sample rates are resampled with soxr's anti-aliasing filter. An hour takes 230 MB;
-    `audio_blocks` gives the same samples in blocks.
+    Files of other rates are resampled with soxr's anti-aliasing filter. An hour at 16 kHz takes 230
+    MB; `audio_blocks` gives the same samples in blocks.
 
     Args:
       path: file in any format of `decode`.
       channels: "mix" for the mean of the channels, "left" for the first, or "loudest" for the one
         with the most energy.
+      sample_rate: of the result, in Hz; an encoder's is `Embedder.sample_rate`.
 
     Returns:
       float32 `[samples]`, nominally in [-1, 1].
@@ -37,16 +40,18 @@ def read_audio(path: pathlib.Path | str, channels: str = "mix") -> np.ndarray:
         large samples, or channels that cancel each other.
     """
     with _named_errors(path):
-        return decode.whole(existing_file(path), channels)
+        return decode.whole(existing_file(path), channels, sample_rate)
 
 
-def audio_blocks(path: pathlib.Path | str, channels: str = "mix") -> Iterator[np.ndarray]:
+def audio_blocks(
+    path: pathlib.Path | str, channels: str = "mix", sample_rate: int = FRONT_END.sample_rate
+) -> Iterator[np.ndarray]:
     """Read an audio file block by block, of about a second each; otherwise as `read_audio`.
 
     What is wrong with a file may show only at its end.
     """
     with _named_errors(path):
-        yield from decode.blocks(existing_file(path), channels)
+        yield from decode.blocks(existing_file(path), channels, sample_rate)
 
 
 @contextlib.contextmanager

@@ -34,7 +34,6 @@ from a2v_tf.commands.flag_types import define_channels
 from a2v_tf.ending import no_hurry
 from a2v_tf.errors import A2vError, require, run_app
 from a2v_tf.files import checked_output
-from a2v_tf.frontend import FRONT_END
 from a2v_tf.pretrained import in_words
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.runtime.nearest import Examples, Nearest, embed_examples
@@ -43,9 +42,8 @@ from a2v_tf.runtime.stream_picture import StreamPicture
 FLAGS = flags.FLAGS
 
 _SHADES = " .:-=+*#%@"
-_RATE = FRONT_END.sample_rate
 # Changes are over 320 ms, or one hop if that is longer, so that they compare between hops.
-_CHANGE_SAMPLES = 5_120
+_CHANGE_SECONDS = 0.32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +83,7 @@ class StreamEmbedder:
         """
         embedder.reset()
         self._embedder, self._examples = embedder, examples
-        steps = max(1, _CHANGE_SAMPLES // embedder.stream_hop)
+        steps = max(1, round(_CHANGE_SECONDS * embedder.sample_rate) // embedder.stream_hop)
         self._before: collections.deque[np.ndarray] = collections.deque(maxlen=steps)
         self.samples, self.steps, self.seconds = 0, 0, 0.0
 
@@ -98,10 +96,11 @@ class StreamEmbedder:
         for embedding in embeddings:
             self.steps += 1
             end = self.steps * self._embedder.stream_hop
+            rate = self._embedder.sample_rate
             full = len(self._before) == self._before.maxlen
             yield StreamEmbedding(
-                max(0, end - self._embedder.span) / _RATE,
-                end / _RATE,
+                max(0, end - self._embedder.span) / rate,
+                end / rate,
                 float(np.linalg.norm(embedding - self._before[0])) if full else None,
                 embedding,
                 self._examples.nearest(embedding) if self._examples else None,
@@ -121,7 +120,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "audio",
         None,
-        "Audio file, or '-' for raw 16-bit little-endian samples, mono, 16 kHz, on standard input. "
+        "Audio file, or '-' for raw 16-bit little-endian samples, mono, on standard input, at the "
+        "model's sample rate, usually 16 kHz. "
         "Default: the microphone.",
     )
     flags.DEFINE_string(
@@ -151,10 +151,12 @@ def main(_: list[str]) -> None:
     picture = StreamPicture() if plot else None
     show = json_line if FLAGS.format == "jsonl" else Lines(examples)
     with contextlib.ExitStack() as stack:
-        microphone = stack.enter_context(Microphone()) if FLAGS.audio is None else None
-        blocks = microphone or _blocks(FLAGS.audio)
+        microphone = (
+            stack.enter_context(Microphone(embedder.sample_rate)) if FLAGS.audio is None else None
+        )
+        blocks = microphone or _blocks(FLAGS.audio, embedder.sample_rate)
         try:
-            _follow(blocks, microphone, stream, show, picture)
+            _follow(blocks, microphone, stream, show, picture, embedder.sample_rate)
         except KeyboardInterrupt:
             if microphone is None:  # the microphone has no other end than Ctrl-C
                 raise
@@ -172,7 +174,7 @@ def open_stream(path: str) -> Embedder:
     """Open a file that embeds a stream of audio.
 
     Raises:
-      A2vError: there is no such file, or it takes windows or spectrograms of another front end.
+      A2vError: there is no such file, or it takes windows or band levels instead of audio.
     """
     embedder = Embedder(path)
     if not embedder.streaming:
@@ -180,13 +182,10 @@ def open_stream(path: str) -> Embedder:
             f"--model={path!r} takes single windows: expected a file of export_tflite "
             "--mode=streaming"
         )
-    front_end = embedder.facts.get("front_end", vars(FRONT_END))
-    if embedder.input == "log_mel" and (
-        embedder.input_shape[1] != FRONT_END.bins or front_end != vars(FRONT_END)
-    ):
+    if embedder.front_end is None:
         raise A2vError(
-            f"--model={path!r} takes spectrograms of another front end, {front_end}: expected "
-            "a file of export_tflite --input=pcm"
+            f"--model={path!r} takes spectrograms of {embedder.input_shape[1]} bands, no audio: "
+            "expected a file of export_tflite --input=pcm"
         )
     return embedder
 
@@ -227,12 +226,13 @@ class Lines:
         return "".join(_SHADES[shade] for shade in shades)
 
 
-def _blocks(audio: str) -> Iterator[np.ndarray]:
+def _blocks(audio: str, sample_rate: int) -> Iterator[np.ndarray]:
     if audio != "-":
-        return audio_blocks(audio, FLAGS.channels)
+        return audio_blocks(audio, FLAGS.channels, sample_rate)
     if sys.stdin is None:  # closed, as by <&-
         raise A2vError("--audio=-: standard input is closed")
-    return raw_blocks(cast(io.BufferedReader, sys.stdin.buffer))  # typed as any binary file
+    # Typed as any binary file.
+    return raw_blocks(cast(io.BufferedReader, sys.stdin.buffer), sample_rate)
 
 
 def _follow(
@@ -241,6 +241,7 @@ def _follow(
     stream: StreamEmbedder,
     show: Callable[[StreamEmbedding], str],
     picture: StreamPicture | None,
+    sample_rate: int,
 ) -> None:
     """Print the embeddings until the audio ends."""
     reported, reported_at = 0, -1
@@ -250,14 +251,15 @@ def _follow(
             if picture is not None:
                 label = embedded.nearest.label if embedded.nearest else None
                 picture.add(embedded.end_s, embedded.embedding, embedded.change or 0.0, label)
-        second = stream.samples // _RATE
+        second = stream.samples // sample_rate
         if microphone is not None and microphone.overruns > reported and second > reported_at:
             reported, reported_at = microphone.overruns, second  # at most one line a second
             _tell(f"overrun {reported}: audio was lost after about {second} s")
 
 
 def _summarise(stream: StreamEmbedder, embedder: Embedder, microphone: Microphone | None) -> None:
-    seconds, hop = stream.samples / _RATE, 1000 * embedder.stream_hop / _RATE
+    rate = embedder.sample_rate
+    seconds, hop = stream.samples / rate, 1000 * embedder.stream_hop / rate
     if not stream.steps:
         _tell(f"{seconds:.2f} s of audio, less than a hop of {hop:g} ms: no embedding")
     else:

@@ -40,7 +40,7 @@ def make_probe(settings: TrainSettings) -> "ProbeRounds":
 
     assert settings.probe
     return ProbeRounds(
-        open_labelled(settings.probe, channels=settings.channels),
+        open_labelled(settings.probe, channels=settings.channels, front_end=settings.front_end),
         settings.frames,
         pathlib.Path(settings.model_dir) / PROBES,
         step_after=settings.step_after,

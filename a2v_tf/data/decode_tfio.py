@@ -50,6 +50,15 @@ def check_available() -> None:
         raise A2vError(f"decoder=tfio: {reason}; pip install a2v_tf[tfio] or use decoder=soundfile")
 
 
+def check_rate(sample_rate: int) -> None:
+    """Raise `A2vError` if crops are to have another sample rate than `read` gives."""
+    if sample_rate != FRONT_END.sample_rate:
+        raise A2vError(
+            f"decoder=tfio: resamples to {FRONT_END.sample_rate} Hz only, not to {sample_rate}: "
+            "expected decoder=soundfile"
+        )
+
+
 def plan(header: decode.Header, start: int, samples: int) -> np.ndarray:
     """Compute the arguments of `read` for a crop, int64 `[7]`; `NO_PLAN` if it cannot read it."""
     kind = header.suffix, header.subtype

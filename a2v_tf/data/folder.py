@@ -15,7 +15,7 @@ from a2v_tf.audio.find import find_audio
 from a2v_tf.data import decode_tfio, sampling
 from a2v_tf.data.listing import ListedClip, Span
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FRONT_END
+from a2v_tf.frontend import FRONT_END, FrontEnd
 
 DECODERS = ("auto", "soundfile", "tfio")
 
@@ -25,7 +25,6 @@ _PROBE_THREADS = 16  # reading headers waits for the disk
 class FolderSource:
     """Crops of all the audio files below a directory; see `sources.Source`."""
 
-    front_end = FRONT_END
     gives_places = True
 
     def __init__(
@@ -34,6 +33,7 @@ class FolderSource:
         bad: BadFiles,
         decoder: str = "auto",
         channels: str = "mix",
+        front_end: FrontEnd = FRONT_END,
     ):
         """Read the header of every audio file below `directory`.
 
@@ -43,15 +43,18 @@ class FolderSource:
           decoder: "soundfile", or "tfio" to decode in-graph the files that tensorflow-io can read,
             and the others as everywhere else; "soundfile" and "auto" are the latter, and faster.
           channels: the channel to use, as for `decode.probe`.
+          front_end: of the crops, which have its sample rate.
 
         Raises:
-          A2vError: the directory does not exist or has no audio, or too many files are bad.
+          A2vError: the directory does not exist or has no audio, too many files are bad, or the
+            decoder does not go with the front end.
         """
         if decoder not in DECODERS:
             raise A2vError(f"decoder={decoder!r}: expected one of {', '.join(DECODERS)}")
         if decoder == "tfio":
             decode_tfio.check_available()
-        self.bad = bad
+            decode_tfio.check_rate(front_end.sample_rate)
+        self.bad, self.front_end = bad, front_end
         self._decoder = decoder
         self._directory = pathlib.Path(directory)
         self._paths = find_audio(self._directory)
@@ -113,7 +116,7 @@ class FolderSource:
         return [
             ListedClip(
                 path.relative_to(self._directory).as_posix(),
-                header.samples,
+                header.samples_at(self.front_end.sample_rate),
                 path.stat().st_size,
                 header.channel,
             )
@@ -125,7 +128,8 @@ class FolderSource:
         for clip, start, samples in spans:
             path, header = self._readable[clip]
             try:
-                yield sampling.usable(decode.read(path, header, start, samples))
+                pcm = decode.read(path, header, start, samples, self.front_end.sample_rate)
+                yield sampling.usable(pcm)
             except decode.DecodeError as error:
                 yield str(error)
 
@@ -183,11 +187,12 @@ class FolderSource:
     def _cumulative_positions(self, samples: int) -> np.ndarray:
         """Number of positions in files 0..i, int64 `[files]`; too short files are bad."""
         if samples not in self._plans:
-            lengths = np.array([h.samples if h else 0 for h in self._headers], np.int64)
-            positions = sampling.positions_in(lengths, samples)
+            rate, hop = self.front_end.sample_rate, self.front_end.hop_length
+            lengths = np.array([h.samples_at(rate) if h else 0 for h in self._headers], np.int64)
+            positions = sampling.positions_in(lengths, samples, hop)
             for path, header, count in zip(self._paths, self._headers, positions, strict=True):
                 if header is not None and count == 0:
-                    seconds, needed = header.length / header.rate, samples / FRONT_END.sample_rate
+                    seconds, needed = header.length / header.rate, samples / rate
                     self.bad.add(str(path), sampling.too_short(seconds, needed))
             self.bad.check(len(self._paths), "files")
             if not positions.any():
@@ -199,18 +204,18 @@ class FolderSource:
         return self._plans[samples]
 
     def _locate(self, position: int, samples: int) -> tuple[int, decode.Header, int, np.ndarray]:
-        """The file index, the first sample at 16 kHz and the place of a global position."""
+        """The file index, the first sample and the place of a global position."""
         index, place = sampling.locate(self._plans[samples], position)
         header = self._headers[index]
         assert header  # files without one have no positions
-        return index, header, int(place[0]) * FRONT_END.hop_length, place
+        return index, header, int(place[0]) * self.front_end.hop_length, place
 
     def _read(
         self, path: pathlib.Path, header: decode.Header, start: int, samples: int
     ) -> np.ndarray | None:
         """Decode a crop of a file, float32 `[samples]`; None if it is unusable."""
         try:
-            pcm = decode.read(path, header, start, samples)
+            pcm = decode.read(path, header, start, samples, self.front_end.sample_rate)
         except decode.DecodeError as error:
             self._skip(path, str(error))
             return None

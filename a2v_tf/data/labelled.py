@@ -20,6 +20,7 @@ from a2v_tf.data import sampling
 from a2v_tf.data.labelled_clips import SPLITS, Clip
 from a2v_tf.data.labelled_csv import CsvData
 from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.plugins import is_reference, load_object
 from a2v_tf.specs import MAX_BAD_FRACTION
 
@@ -35,6 +36,9 @@ class LabelledData(Protocol):
       classes: class names; labels are indices into it.
       multi_label: whether a clip may have any number of labels.
       bad: the clips that `crops` skipped so far; see `sources.one_line_errors`.
+
+    Data for another front end than the papers' say so by an attribute `front_end`; see
+    `front_end_for`. Their PCM has its sample rate instead of 16 kHz.
     """
 
     name: str
@@ -92,8 +96,17 @@ class LabelledData(Protocol):
         """
 
 
+def front_end_for(data: LabelledData) -> FrontEnd:
+    """The front end that labelled data is opened for."""
+    return getattr(data, "front_end", FRONT_END)
+
+
 def open_labelled(
-    spec: str, *, needs: Collection[str] = ("train", "test"), channels: str = "mix"
+    spec: str,
+    *,
+    needs: Collection[str] = ("train", "test"),
+    channels: str = "mix",
+    front_end: FrontEnd = FRONT_END,
 ) -> list[LabelledData]:
     """Open labelled data.
 
@@ -104,11 +117,13 @@ def open_labelled(
         `LabelledData` of another package, or a function without arguments that returns one.
       needs: splits that must not be empty; of `package.module:NAME` not checked.
       channels: what to use of the channels of the files of a CSV; see `decode.probe`.
+      front_end: what is to make frames of the clips, which are read at its sample rate.
 
     Raises:
       A2vError: a data set cannot be used, or two have the same name.
     """
-    found = [data for part in spec.split(",") for data in _open(part.strip(), needs, channels)]
+    parts = [part.strip() for part in spec.split(",")]
+    found = [data for part in parts for data in _open(part, needs, channels, front_end)]
     names = [data.name for data in found]
     for name in names:
         if names.count(name) > 1:
@@ -116,36 +131,45 @@ def open_labelled(
     return found
 
 
-def _open(spec: str, needs: Collection[str], channels: str) -> list[LabelledData]:
+def _open(
+    spec: str, needs: Collection[str], channels: str, front_end: FrontEnd
+) -> list[LabelledData]:
     if spec == "demo":
         from a2v_tf.data import demo  # writes the corpus on first use
 
-        return [CsvData(path, needs, channels) for path in demo.task_csvs(demo.ensure())]
+        return [CsvData(path, needs, channels, front_end) for path in demo.task_csvs(demo.ensure())]
     if spec.startswith("csv:"):
         path = pathlib.Path(spec.removeprefix("csv:")).expanduser()
-        return [CsvData(path, needs, channels)]
+        return [CsvData(path, needs, channels, front_end)]
 
     if is_reference(spec) and not spec.startswith("tfds:"):
-        return [_plugin(spec)]
+        return [_plugin(spec, front_end)]
 
     from a2v_tf.data.builders import LABELLED
     from a2v_tf.data.labelled_tfds import TfdsData
 
     if spec.startswith("tfds:"):
         name = spec.removeprefix("tfds:")
-        return [TfdsData(spec, name, name.replace("/", "_").replace(":", "_"), needs)]
+        plain = name.replace("/", "_").replace(":", "_")
+        return [TfdsData(spec, name, plain, needs, front_end=front_end)]
     own = {name: entry for name, entry in LABELLED.items() if spec in (name, entry.package)}
     if not own:
         known = ", ".join(("demo", "csv:PATH", "tfds:NAME", "MODULE:NAME", *LABELLED))
         raise A2vError(f"labelled data {spec!r}: expected one of {known}")
     return [
-        TfdsData(spec, entry.builder.name, name, needs, entry.label) for name, entry in own.items()
+        TfdsData(spec, entry.builder.name, name, needs, entry.label, front_end)
+        for name, entry in own.items()
     ]
 
 
-def _plugin(spec: str) -> LabelledData:
+def _plugin(spec: str, front_end: FrontEnd) -> LabelledData:
     found = load_object(spec, flag="data")
     data = found() if callable(found) else found
     if not isinstance(data, LabelledData):
         raise A2vError(f"data={spec}: a {type(data).__name__}; expected a LabelledData")
+    if front_end_for(data) != front_end:
+        raise A2vError(
+            f"data={spec}: is made for {front_end_for(data)}; expected the model's front end, "
+            f"{front_end}"
+        )
     return data

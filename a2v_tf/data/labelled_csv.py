@@ -15,6 +15,7 @@ from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import labelled_clips, sampling
 from a2v_tf.data.labelled_clips import SPLITS, Clip
 from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.specs import MAX_BAD_FRACTION
 from a2v_tf.text import printable
 
@@ -36,6 +37,7 @@ class CsvData:
         path: pathlib.Path,
         needs: Collection[str] = ("train", "test"),
         channels: str = "mix",
+        front_end: FrontEnd = FRONT_END,
     ):
         """Read the CSV.
 
@@ -43,6 +45,7 @@ class CsvData:
           path: the CSV file.
           needs: splits that must not be empty.
           channels: the channel of a file to use, as for `decode.probe`.
+          front_end: what is to make frames of the clips, which are read at its sample rate.
 
         Raises:
           A2vError: the file is missing or unreadable, lacks a column, or has an empty value, an
@@ -51,7 +54,7 @@ class CsvData:
         """
         self.name = path.stem
         self.bad = BadFiles(MAX_BAD_FRACTION)
-        self._channels = channels
+        self._channels, self.front_end = channels, front_end
         self._clips = _without_repetitions(path, _read_csv(path))
         labelled_clips.check_splits(self._clips, str(path), needs)
         self.classes = tuple(sorted({clip.label for clip in self._clips}))
@@ -71,7 +74,7 @@ class CsvData:
             if clip.name in bad:
                 continue
             try:
-                pcm = decode.whole(clip.name, self._channels)
+                pcm = decode.whole(clip.name, self._channels, self.front_end.sample_rate)
                 labelled_clips.check_pcm(pcm)
             except decode.DecodeError as error:
                 bad.add(clip.name, str(error))
@@ -136,10 +139,10 @@ class CsvData:
                 if path not in self._headers:
                     self._headers[path] = decode.probe(path, self._channels)
                 header = self._headers[path]
-                start, length = labelled_clips.locate(header.samples, samples, place)
-                return labelled_clips.pad(
-                    decode.read(path, header, start, length), samples
-                ), np.True_
+                rate = self.front_end.sample_rate
+                start, length = labelled_clips.locate(header.samples_at(rate), samples, place)
+                pcm = decode.read(path, header, start, length, rate)
+                return labelled_clips.pad(pcm, samples), np.True_
             except decode.DecodeError as error:
                 if not self.bad:
                     _add_missing(self._train, self.bad)

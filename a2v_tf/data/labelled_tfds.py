@@ -12,6 +12,7 @@ from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import labelled_clips, sampling, tfds_source
 from a2v_tf.data.labelled_clips import Clip
 from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.specs import MAX_BAD_FRACTION
 
 # Names of the splits in TFDS data sets; AudioSet has two for training.
@@ -35,6 +36,7 @@ class TfdsData:
         name: str,
         needs: Collection[str] = ("train", "test"),
         label: str | None = None,
+        front_end: FrontEnd = FRONT_END,
     ):
         """Open a data set.
 
@@ -44,16 +46,17 @@ class TfdsData:
           name: name of the data set in results.
           needs: splits that must exist.
           label: name of the label feature; None for `label` or `labels`.
+          front_end: what is to make frames of the clips, which are read at its sample rate.
 
         Raises:
           A2vError: the data set does not exist, is not prepared, lacks a split in `needs`, or has
             no usable audio or labels.
         """
-        self.name = name
+        self.name, self.front_end = name, front_end
         self.bad = BadFiles(MAX_BAD_FRACTION)
         self._builder = tfds_source.prepared_builder(spec, builder_name)
         info = self._builder.info
-        self._audio, self._rate = tfds_source.audio_feature(spec, info)
+        self._audio, self._rate = tfds_source.audio_feature(spec, info, front_end)
         self._label_name, self._label, classes = _label_feature(spec, info, label)
         self.multi_label = self._label is not classes
         self.classes = tuple(classes.names)
@@ -82,7 +85,7 @@ class TfdsData:
             for id, example in self._examples(name):
                 try:
                     label = self._label_text(example[self._label_name])
-                    pcm = self._to_16_khz(example["audio"], 0, self._samples(example["audio"]))
+                    pcm = self._cut(example["audio"], 0, self._samples(example["audio"]))
                     labelled_clips.check_pcm(pcm)
                 except decode.DecodeError as error:
                     bad.add(id, str(error))
@@ -175,19 +178,20 @@ class TfdsData:
         try:
             self._label_text(label)
             start, length = labelled_clips.locate(self._samples(audio), samples, place)
-            return labelled_clips.pad(self._to_16_khz(audio, start, length), samples), np.True_
+            return labelled_clips.pad(self._cut(audio, start, length), samples), np.True_
         except decode.DecodeError as error:
             self.bad.add(tfds_source.tfds_id(self._train[shard], record), str(error))
             self.bad.check(self._train_clips, f"train clips of {self.name}")
         return np.zeros(samples, np.float32), np.False_
 
     def _samples(self, audio: np.ndarray) -> int:
-        """Length of a clip at 16 kHz."""
-        return decode.Header(self._rate, len(audio), "", "").samples
+        """Length of a clip at the front end's sample rate."""
+        return len(audio) * self.front_end.sample_rate // self._rate
 
-    def _to_16_khz(self, audio: np.ndarray, start: int, samples: int) -> np.ndarray:
-        """Cut `samples` samples at 16 kHz from `start` on from a stored clip, float32."""
-        span = decode.native_span(self._rate, len(audio), start, samples)
+    def _cut(self, audio: np.ndarray, start: int, samples: int) -> np.ndarray:
+        """Cut `samples` samples from `start` on from a stored clip, resampled, float32."""
+        rate = self.front_end.sample_rate
+        span = decode.native_span(self._rate, len(audio), start, samples, rate)
         return span.cut(tfds_source.to_mono(audio[span.begin : span.end]))
 
     def _label_text(self, label: np.ndarray) -> str:

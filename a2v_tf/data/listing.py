@@ -22,7 +22,7 @@ class ListedClip:
 
     Attributes:
       name: unique in the corpus, and the same wherever the corpus is stored.
-      samples: its length at 16 kHz, by its header.
+      samples: its length at the source's sample rate, by its header.
       size: in bytes, as stored.
       channel: number of the channel to use; None for the mean of all.
     """
@@ -38,8 +38,8 @@ class Span(NamedTuple):
 
     Attributes:
       clip: index in the list of clips.
-      start: first sample, at 16 kHz.
-      samples: number of samples, at 16 kHz.
+      start: first sample, at the source's sample rate.
+      samples: number of samples, likewise.
     """
 
     clip: int

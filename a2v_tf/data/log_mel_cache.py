@@ -2,15 +2,16 @@
 
 ```python
 source = CachedLogMel(open_source("/data/recordings"), "/data/cache")
-source.check(FRONT_END.samples(488))
-for log_mel, clip in source.crops(FRONT_END.samples(488), seed=1, round_index=0):
+samples = source.front_end.samples(488)
+source.check(samples)
+for log_mel, clip in source.crops(samples, seed=1, round_index=0):
     ...
 ```
 
 Whole clips are kept in half precision, 44 MB an hour, in shards of consecutive clips. A shard
 depends on the corpus only, so what a killed run has written stays valid. On disk:
 
-    DIRECTORY/log_mel-CORPUS/00000.npy     float16 [frames, 64]: the clips one after another
+    DIRECTORY/log_mel-CORPUS/00000.npy     float16 [frames, F]: the clips one after another
     DIRECTORY/log_mel-CORPUS/00000.json    clips that could not be used: [[index, reason], ...]
 
 CORPUS is a hash of the front end and of the names, lengths and sizes of the clips.
@@ -32,13 +33,12 @@ from a2v_tf.data.listing import ListsClips, Span, corpus_key, cpus
 from a2v_tf.data.sources import Source
 from a2v_tf.errors import A2vError
 from a2v_tf.files import whole_file, write_json
-from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.frontend import FrontEnd, log_mel
 
 FORMAT = 1  # increase it with every change of what the files hold
 SHARD_FRAMES = 60_000  # at least, 10 minutes: 8 MB
 _FRAMES_AT_ONCE = 6_000  # for log-mel: of a minute
 _OPEN_FILES = 256  # memory maps kept, each of which holds a file descriptor
-_SILENT = float(np.float16(np.log(FRONT_END.log_offset)))
 
 
 class CachedLogMel:
@@ -48,7 +48,6 @@ class CachedLogMel:
     Other sources draw in another order.
     """
 
-    front_end = FRONT_END
     gives_places = True
 
     def __init__(self, source: Source, directory: pathlib.Path | str) -> None:
@@ -67,12 +66,16 @@ class CachedLogMel:
                 f"--cache: the clips of {source.describe()} cannot be listed: expected a folder of "
                 "recordings, tfds:NAME or demo, or a source with the methods clips and read_spans"
             )
-        self.bad = source.bad
+        assert isinstance(source.front_end, FrontEnd)  # as only audio lists its clips
+        self.bad, self.front_end = source.bad, source.front_end
+        self._silent = float(np.float16(np.log(self.front_end.log_offset)))
         self._source = source
         self._clips = source.clips()
-        self._frames = np.array([FRONT_END.frames(clip.samples) for clip in self._clips], np.int64)
+        self._frames = np.array(
+            [self.front_end.frames(clip.samples) for clip in self._clips], np.int64
+        )
         self._shards = _shards(self._frames)
-        key = corpus_key(self._clips, (FORMAT, SHARD_FRAMES, vars(FRONT_END)))
+        key = corpus_key(self._clips, (FORMAT, SHARD_FRAMES, vars(self.front_end)))
         self._directory = pathlib.Path(directory) / f"log_mel-{key}"
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -92,7 +95,7 @@ class CachedLogMel:
     def check(self, samples: int) -> None:
         """Raise `A2vError` unless crops of `samples` samples can be drawn."""
         self._source.check(samples)
-        self._plan(FRONT_END.frames(samples))
+        self._plan(self.front_end.frames(samples))
 
     def crops(
         self,
@@ -103,11 +106,11 @@ class CachedLogMel:
         share: sampling.Share = sampling.EVERYTHING,
         places: bool = False,
     ) -> tf.data.Dataset:
-        """Infinite dataset of (float16 `[frames, 64]`, clip) of crops of `samples` samples.
+        """Infinite dataset of (float16 `[frames, F]`, clip) of crops of `samples` samples.
 
         With `places`, see `sources.PlacingSource.crops`.
         """
-        frames = FRONT_END.frames(samples)
+        frames = self.front_end.frames(samples)
         cumulative = self._plan(frames)
 
         def at_end(usable: int) -> None:
@@ -116,17 +119,17 @@ class CachedLogMel:
 
         def read(position: np.ndarray) -> tuple[np.ndarray, np.generic, np.ndarray, np.generic]:
             if position == sampling.END:
-                nothing = np.zeros((frames, FRONT_END.bins), np.float16)
+                nothing = np.zeros((frames, self.front_end.bins), np.float16)
                 return nothing, np.int64(-1), sampling.NO_PLACE, np.False_
             clip, place = sampling.locate(cumulative, int(position))
             values = self.read(clip, int(place[0]), frames)
-            return values, np.int64(clip), place, np.bool_(values.max() > _SILENT)
+            return values, np.int64(clip), place, np.bool_(values.max() > self._silent)
 
         def crop(position: tf.Tensor) -> sampling.Drawn:
             values, clip, place, usable = tf.numpy_function(
                 read, [position], [tf.float16, tf.int64, tf.int64, tf.bool], stateful=False
             )
-            values = tf.ensure_shape(values, [frames, FRONT_END.bins])
+            values = tf.ensure_shape(values, [frames, self.front_end.bins])
             where = tf.ensure_shape(clip, []), tf.ensure_shape(place, [3])
             return (
                 (values, *(where if places else where[:1])),
@@ -145,7 +148,7 @@ class CachedLogMel:
         return np.where(self._usable, self._frames, 0)
 
     def read(self, clip: int, first: int, frames: int) -> np.ndarray:
-        """Frames of a clip, float16 `[frames, 64]`."""
+        """Frames of a clip, float16 `[frames, F]`."""
         shard = int(np.searchsorted(self._shards, clip, side="right")) - 1
         before = int(self._frames[self._shards[shard] : clip].sum())
         return self._open(shard)[before + first : before + first + frames]
@@ -173,7 +176,10 @@ class CachedLogMel:
         missing = [shard for shard in range(len(self._shards) - 1) if not self._is_there(shard)]
         if not missing:
             return
-        seconds = [round(self._frames[self._range(shard)].sum() * 0.01) for shard in missing]
+        seconds = [
+            round(self._frames[self._range(shard)].sum() * self.front_end.period)
+            for shard in missing
+        ]
         bar = tqdm.tqdm(total=sum(seconds), desc="log-mel", unit="s", disable=None)
         with bar, concurrent.futures.ThreadPoolExecutor(cpus()) as pool:
             try:
@@ -184,7 +190,7 @@ class CachedLogMel:
                 raise
 
     def _is_there(self, shard: int) -> bool:
-        expected = (int(self._frames[self._range(shard)].sum()), FRONT_END.bins)
+        expected = (int(self._frames[self._range(shard)].sum()), self.front_end.bins)
         try:
             values = np.load(self._path(shard), mmap_mode="r", allow_pickle=False)
             self._read_bad(shard)
@@ -194,7 +200,7 @@ class CachedLogMel:
 
     def _compute(self, shard: int) -> None:
         clips = self._range(shard)
-        values = np.zeros((int(self._frames[clips].sum()), FRONT_END.bins), np.float16)
+        values = np.zeros((int(self._frames[clips].sum()), self.front_end.bins), np.float16)
         starts = np.cumsum(self._frames[clips]) - self._frames[clips]
         bad = {}
         for spans in self._spans(clips):
@@ -202,8 +208,8 @@ class CachedLogMel:
                 if isinstance(pcm, str):
                     bad[span.clip] = pcm
                     continue
-                first = starts[span.clip - clips.start] + span.start // FRONT_END.hop_length
-                part = log_mel(tf.constant(pcm)).numpy()
+                first = starts[span.clip - clips.start] + span.start // self.front_end.hop_length
+                part = log_mel(tf.constant(pcm), self.front_end).numpy()
                 values[first : first + len(part)] = part
         write_json(self._path(shard).with_suffix(".json"), sorted(bad.items()))
         with whole_file(self._path(shard)) as partial:
@@ -213,7 +219,7 @@ class CachedLogMel:
         """The first minute of all clips, the second, and so on."""
         for first in itertools.count(0, _FRAMES_AT_ONCE):
             spans = [
-                Span(clip, first * FRONT_END.hop_length, FRONT_END.samples(int(count)))
+                Span(clip, first * self.front_end.hop_length, self.front_end.samples(int(count)))
                 for clip in clips
                 if (count := min(_FRAMES_AT_ONCE, self._frames[clip] - first)) > 0
             ]

@@ -94,15 +94,18 @@ EVERYTHING = Share()
 _Samples = TypeVar("_Samples", int, np.ndarray, tf.Tensor)
 
 
-def positions_in(samples: _Samples, needed: int) -> _Samples:
+def positions_in(
+    samples: _Samples, needed: int, hop_length: int = FRONT_END.hop_length
+) -> _Samples:
     """Count the frames at which a crop of `needed` samples can start; 0 in short recordings.
 
     Args:
       samples: length of the recording: int, int64 array or int64 tensor; the result has the same
         type and shape.
       needed: length of the crop in samples.
+      hop_length: samples from one frame to the next.
     """
-    positions = (samples - needed) // FRONT_END.hop_length + 1
+    positions = (samples - needed) // hop_length + 1
     return tf.maximum(positions, 0) if tf.is_tensor(samples) else np.maximum(positions, 0)
 
 

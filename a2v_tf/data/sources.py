@@ -25,7 +25,7 @@ from a2v_tf.data.folder import FolderSource
 from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.data.spectrogram import SpectrogramSource
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FrontEnd
+from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.plugins import is_reference, load_object
 from a2v_tf.specs import MAX_BAD_FRACTION, PERIOD, SPECTROGRAM, BandLevels
 
@@ -78,9 +78,9 @@ class Source(Protocol):
             every worker reads all, and converts its own.
 
         Returns:
-          Infinite dataset of PCM in [-1, 1] at 16 kHz, float32 `[samples]` (or of frames, float32
-          `[samples, F]`, if the front end is `BandLevels`), and the recording that it is from, an
-          int64 scalar: equal for crops of one recording, different for others.
+          Infinite dataset of PCM in [-1, 1] at the front end's sample rate, float32 `[samples]` (or
+          of frames, float32 `[samples, F]`, if the front end is `BandLevels`), and the recording
+          that it is from, an int64 scalar: equal for crops of one recording, different for others.
         """
 
     def describe(self) -> str:
@@ -152,6 +152,7 @@ def open_source(
     spectrogram_time: str | None = None,
     spectrogram_columns: Sequence[str] | None = None,
     spectrogram_period: float = PERIOD,
+    front_end: FrontEnd = FRONT_END,
     log_dir: pathlib.Path | None = None,
 ) -> Source:
     """Open a source of sound.
@@ -166,6 +167,7 @@ def open_source(
       spectrogram_time: the column of timestamps of spectrograms; see `SpectrogramSource`.
       spectrogram_columns: the columns of their bands.
       spectrogram_period: seconds from one of their frames to the next.
+      front_end: what is to make the frames of audio.
       log_dir: if given, what is skipped is also written to `log_dir/bad_files.csv`.
 
     Raises:
@@ -175,7 +177,7 @@ def open_source(
     if data.startswith("tfds:"):
         from a2v_tf.data.tfds_source import TfdsSource
 
-        return TfdsSource(data.removeprefix("tfds:"), bad)
+        return TfdsSource(data.removeprefix("tfds:"), bad, front_end)
     if data.startswith(SPECTROGRAM):
         return SpectrogramSource(
             data.removeprefix(SPECTROGRAM),
@@ -187,16 +189,16 @@ def open_source(
     if data == "demo":
         from a2v_tf.data import demo
 
-        return FolderSource(demo.ensure() / "train", bad, decoder, channels)
+        return FolderSource(demo.ensure() / "train", bad, decoder, channels, front_end)
     if is_reference(data):
-        return _plugin(data, bad)
-    return FolderSource(data, bad, decoder, channels)
+        return _plugin(data, bad, front_end)
+    return FolderSource(data, bad, decoder, channels, front_end)
 
 
 _SOURCE_NAMES = ("bad", "front_end", "check", "crops", "describe")
 
 
-def _plugin(data: str, bad: BadFiles) -> Source:
+def _plugin(data: str, bad: BadFiles, front_end: FrontEnd) -> Source:
     found = load_object(data, "--data")
     expected = "expected a class or function that makes a source from a BadFiles"
     if not callable(found):
@@ -206,6 +208,11 @@ def _plugin(data: str, bad: BadFiles) -> Source:
     if lacks:
         raise A2vError(
             f"--data={data}: {expected}; its {type(source).__name__} lacks {', '.join(lacks)}"
+        )
+    if isinstance(source.front_end, FrontEnd) and source.front_end != front_end:
+        raise A2vError(
+            f"--data={data}: is made for {source.front_end}; expected the front end of the "
+            f"settings, {front_end}"
         )
     return source
 

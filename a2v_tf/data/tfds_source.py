@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +19,7 @@ from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import sampling
 from a2v_tf.data.listing import ListedClip, Span
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
+from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel, pcm_to_float
 
 # NAME[/CONFIG][:VERSION][:SPLIT]; a split such as train[:50%] has a colon of its own.
 _SPEC = re.compile(r"(?P<name>[^:]+(:\d+\.\d+\.\d+)?)(:(?P<split>.+))?")
@@ -37,20 +37,20 @@ Shard: TypeAlias = tfds.core.utils.shard_utils.FileInstruction
 class TfdsSource:
     """Crops of all the clips in a split of a prepared TFDS data set; see `sources.Source`."""
 
-    front_end = FRONT_END
     gives_places = True
 
-    def __init__(self, spec: str, bad: BadFiles):
+    def __init__(self, spec: str, bad: BadFiles, front_end: FrontEnd = FRONT_END):
         """Open `spec`, "NAME[/CONFIG][:VERSION][:SPLIT]"; the split is train by default.
 
         Raises:
-          A2vError: the data set does not exist, is not prepared or has no usable audio.
+          A2vError: the data set does not exist, is not prepared or has no usable audio, or stores
+            less of it than the front end needs.
         """
-        self.bad = bad
+        self.bad, self.front_end = bad, front_end
         self._spec = f"tfds:{spec}"
         name, split = _parse(self._spec)
         builder = prepared_builder(self._spec, name)
-        self._audio, self._rate = audio_feature(self._spec, builder.info)
+        self._audio, self._rate = audio_feature(self._spec, builder.info, front_end)
         self._features = builder.info.features
         self._shards = split_shards(self._spec, builder.info, split)
         self._clips = sum(shard.take for shard in self._shards)
@@ -71,7 +71,7 @@ class TfdsSource:
             longest = self._lengths.max() / self._rate
             self.bad.fail(
                 f"data={self._spec}: the first {len(self._lengths)} clips last at most "
-                f"{longest:.2f} s, a crop needs {samples / FRONT_END.sample_rate:.2f} s"
+                f"{longest:.2f} s, a crop needs {samples / self.front_end.sample_rate:.2f} s"
             )
 
     def crops(
@@ -149,10 +149,22 @@ class TfdsSource:
         return sampling.usable_only(finished, at_end)
 
     @property
+    def _is_native(self) -> bool:
+        return self._rate == self.front_end.sample_rate
+
+    def _samples(self, length: Any) -> Any:
+        """Samples at the front end's rate of a clip of `length` stored samples."""
+        return length * self.front_end.sample_rate // self._rate
+
+    def _positions(self, length: Any, samples: int) -> Any:
+        """Positions of crops of `samples` samples in a clip of `length` stored samples."""
+        return sampling.positions_in(self._samples(length), samples, self.front_end.hop_length)
+
+    @property
     def gives_log_mel(self) -> bool:
         """Whether `as_log_mel` is possible: the clips are 16-bit mono at the front end's rate."""
         is_mono = len(self._audio.shape) == 1
-        return is_mono and self._audio.tf_dtype == tf.int16 and self._rate == FRONT_END.sample_rate
+        return is_mono and self._audio.tf_dtype == tf.int16 and self._is_native
 
     def records(self) -> tf.data.Dataset:
         """Infinite dataset of serialized examples in stored order, to measure the read speed."""
@@ -183,8 +195,7 @@ class TfdsSource:
                     records, measured.as_numpy_iterator(), strict=False
                 ):
                     name = name.decode(errors="replace") or tfds_id(shard, record)
-                    samples = int(length) * FRONT_END.sample_rate // self._rate
-                    listed.append(ListedClip(name, samples, int(size)))
+                    listed.append(ListedClip(name, int(self._samples(length)), int(size)))
                     bar.update()
         return listed
 
@@ -198,7 +209,8 @@ class TfdsSource:
             for record, audio in enumerate(stored.as_numpy_iterator(), first):
                 if record in wanted:
                     _, start, samples = wanted[record]
-                    part = decode.native_span(self._rate, len(audio), start, samples)
+                    rate = self.front_end.sample_rate
+                    part = decode.native_span(self._rate, len(audio), start, samples, rate)
                     pcm = part.cut(to_mono(audio[part.begin : part.end]))
                     yield sampling.usable(pcm)
 
@@ -236,11 +248,12 @@ class TfdsSource:
         """Draw positions / stratum crops of a clip on average: (crops, shards, records, places).
 
         The crops are `[count, samples]` or `[count, samples, channels]` in the stored dtype if
-        stored at 16 kHz, else float32 `[count, samples]`; or log-mel `[count, frames, F]`.
+        stored at the front end's sample rate, else float32 `[count, samples]`; or log-mel
+        `[count, frames, F]`.
         """
         audio = self.decode(example)
         length = tf.shape(audio, tf.int64)[0]
-        positions = sampling.positions_in(length * FRONT_END.sample_rate // self._rate, samples)
+        positions = self._positions(length, samples)
         tf.cond(
             (ordinal % _COUNTED_AT_ONCE == 0) | (positions == 0),
             lambda: sampling.call(
@@ -249,16 +262,16 @@ class TfdsSource:
             lambda: tf.constant(False),
         )
         drawn = sampling.clip_positions(positions, stratum, key)
-        starts = drawn * FRONT_END.hop_length
+        starts = drawn * self.front_end.hop_length
         same = tf.ones_like(drawn)
         places = tf.stack([drawn, positions * same, 0 * same], axis=1)
         if as_log_mel:
-            frames = starts[:, None] // FRONT_END.hop_length + tf.range(
-                FRONT_END.frames(samples), dtype=tf.int64
+            frames = starts[:, None] // self.front_end.hop_length + tf.range(
+                self.front_end.frames(samples), dtype=tf.int64
             )
-            crops = tf.gather(log_mel(pcm_to_float(audio)), frames)
-        elif self._rate == FRONT_END.sample_rate:
-            crops = _cut(audio, starts, samples)
+            crops = tf.gather(log_mel(pcm_to_float(audio), self.front_end), frames)
+        elif self._is_native:
+            crops = _cut(audio, starts, samples, self.front_end.hop_length)
         else:
             crops = tf.numpy_function(self._resampled_crops, [audio, starts, samples], tf.float32)
             crops = tf.ensure_shape(crops, [None, samples])
@@ -273,7 +286,9 @@ class TfdsSource:
     def _resampled_crops(self, audio: np.ndarray, starts: np.ndarray, samples: int) -> np.ndarray:
         crops = np.empty([len(starts), samples], np.float32)
         for crop, start in zip(crops, starts, strict=True):
-            span = decode.native_span(self._rate, len(audio), int(start), int(samples))
+            span = decode.native_span(
+                self._rate, len(audio), int(start), int(samples), self.front_end.sample_rate
+            )
             crop[:] = span.cut(to_mono(audio[span.begin : span.end]))
         return crops
 
@@ -300,7 +315,7 @@ class TfdsSource:
         self, crop: tf.Tensor, shard: tf.Tensor, record: tf.Tensor, is_end: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]:
         """Return ((log-mel `[frames, F]`, clip), usable); silence is unusable."""
-        is_usable = tf.reduce_max(crop) > np.log(FRONT_END.log_offset) + 1e-6
+        is_usable = tf.reduce_max(crop) > np.log(self.front_end.log_offset) + 1e-6
         usable = self._usable(is_usable, is_end, shard, record, tf.zeros([1]))
         return (crop, _clip_number(shard, record)), usable
 
@@ -326,8 +341,8 @@ class TfdsSource:
         if ordinal % _COUNTED_AT_ONCE == 0:
             with self._lock:
                 self._visits += _COUNTED_AT_ONCE
-        if sampling.positions_in(length * FRONT_END.sample_rate // self._rate, samples) == 0:
-            needed = samples / FRONT_END.sample_rate
+        if self._positions(length, samples) == 0:
+            needed = samples / self.front_end.sample_rate
             self._skip(shard, record, sampling.too_short(length / self._rate, needed))
         return np.True_
 
@@ -359,8 +374,7 @@ class TfdsSource:
         return np.array(list(lengths.as_numpy_iterator()), np.int64)
 
     def _mean_positions(self, samples: int) -> float:
-        lengths = self._lengths * FRONT_END.sample_rate // self._rate
-        return float(sampling.positions_in(lengths, samples).mean())
+        return float(self._positions(self._lengths, samples).mean())
 
 
 def _stored(shard: Shard, first: int, count: int) -> tf.data.Dataset:
@@ -401,10 +415,10 @@ def _clip_number(shard: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
     return tf.cast(shard, tf.int64) * 2**32 + tf.cast(record, tf.int64)
 
 
-def _cut(audio: tf.Tensor, starts: tf.Tensor, samples: int) -> tf.Tensor:
+def _cut(audio: tf.Tensor, starts: tf.Tensor, samples: int, hop_length: int) -> tf.Tensor:
     """Cut crops `[count, samples, ...]` from audio `[length, ...]`; they start at whole hops."""
     # Gathering whole pieces is faster than gathering samples, and than a loop over the crops.
-    piece = math.gcd(FRONT_END.hop_length, samples)
+    piece = math.gcd(hop_length, samples)
     pieces = audio[: tf.shape(audio)[0] // piece * piece]
     pieces = tf.reshape(pieces, [-1, piece, *audio.shape[1:]])
     crops = tf.gather(pieces, starts[:, None] // piece + tf.range(samples // piece, dtype=tf.int64))
@@ -474,12 +488,13 @@ def split_shards(spec: str, info: tfds.core.DatasetInfo, split: str) -> list[Sha
 
 
 def audio_feature(
-    spec: str, info: tfds.core.DatasetInfo
+    spec: str, info: tfds.core.DatasetInfo, front_end: FrontEnd = FRONT_END
 ) -> tuple[tfds.features.FeatureConnector, int]:
     """The feature named `audio` and its sample rate in Hz.
 
     Raises:
-      A2vError: there is no such feature, or it is not PCM.
+      A2vError: there is no such feature, it is not PCM, or its sample rate is too low for the
+        front end.
     """
     features = info.features
     if not isinstance(features, tfds.features.FeaturesDict) or "audio" not in features:
@@ -495,6 +510,11 @@ def audio_feature(
     if not rate:
         rate = FRONT_END.sample_rate
         logging.warning("%s does not say its sample rate: %d Hz assumed", spec, rate)
+    if front_end.sample_rate > max(rate, FRONT_END.sample_rate):
+        raise A2vError(
+            f"data={spec}: is stored at {rate} Hz, which holds nothing above {rate / 2:g} Hz: "
+            f"expected --sample_rate={rate} at most, not {front_end.sample_rate}"
+        )
     return audio, int(rate)
 
 

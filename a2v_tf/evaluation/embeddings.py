@@ -12,12 +12,12 @@ import tqdm
 from absl import logging
 
 from a2v_tf.audio.read import windows as sliding_windows
-from a2v_tf.data.labelled import SPLITS, Clip, LabelledData
+from a2v_tf.data.labelled import SPLITS, Clip, LabelledData, front_end_for
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.cache import EmbeddingCache, encoder_key, file_key
 from a2v_tf.evaluation.settings import Draws
 from a2v_tf.evaluation.windows import BATCH, Windows
-from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.pretrained import WINDOW, resolve
 from a2v_tf.runtime import embedder as tflite
@@ -32,11 +32,13 @@ class WindowEmbedder:
       embed: from windows `[batch, ...]` to embeddings `[batch, d]`.
       takes: the input, `log_mel` `[batch, frames, bins]` or `pcm` `[batch, samples]`.
       key: identifies what `embed` computes, for the cache; None: not cached.
+      front_end: of the frames or the PCM; None: any.
     """
 
     embed: Callable[[np.ndarray], np.ndarray]
     takes: Literal["log_mel", "pcm"] = "log_mel"
     key: str | None = None
+    front_end: FrontEnd | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +48,12 @@ class ClipEmbedder:
     Attributes:
       embed: from PCM float32 `[samples]`, at least one slice long, to embeddings `[n, d]`, n > 0.
       key: identifies what `embed` computes, as in `WindowEmbedder`.
+      front_end: whose sample rate the PCM has.
     """
 
     embed: Callable[[np.ndarray], np.ndarray]
     key: str | None = None
+    front_end: FrontEnd | None = FRONT_END
 
 
 Embedder = WindowEmbedder | ClipEmbedder
@@ -86,6 +90,13 @@ def embed_task(
     Raises:
       A2vError: too many clips are unreadable, or those left cannot train and test a head.
     """
+    front_end = front_end_for(data)
+    for embedder in embedders.values():
+        if embedder.front_end not in (None, front_end):
+            raise A2vError(
+                f"{data.name}: is opened for {front_end}; expected {embedder.front_end}, as one of "
+                "the models takes it"
+            )
     done: dict[_Name, Windows] = {}
     contents: dict[_Name, dict[str, Any]] = {}
     if cache:
@@ -93,8 +104,8 @@ def embed_task(
             "data": data.fingerprint(),
             "classes": data.classes,
             "frames": frames,
-            "hop": _hop(frames),
-            "front_end": vars(FRONT_END),
+            "hop": _hop(frames, front_end),
+            "front_end": vars(front_end),
             "max_bad_fraction": max_bad_fraction,
             "splits": sorted(splits),
         }
@@ -170,7 +181,7 @@ def tflite_embedder(path: pathlib.Path | str) -> WindowEmbedder:
     def embed(batch: np.ndarray) -> np.ndarray:
         return np.stack([model.embed(window) for window in batch])
 
-    return WindowEmbedder(embed, model.input, file_key(path))
+    return WindowEmbedder(embed, model.input, file_key(path), model.front_end)
 
 
 def _embed(
@@ -189,7 +200,7 @@ def _embed(
         while batch := list(itertools.islice(stream, BATCH)):
             origins += [(window.clip, window.drawn) for window in batch]
             pcm = np.stack([window.pcm for window in batch])
-            inputs = {"pcm": pcm, "log_mel": log_mel(pcm).numpy()}
+            inputs = {"pcm": pcm, "log_mel": log_mel(pcm, front_end_for(data)).numpy()}
             for name, embedder in embedders.items():
                 values[name].append(embedder.embed(inputs[embedder.takes]))
             bar.update(len(clips) - bar.n)
@@ -210,7 +221,7 @@ def _embed_clips(
     splits: Collection[str],
 ) -> Windows:
     clips, parts = [], []
-    samples = FRONT_END.samples(frames)
+    samples = front_end_for(data).samples(frames)
     every = data.clips(max_bad_fraction)
     for clip, pcm in tqdm.tqdm(every, desc=data.name, unit="clip", disable=None, leave=False):
         if clip.split in splits:
@@ -259,13 +270,14 @@ def _windows(
     clips: list[Clip],
 ) -> Iterator[_Window]:
     """Yield the windows of clips, and append each clip read to `clips`."""
-    samples = FRONT_END.samples(frames)
+    front_end = front_end_for(data)
+    samples = front_end.samples(frames)
     for clip, pcm in data.clips(max_bad_fraction):
         if clip.split not in {*splits, *draws.splits}:
             continue
         index = len(clips)
         clips.append(clip)
-        grid = sliding_windows(pcm, _hop(frames), samples)
+        grid = sliding_windows(pcm, _hop(frames, front_end), samples)
         if clip.split in splits:
             for window in grid:
                 yield _Window(window, index, False)
@@ -278,8 +290,8 @@ def _windows(
                 yield _Window(pcm[start : start + samples], index, True)
 
 
-def _hop(frames: int) -> int:
-    return FRONT_END.samples(frames) // 2
+def _hop(frames: int, front_end: FrontEnd) -> int:
+    return front_end.samples(frames) // 2
 
 
 def _check(data: LabelledData, clips: Sequence[Clip], splits: Collection[str]) -> None:

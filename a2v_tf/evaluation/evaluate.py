@@ -40,8 +40,9 @@ from a2v_tf.evaluation.metrics import (
 from a2v_tf.evaluation.saved_heads import HeadStore
 from a2v_tf.evaluation.settings import CACHE, LAST, NONE, EvaluationSettings
 from a2v_tf.files import cache_dir, paths_of
+from a2v_tf.frontend import FrontEnd
 from a2v_tf.pretrained import WINDOW, is_packaged, names, resolve
-from a2v_tf.training.model_dir import load_encoder, read_config
+from a2v_tf.training.model_dir import load_encoder, read_config, sound_front_end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +79,12 @@ def evaluate(settings: EvaluationSettings, keep: pathlib.Path | None = None) -> 
     config = merged_config(model_dirs, configs)
     encoders = _encoders(settings, model_dirs)
     _check_depths(settings, encoders)
+    front_end = sound_front_end(model_dirs[0])  # `merged_config` checks that all have the same
     datasets = open_labelled(
         settings.downstream,
         needs=("train", settings.common.split),
         channels=settings.channels,
+        front_end=front_end,
     )
     compare.check_single_label(datasets)
     seed = config.get("seed", 0) if settings.seed is None else settings.seed
@@ -112,7 +115,7 @@ def evaluate(settings: EvaluationSettings, keep: pathlib.Path | None = None) -> 
             embedders = [tflite_embedder(settings.model)]
         models = {
             name: merged_embedder(embedders),
-            **_frozen_baselines(settings, configs[0], seed),
+            **_frozen_baselines(settings, configs[0], seed, front_end),
         }
         cache = _cache(settings, model_dirs[0])
         rows += compare.frozen(models, datasets, common, cache, judged, keeper)
@@ -185,7 +188,7 @@ def _check_save_heads(settings: EvaluationSettings, model_dirs: Sequence[str]) -
 
 
 def _frozen_baselines(
-    settings: EvaluationSettings, config: Mapping[str, Any], seed: int
+    settings: EvaluationSettings, config: Mapping[str, Any], seed: int, front_end: FrontEnd
 ) -> Mapping[str, WindowEmbedder | list[WindowEmbedder]]:
     found: dict[str, WindowEmbedder | list[WindowEmbedder]] = {}
     if UNTRAINED in settings.baselines:
@@ -195,13 +198,17 @@ def _frozen_baselines(
         found[SPECTROGRAM] = spectrogram_embedder()
     for name in names():
         if name in settings.baselines:
-            found[name] = _packaged_baseline(name, config["frames"])
+            found[name] = _packaged_baseline(name, config["frames"], front_end)
     return found
 
 
-def _packaged_baseline(name: str, frames: int) -> WindowEmbedder:
+def _packaged_baseline(name: str, frames: int, expected: FrontEnd) -> WindowEmbedder:
     """The int8 file that users of an encoder of this package get."""
-    theirs = read_config(name)["frames"]
+    theirs, front_end = read_config(name)["frames"], sound_front_end(name)
+    if front_end != expected:
+        raise A2vError(
+            f"--baselines={name}: takes sound by {front_end}; expected the model's, {expected}"
+        )
     if theirs != frames:
         raise A2vError(
             f"--baselines={name}: takes windows of {theirs} frames; expected {frames}, as the model"

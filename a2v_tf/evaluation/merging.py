@@ -26,7 +26,8 @@ def merged_embedder(embedders: Sequence[WindowEmbedder]) -> WindowEmbedder:
         return np.concatenate([each.embed(batch) for each in embedders], axis=-1)
 
     keys = [each.key for each in embedders]
-    return WindowEmbedder(embed, first.takes, " + ".join(map(str, keys)) if all(keys) else None)
+    key = " + ".join(map(str, keys)) if all(keys) else None
+    return WindowEmbedder(embed, first.takes, key, first.front_end)
 
 
 def merged_config(

@@ -128,15 +128,17 @@ def write_sounds(result: Reconstruction, pcm: np.ndarray, output: pathlib.Path) 
     Returns:
       Their paths.
     """
-    start = round(result.start * FRONT_END.sample_rate) + result.first * FRONT_END.hop_length
+    front_end = result.front_end
+    assert isinstance(front_end, FrontEnd)  # checked by the command
+    start = round(result.start * front_end.sample_rate) + result.first * front_end.hop_length
     frames = result.end - result.first
     sounds = {
-        "original": pcm[start : start + FRONT_END.samples(frames)],
-        "truth": inversion.invert(result.truth[result.first : result.end]),
-        "prediction": inversion.invert(result.without_gaps()),
+        "original": pcm[start : start + front_end.samples(frames)],
+        "truth": inversion.invert(result.truth[result.first : result.end], front_end),
+        "prediction": inversion.invert(result.without_gaps(), front_end),
     }
     gain = 0.99 / max(0.99, *(np.abs(sound).max() for sound in sounds.values()))
     paths = {name: f"{output}_{name}.wav" for name in sounds}
     for name, sound in sounds.items():
-        soundfile.write(paths[name], gain * sound, FRONT_END.sample_rate)
+        soundfile.write(paths[name], gain * sound, front_end.sample_rate)
     return list(paths.values())

@@ -15,6 +15,7 @@ from a2v_tf.data.sources import Source, one_line_errors, open_source
 from a2v_tf.evaluation.gap import greatest
 from a2v_tf.evaluation.reconstruction import reconstruct_crops
 from a2v_tf.evaluation.settings import RECONSTRUCTING
+from a2v_tf.frontend import FrontEnd
 from a2v_tf.reporting import reconstruction_plot
 from a2v_tf.reporting.document import Picture
 from a2v_tf.reporting.plots import COLOURS, GREY, STYLE, picture
@@ -50,6 +51,8 @@ def pictures(
         return []
     task = open_task(model_dir, list(_DRAW))
     options = {name: config[name] for name in SOURCE_OPTIONS if name in config}
+    if isinstance(task.front_end, FrontEnd):
+        options["front_end"] = task.front_end
     source = open_source(data or config.get("validation_data") or config["data"], **options)
     source.check(source.front_end.samples(task.all_crop_frames))
     # A crop is no whole clip, so it holds no pair as the model learned them.

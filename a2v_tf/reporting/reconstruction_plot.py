@@ -10,7 +10,7 @@ from a2v_tf.evaluation.reconstruction import Reconstruction
 from a2v_tf.frontend import FRONT_END, FrontEnd
 from a2v_tf.specs import BandLevels
 
-_TICKS_HZ = np.array([125, 500, 1_000, 2_000, 4_000, 7_000])
+_TICKS_HZ = (125, 500, 1_000, 2_000, 4_000, 7_000, 14_000, 28_000, 45_000)
 _MOST_BANDS = 10  # that have a tick
 _PREDICTED = "C2"
 
@@ -55,8 +55,13 @@ def draw(parent: FigureBase, result: Reconstruction, title: str) -> None:
 def _frequencies(front_end: FrontEnd | BandLevels) -> tuple[np.ndarray, list[str], str, str]:
     """Places and names of ticks, and the names of the axis and of the values."""
     if isinstance(front_end, FrontEnd):
-        names = [f"{hz:,}" for hz in _TICKS_HZ]
-        return bin_of(_TICKS_HZ), names, "Hz", "log-mel (natural logarithm)"
+        limits = front_end.mel_low_hz, front_end.mel_high_hz
+        ticks: list[float] = [hz for hz in _TICKS_HZ if limits[0] <= hz <= limits[1]] or list(
+            limits
+        )
+        values = "log-mel" if front_end.is_mel else "log-magnitude"
+        names = [f"{hz:,g}" for hz in ticks]
+        return bin_of(np.array(ticks), front_end), names, "Hz", f"{values} (natural logarithm)"
     every = -(-front_end.bins // _MOST_BANDS)
     return (
         np.arange(0, front_end.bins, every),
@@ -103,9 +108,12 @@ def _seconds(result: Reconstruction, first: int, end: int) -> tuple[float, float
     return first_second, end_second
 
 
-def bin_of(hz: np.ndarray) -> np.ndarray:
-    """The mel bin, with its fraction, whose centre is at a frequency."""
+def bin_of(hz: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:
+    """The bin of a frame, with its fraction, whose centre is at a frequency."""
+    if not front_end.is_mel:
+        spacing = front_end.sample_rate / front_end.fft_length
+        return np.asarray(hz) / spacing - front_end.stft_bins.start
     low, high, mel = (
-        np.log1p(np.asarray(f) / 700) for f in (FRONT_END.mel_low_hz, FRONT_END.mel_high_hz, hz)
+        np.log1p(np.asarray(f) / 700) for f in (front_end.mel_low_hz, front_end.mel_high_hz, hz)
     )
-    return (mel - low) / (high - low) * (FRONT_END.mel_bins + 1) - 1
+    return (mel - low) / (high - low) * (front_end.mel_bins + 1) - 1

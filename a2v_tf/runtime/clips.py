@@ -1,5 +1,6 @@
 """Embed whole recordings, and write down which stretch of which file each embedding describes."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -34,8 +35,21 @@ class ClipEmbeddings(NamedTuple):
     embeddings: np.ndarray
 
 
-# Of PCM in blocks, float32 [any number] each: long clips take no more memory than short ones.
-EmbedClip = Callable[[Iterable[np.ndarray]], ClipEmbeddings]
+@dataclasses.dataclass(frozen=True)
+class EmbedClip:
+    """A model that embeds clips.
+
+    Attributes:
+      embed: from PCM in blocks, float32 `[any number]` each, so that long clips take no more memory
+        than short ones.
+      sample_rate: of the PCM, in Hz.
+    """
+
+    embed: Callable[[Iterable[np.ndarray]], ClipEmbeddings]
+    sample_rate: int = FRONT_END.sample_rate
+
+    def __call__(self, blocks: Iterable[np.ndarray]) -> ClipEmbeddings:
+        return self.embed(blocks)
 
 
 def embed_files(
@@ -81,12 +95,13 @@ def usable_files(
     held: list[Table] = []
     for path in files:
         try:
-            starts, ends, embeddings = embed_clip(audio_blocks(path, channels))
+            blocks = audio_blocks(path, channels, embed_clip.sample_rate)
+            starts, ends, embeddings = embed_clip(blocks)
         except AudioFileError as error:
             skipped.append(printable(str(error)))
             continue
         names = np.full(len(embeddings), printable(path))
-        rate = FRONT_END.sample_rate
+        rate = embed_clip.sample_rate
         held.append(Table(names, starts / rate, ends / rate, embeddings))
         if sum(map(len, held)) >= _TOGETHER:
             yield joined_tables(held)
@@ -136,16 +151,16 @@ def tflite_clips(
       A2vError: no such file, or one that cannot have this hop or takes no audio.
     """
     embedder, name = Embedder(model), name or str(model)
-    if embedder.input == "log_mel" and embedder.input_shape[1] != FRONT_END.bins:
+    if embedder.front_end is None:
         raise A2vError(f"{name!r} takes spectrograms of {embedder.input_shape[1]} bands, no audio")
     if embedder.streaming:
-        check_stream_hop(hop_ms, embedder.stream_hop, name)
-        return lambda blocks: _stream_clip(embedder, blocks)
+        check_stream_hop(hop_ms, embedder.stream_hop, embedder.sample_rate, name)
+        return EmbedClip(lambda blocks: _stream_clip(embedder, blocks), embedder.sample_rate)
 
     def embed(batch: np.ndarray) -> np.ndarray:
         return np.stack([embedder.embed_window(window) for window in batch])
 
-    return window_clips(embed, hop_ms, embedder.span)
+    return window_clips(embed, hop_ms, embedder.span, embedder.sample_rate)
 
 
 def _stream_clip(embedder: Embedder, blocks: Iterable[np.ndarray]) -> ClipEmbeddings:
@@ -164,16 +179,18 @@ def _stream_clip(embedder: Embedder, blocks: Iterable[np.ndarray]) -> ClipEmbedd
 
 
 def window_clips(
-    embed: Callable[[np.ndarray], np.ndarray], hop_ms: float | None, window: int
+    embed: Callable[[np.ndarray], np.ndarray], hop_ms: float | None, window: int, sample_rate: int
 ) -> EmbedClip:
-    """Cut clips into windows and embed these, `[n, window]` -> `[n, d]`.
+    """Cut clips at `sample_rate` into windows and embed these, `[n, window]` -> `[n, d]`.
 
     Raises:
       A2vError: the hop is less than a sample.
     """
-    hop = round((DEFAULT_HOP_MS if hop_ms is None else hop_ms) * FRONT_END.sample_rate / 1000)
+    hop = round((DEFAULT_HOP_MS if hop_ms is None else hop_ms) * sample_rate / 1000)
     if hop < 1:
-        raise A2vError(f"--hop_ms={hop_ms}: expected at least one sample, 0.0625 ms")
+        raise A2vError(
+            f"--hop_ms={hop_ms}: expected at least one sample, {1000 / sample_rate:g} ms"
+        )
 
     def embed_clip(blocks: Iterable[np.ndarray]) -> ClipEmbeddings:
         batches = window_batches(blocks, hop, window, BATCH)
@@ -181,7 +198,7 @@ def window_clips(
         starts = hop * np.arange(len(embeddings))
         return ClipEmbeddings(starts, starts + window, embeddings)
 
-    return embed_clip
+    return EmbedClip(embed_clip, sample_rate)
 
 
 def stream_embeddings(embeddings: np.ndarray, hop: int, window: int) -> ClipEmbeddings:
@@ -190,8 +207,8 @@ def stream_embeddings(embeddings: np.ndarray, hop: int, window: int) -> ClipEmbe
     return ClipEmbeddings(np.maximum(0, ends - window), ends, embeddings)
 
 
-def check_stream_hop(hop_ms: float | None, hop: int, model: str) -> None:
+def check_stream_hop(hop_ms: float | None, hop: int, sample_rate: int, model: str) -> None:
     """Raise `A2vError` if a stream with a hop of `hop` samples is asked for another hop."""
-    own = 1000 * hop / FRONT_END.sample_rate
+    own = 1000 * hop / sample_rate
     if hop_ms is not None and hop_ms != own:
         raise A2vError(f"--hop_ms={hop_ms:g}: the stream of {model!r} has a hop of {own:g} ms")

@@ -13,7 +13,7 @@ import numpy as np
 
 from a2v_tf.audio.checks import as_pcm
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel
 from a2v_tf.pretrained import NAME, STREAMING, WINDOW, resolve
 from a2v_tf.runtime import metadata
 from a2v_tf.runtime.verify import flaw
@@ -30,7 +30,6 @@ KERNELS = {
 _Result = TypeVar("_Result")
 _STATE = "state_"
 _USUAL_WINDOW_MS = 975.0  # of files without metadata
-_SAMPLES_PER_MS = 16
 
 
 @functools.cache
@@ -136,6 +135,9 @@ class Embedder:
       window: receptive field of a window model in samples; None for a streaming model.
       span: receptive field in samples, of streaming models too.
       embedding_dim: d.
+      front_end: what makes frames of sound, of the papers' if the file has no metadata; None for a
+        model of band levels, which takes no sound.
+      sample_rate: of the PCM, in Hz.
       facts: the facts in the file's metadata, see `metadata.read`; empty without metadata.
     """
 
@@ -182,6 +184,8 @@ class Embedder:
         self._start = {n: _zeros(details[n]) for n in details if n.startswith(_STATE)}
         self.streaming = self._reset is not None or bool(self._start)
         self.facts = metadata.facts(model)
+        self.front_end = self._find_front_end()
+        self.sample_rate = (self.front_end or FRONT_END).sample_rate
         self._lay_out_samples()
         self.reset()
 
@@ -296,20 +300,30 @@ class Embedder:
         finally:
             self._lock.release()
 
+    def _find_front_end(self) -> FrontEnd | None:
+        """The front end of the file's metadata, if what it takes may be its frames."""
+        found = self.facts.get("front_end", vars(FRONT_END))
+        front_end = None if "columns" in found else FrontEnd.of(found)
+        if front_end and self.input == "log_mel" and self.input_shape[1] != front_end.bins:
+            return None
+        return front_end
+
     def _lay_out_samples(self) -> None:
         """Set `hop`, `window`, `span` and the samples that this object carries from hop to hop."""
+        front_end = self.front_end or FRONT_END
         if self.input == "pcm":
             samples, self._carried = self.input_shape[0], 0  # the file itself carries them
         else:
-            samples = FRONT_END.samples(self.input_shape[0])
-            self._carried = FRONT_END.overlap if self.streaming else 0
+            samples = front_end.samples(self.input_shape[0])
+            self._carried = front_end.overlap if self.streaming else 0
         self.hop = samples - self._carried if self.streaming else None
         self.window = None if self.streaming else samples
         window_ms = self.facts.get("window_ms", _USUAL_WINDOW_MS)
-        self.span = self.window or round(window_ms * _SAMPLES_PER_MS)
+        self.span = self.window or round(window_ms * self.sample_rate / 1000)
 
     def _log_mel(self, pcm: np.ndarray) -> np.ndarray:
-        return log_mel(np.asarray(pcm, np.float32)).numpy()
+        assert self.front_end  # else the file takes no sound
+        return log_mel(np.asarray(pcm, np.float32), self.front_end).numpy()
 
 
 def _zeros(detail: dict) -> np.ndarray:

@@ -9,11 +9,10 @@ import numpy as np
 from a2v_tf.audio.find import find_audio
 from a2v_tf.audio.read import read_audio
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FRONT_END
 from a2v_tf.runtime.embedder import Embedder
 
 NEIGHBOURS = 10  # k, patent paragraph 73
-_EVERY = 5_120  # samples between examples of a clip: with all of them, one clip has every vote
+_EVERY = 0.32  # seconds between examples of a clip: with all of them, one clip has every vote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +89,7 @@ def embed_examples(
     embeddings, labels, files = [], [], []
     for path in labelled:
         name = path.relative_to(directory)
-        of_clip = _embed_clip(embedder, read_audio(path, channels))
+        of_clip = _embed_clip(embedder, read_audio(path, channels, embedder.sample_rate))
         embeddings += of_clip
         labels += [name.parts[0]] * len(of_clip)
         files += [name.as_posix()] * len(of_clip)
@@ -105,6 +104,7 @@ def _embed_clip(embedder: Embedder, pcm: np.ndarray) -> list[np.ndarray]:
     embedder.reset()
     embeddings = embedder.stream(np.pad(pcm, (steps * hop - len(pcm), 0)))
     # The first embedding whose window lies within the clip.
-    first = min(-(-(embedder.span - FRONT_END.overlap) // hop), steps) - 1
-    every = max(1, _EVERY // hop)
+    overlap = embedder.front_end.overlap if embedder.front_end else 0
+    first = min(-(-(embedder.span - overlap) // hop), steps) - 1
+    every = max(1, round(_EVERY * embedder.sample_rate) // hop)
     return embeddings[first:][::-every][::-1]

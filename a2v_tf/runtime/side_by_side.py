@@ -22,6 +22,12 @@ def side_by_side(models: Sequence[EmbedClip]) -> EmbedClip:
     """
     if len(models) == 1:
         return models[0]
+    rates = {model.sample_rate for model in models}
+    if len(rates) > 1:
+        raise A2vError(
+            f"--model: the models take sound at {' and '.join(map(str, sorted(rates)))} Hz: "
+            "expected models of one sample rate"
+        )
 
     def embed_clip(blocks: Iterable[np.ndarray]) -> ClipEmbeddings:
         waiting: list[queue.Queue[_Block]] = [queue.Queue(_WAITING) for _ in models]
@@ -39,7 +45,7 @@ def side_by_side(models: Sequence[EmbedClip]) -> EmbedClip:
                     each.put(None)
         return _joined(futures)
 
-    return embed_clip
+    return EmbedClip(embed_clip, models[0].sample_rate)
 
 
 def _embed(model: EmbedClip, waiting: queue.Queue[_Block]) -> ClipEmbeddings:

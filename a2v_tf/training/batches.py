@@ -8,10 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from a2v_tf.data import sampling
+from a2v_tf.data.labelled import front_end_for
 from a2v_tf.data.log_mel_cache import CachedLogMel
 from a2v_tf.data.sampling import EVERYTHING, Share
 from a2v_tf.data.sources import ManyCropsSource, PlacingSource, ReadsFrames, Source
-from a2v_tf.frontend import FRONT_END, FrontEnd, float_to_pcm, log_mel
+from a2v_tf.frontend import FrontEnd, float_to_pcm, log_mel
 from a2v_tf.slicing import pair_starts
 from a2v_tf.specs import InputStats, Slicing
 from a2v_tf.tasks import multi_head
@@ -54,8 +55,9 @@ def log_mel_crops(
     A source that cannot say it gives crops of which each counts as a clip.
     """
     is_cached = isinstance(source, CachedLogMel)
-    is_pcm = isinstance(source.front_end, FrontEnd) and not is_cached
-    samples = source.front_end.samples(frames)
+    front_end = source.front_end
+    is_pcm = isinstance(front_end, FrontEnd) and not is_cached
+    samples = front_end.samples(frames)
     part = share.part(batch_size)
     options: dict[str, Any] = {"share": dataclasses.replace(share, block=part)}
     once_a_clip = False
@@ -86,13 +88,18 @@ def log_mel_crops(
         if is_cached:
             values = tf.cast(values, tf.float32)
         if gain_db and is_cached:  # the offset of the logarithm is not part of the sound
-            modulus = tf.maximum(tf.exp(values) - FRONT_END.log_offset, 0.0)
-            values = tf.math.log(modulus * 10 ** (gain_of(index) / 20) + FRONT_END.log_offset)
+            assert isinstance(front_end, FrontEnd)
+            offset = front_end.log_offset
+            modulus = tf.maximum(tf.exp(values) - offset, 0.0)
+            values = tf.math.log(modulus * 10 ** (gain_of(index) / 20) + offset)
         elif gain_db and is_pcm:
             values = values * 10 ** (gain_of(index) / 20)
         elif gain_db:
             values = values + gain_of(index)
-        return (log_mel(values) if is_pcm else values), *where
+        if is_pcm:
+            assert isinstance(front_end, FrontEnd)
+            values = log_mel(values, front_end)
+        return values, *where
 
     if (is_pcm or is_cached or gain_db) and not once_a_clip:
         # Crop by crop, so that what is computed on the way stays in the cache of a core.
@@ -175,6 +182,7 @@ def cut_batches(
       given: reads pairs from the whole clips of the crops, instead of cutting them from the crops.
     """
     around = multi_head.around_frames(tasks, slicing)
+    count, across = multi_head.crop_frames(tasks, slicing), multi_head.cuts_across(tasks)
     early, late = share, EVERYTHING
     if multi_head.needs_whole_batch(tasks):
         early, late = late, early
@@ -185,7 +193,7 @@ def cut_batches(
 
         def cut(step: tf.Tensor, crop: tuple) -> tuple:
             values, clip, more = crop
-            frames = _frame_numbers(values["pcm"], multi_head.cuts_across(tasks)) if raw else values
+            frames = _frame_numbers(values["pcm"], count, across) if raw else values
             of_step = sampling.fold_in(key, step)
             if given:
                 more = {**more, "given": given.draw(clip, more["place"], of_step, early)}
@@ -246,9 +254,8 @@ class ClipPairs:
         return pairs, gap
 
 
-def _frame_numbers(pcm: tf.Tensor, of_batch: bool) -> tf.Tensor:
+def _frame_numbers(pcm: tf.Tensor, frames: int, of_batch: bool) -> tf.Tensor:
     """The number of each frame in its crop, or in the batch, instead of log-mel: `[B, T, 1]`."""
-    frames = FRONT_END.frames(pcm.shape[1])
     rows = tf.range(tf.shape(pcm)[0]) * (frames if of_batch else 0)
     numbers = rows[:, None, None] + tf.range(frames)[:, None]
     return tf.ensure_shape(numbers, [pcm.shape[0], frames, 1])
@@ -288,7 +295,8 @@ def labelled_batches(
     """
     rows = share.part(batch_size) // len(datasets)
     blocks = dataclasses.replace(share, block=rows)
-    samples = FRONT_END.samples(frames)
+    front_end = front_end_for(datasets[0])  # they are opened for the same
+    samples = front_end.samples(frames)
     limits: dict[str, Any] = (
         {"total": total} if total else {}
     )  # which data of other packages may not know
@@ -310,7 +318,7 @@ def labelled_batches(
             around = [[before, after], *([[0, 0]] * (label.shape.rank - 1))]
             labels[data.name] = tf.pad(label, around)
             weights[data.name] = tf.pad(tf.ones([rows]), around[:1])
-        return log_mel(pcm), labels, weights
+        return log_mel(pcm, front_end), labels, weights
 
     return one_round
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from a2v_tf.audio.read import joined
-from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.frontend import log_mel
 from a2v_tf.runtime.clips import (
     BATCH,
     ClipEmbeddings,
@@ -14,7 +14,7 @@ from a2v_tf.runtime.clips import (
     stream_embeddings,
     window_clips,
 )
-from a2v_tf.training.model_dir import load_encoder, load_stream_encoder
+from a2v_tf.training.model_dir import load_encoder, load_stream_encoder, sound_front_end
 
 
 def keras_clips(model_dir: str, hop_ms: float | None = None, stream: bool = False) -> EmbedClip:
@@ -30,25 +30,27 @@ def keras_clips(model_dir: str, hop_ms: float | None = None, stream: bool = Fals
     """
     if stream:
         return _stream_clips(model_dir, hop_ms)
-    encoder = load_encoder(model_dir)
+    encoder, front_end = load_encoder(model_dir), sound_front_end(model_dir)
 
     def embed(batch: np.ndarray) -> np.ndarray:
-        return np.asarray(encoder(log_mel(batch), training=False))
+        return np.asarray(encoder(log_mel(batch, front_end), training=False))
 
-    return window_clips(embed, hop_ms, FRONT_END.samples(encoder.input_shape[1]))
+    window = front_end.samples(encoder.input_shape[1])
+    return window_clips(embed, hop_ms, window, front_end.sample_rate)
 
 
 def _stream_clips(model_dir: str, hop_ms: float | None) -> EmbedClip:
     encoder, step_frames, frames = load_stream_encoder(model_dir)
-    hop = step_frames * FRONT_END.hop_length
-    check_stream_hop(hop_ms, hop, model_dir)
-    before = FRONT_END.overlap
+    front_end = sound_front_end(model_dir)
+    hop = step_frames * front_end.hop_length
+    check_stream_hop(hop_ms, hop, front_end.sample_rate, model_dir)
+    before = front_end.overlap
     # What came more than two windows ago changes nothing: so a long clip goes in blocks.
     history = 2 * frames // step_frames
 
     def embed(pcm: np.ndarray, steps: int) -> np.ndarray:
         """The last `steps` embeddings of `before` samples and whole hops."""
-        return np.asarray(encoder(log_mel(pcm[np.newaxis]), training=False))[0, -steps:]
+        return np.asarray(encoder(log_mel(pcm[np.newaxis], front_end), training=False))[0, -steps:]
 
     def embed_clip(blocks: Iterable[np.ndarray]) -> ClipEmbeddings:
         parts, samples, done = [], 0, 0
@@ -64,6 +66,6 @@ def _stream_clips(model_dir: str, hop_ms: float | None) -> EmbedClip:
         if rest > 0:
             end = before + (min(done, history) + rest) * hop
             parts.append(embed(np.pad(held, (0, max(0, end - len(held))))[:end], rest))
-        return stream_embeddings(np.concatenate(parts), hop, FRONT_END.samples(frames))
+        return stream_embeddings(np.concatenate(parts), hop, front_end.samples(frames))
 
-    return embed_clip
+    return EmbedClip(embed_clip, front_end.sample_rate)

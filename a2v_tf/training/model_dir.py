@@ -15,7 +15,7 @@ import keras
 from a2v_tf import __version__, files
 from a2v_tf.errors import A2vError
 from a2v_tf.files import check_zip, made_directory, write_json
-from a2v_tf.frontend import FRONT_END, FrontEnd
+from a2v_tf.frontend import FrontEnd
 from a2v_tf.models import augment, batch_norm, heads  # noqa: F401 (layers of saved models)
 from a2v_tf.models.encoder import build_stream_encoder
 from a2v_tf.pretrained import in_words, is_packaged, names, resolve
@@ -113,14 +113,24 @@ def front_end_of(model_dir: pathlib.Path | str) -> FrontEnd | BandLevels:
       A2vError: no model directory, or one whose front end this version does not compute.
     """
     made_for = read_config(model_dir).get("front_end")
-    if made_for == vars(FRONT_END):
-        return FRONT_END
-    if made_for and "columns" in made_for:
+    if isinstance(made_for, dict) and "columns" in made_for:
         return BandLevels(tuple(made_for["columns"]), made_for["period"])
-    raise A2vError(
-        f"{str(model_dir)!r} was trained on another front end, {made_for}: this version "
-        f"computes {vars(FRONT_END)}"
-    )
+    try:
+        return FrontEnd.of(made_for or {})
+    except A2vError as error:
+        raise A2vError(f"{str(model_dir)!r}: {error}") from error
+
+
+def sound_front_end(model_dir: pathlib.Path | str) -> FrontEnd:
+    """The front end of a model that takes audio.
+
+    Raises:
+      A2vError: it takes none, or there is no such model.
+    """
+    check_takes_audio(model_dir)
+    front_end = front_end_of(model_dir)
+    assert isinstance(front_end, FrontEnd)  # as just checked
+    return front_end
 
 
 def check_takes_audio(model_dir: pathlib.Path | str) -> None:

@@ -14,7 +14,7 @@ from a2v_tf.data.log_mel_cache import CachedLogMel
 from a2v_tf.data.sources import Source, default_validation, one_line_errors, open_source
 from a2v_tf.errors import A2vError
 from a2v_tf.files import cache_dir, made_directory
-from a2v_tf.frontend import FRONT_END, FrontEnd
+from a2v_tf.frontend import FrontEnd
 from a2v_tf.models.in_stream import InStream
 from a2v_tf.models.on_device import OnDevice
 from a2v_tf.models.precision import precision
@@ -200,7 +200,12 @@ def _self_supervised(
             name = f"--validation_data={held_out}"
             check_comparisons(name, validation_source, tasks, settings, VALIDATION_ROUND)
 
-    across = multi_head.cuts_across(tasks)
+    def feed(model: keras.Model) -> keras.Model:
+        if not on_device:
+            return model
+        across = multi_head.cuts_across(tasks)
+        return OnDevice(model, across=across, front_end=settings.front_end)
+
     return Objective(
         train=batches(source, settings.gain_db, settings.crops_per_clip),
         validation=batches(validation_source, 0.0, 1),
@@ -209,7 +214,7 @@ def _self_supervised(
         stats=lambda: input_stats(source, frames, seed=settings.seed),
         sources=[source, validation_source],
         build=build,
-        feed=lambda model: OnDevice(model, across=across) if on_device else model,
+        feed=feed,
         compile_options=multi_head.losses(tasks, settings.task_factors),
         learning_rate=multi_head.learning_rate(tasks),
         check=check,
@@ -226,7 +231,12 @@ def _cache_directory(settings: TrainSettings) -> pathlib.Path:
 
 def _supervised(settings: TrainSettings, strategy: Strategy) -> Objective:
     """Labelled audio, cut into crops of one slice."""
-    datasets = open_labelled(settings.data, needs=("train",), channels=settings.channels)
+    datasets = open_labelled(
+        settings.data,
+        needs=("train",),
+        channels=settings.channels,
+        front_end=settings.front_end,
+    )
     if settings.batch_size % (len(datasets) * strategy.share.workers):
         raise A2vError(
             f"--batch_size={settings.batch_size} cannot be shared equally among "
@@ -237,7 +247,7 @@ def _supervised(settings: TrainSettings, strategy: Strategy) -> Objective:
 
     def build(stats: InputStats) -> keras.Model:
         with precision(settings.precision):
-            return supervised.build(datasets, _setup(settings, FRONT_END, stats))
+            return supervised.build(datasets, _setup(settings, settings.front_end, stats))
 
     batches = labelled_batches(
         datasets,
@@ -250,7 +260,7 @@ def _supervised(settings: TrainSettings, strategy: Strategy) -> Objective:
         train=batches,
         validation=batches,
         clean=batches,
-        front_end=FRONT_END,
+        front_end=settings.front_end,
         stats=lambda: labelled_stats(batches),
         sources=datasets,
         build=build,

@@ -1,11 +1,13 @@
 """The settings of a training run: every flag of `a2v_train`, its default, help and checks."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from a2v_tf.errors import A2vError
+from a2v_tf.frontend import FRONT_END, RATES, FrontEnd
 from a2v_tf.plugins import is_reference
 from a2v_tf.settings import check_fields, setting
 from a2v_tf.specs import (
@@ -37,6 +39,18 @@ _NOT_DISTILLED = {
     "crops_per_clip": 1,
     "frontend": "host",
 }
+# The settings of `front_end`.
+_FRONT_END = (
+    "representation",
+    "sample_rate",
+    "frame_ms",
+    "frame_hop_ms",
+    "fft_length",
+    "mel_bins",
+    "low_hz",
+    "high_hz",
+)
+_HIGHEST = FRONT_END.mel_high_hz / (FRONT_END.sample_rate / 2)  # of half the sample rate
 _DECAY = 5  # without --decay_steps, the rate of trapezoid falls over the last fifth of --steps
 
 
@@ -173,6 +187,36 @@ class TrainSettings:
         "never: fail if there is one.",
         choices=("auto", "always", "never"),
         free=True,
+    )
+    representation: str = setting(
+        "log_mel",
+        "What a frame is; papers: log_mel. stft: the logarithm of the magnitudes of the "
+        "short-time Fourier transform, of each of its frequencies from --low_hz to --high_hz.",
+        choices=("log_mel", "stft"),
+    )
+    sample_rate: int = setting(
+        FRONT_END.sample_rate,
+        "Samples per second, in Hz, that recordings are resampled to.",
+        low=RATES[0],
+        high=RATES[1],
+    )
+    frame_ms: float = setting(25.0, "Milliseconds of a frame: the length of its window.", low=0.0)
+    frame_hop_ms: float = setting(
+        10.0, "Milliseconds from one frame to the next; a whole number of samples.", low=0.0
+    )
+    fft_length: int | None = setting(
+        None,
+        "Length of the Fourier transform of a frame. Default: the least power of two that is not "
+        "shorter than the frame.",
+        low=2,
+    )
+    mel_bins: int = setting(FRONT_END.mel_bins, "Mel bins of log_mel.", low=1)
+    low_hz: float = setting(FRONT_END.mel_low_hz, "Lower limit of the band in Hz.", low=0.0)
+    high_hz: float | None = setting(
+        None,
+        "Upper limit of the band in Hz. Default: 0.975 times half of --sample_rate, which is the "
+        "papers' 7800 Hz at 16 kHz.",
+        low=0.0,
     )
     frames: int = setting(Slicing.frames, "N: frames of a slice.", low=1)
     context: int = setting(Slicing.context, "P: slices on each side of the middle one.", low=1)
@@ -361,6 +405,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         check_fields(self)
         self._check_names()
+        self._check_front_end()
         self._check_tasks()
         self._check_rounds()
         self._check_data()
@@ -406,7 +451,39 @@ class TrainSettings:
     @property
     def source_options(self) -> dict[str, Any]:
         """The settings that `data.sources.open_source` takes."""
-        return {name: getattr(self, name) for name in SOURCE_OPTIONS}
+        options = {name: getattr(self, name) for name in SOURCE_OPTIONS}
+        return {**options, "front_end": self.front_end}
+
+    @functools.cached_property
+    def front_end(self) -> FrontEnd:
+        """What makes frames of audio.
+
+        Raises:
+          A2vError: there is no such front end.
+        """
+        window, hop = (self._samples(name) for name in ("frame_ms", "frame_hop_ms"))
+        nyquist = self.sample_rate / 2
+        return FrontEnd(
+            sample_rate=self.sample_rate,
+            window_length=window,
+            hop_length=hop,
+            fft_length=self.fft_length or 1 << max(0, window - 1).bit_length(),
+            mel_bins=self.mel_bins if self.representation == "log_mel" else 0,
+            mel_low_hz=self.low_hz,
+            mel_high_hz=_HIGHEST * nyquist if self.high_hz is None else self.high_hz,
+            log_offset=FRONT_END.log_offset * window / FRONT_END.window_length,
+        )
+
+    def _samples(self, name: str) -> int:
+        """A time in samples."""
+        value = getattr(self, name)
+        samples = value * self.sample_rate / 1000
+        if not math.isclose(samples, round(samples), rel_tol=1e-9):
+            raise A2vError(
+                f"--{name}={value:g}: is {samples:g} samples at --sample_rate={self.sample_rate}: "
+                "expected a whole number of samples"
+            )
+        return round(samples)
 
     def rounds(self) -> int:
         """Rounds in all; the last may be shorter than `eval_every`."""
@@ -467,6 +544,34 @@ class TrainSettings:
             f"--schedule={self.schedule} it can change only before the learning rate falls, and "
             f"{step} steps are trained"
         )
+
+    def _check_front_end(self) -> None:
+        front_end = self.front_end
+        if self.representation != "log_mel" and self.mel_bins != FRONT_END.mel_bins:
+            raise A2vError(
+                f"--mel_bins={self.mel_bins}: for --representation=log_mel, not for "
+                f"{self.representation}"
+            )
+        if front_end.window_length > self.frames * front_end.hop_length:
+            raise A2vError(
+                f"--frame_ms={self.frame_ms:g}: is longer than a slice of --frames={self.frames} "
+                f"every {self.frame_hop_ms:g} ms"
+            )
+        if front_end == FRONT_END:
+            return
+        flag = self._front_end_flag()
+        if self.data.startswith(SPECTROGRAM):
+            raise A2vError(f"{flag}: for audio, not for the frames of --data={self.data}")
+        if DISTILL in self.task_names:
+            raise A2vError(
+                f"{flag}: not with distill, whose teachers take slices of 975 ms at 16 kHz"
+            )
+
+    def _front_end_flag(self) -> str:
+        """The first flag of the front end that does not have its default."""
+        changed = (field for field in dataclasses.fields(self) if field.name in _FRONT_END)
+        name = next(f.name for f in changed if getattr(self, f.name) != f.default)
+        return f"--{name}={getattr(self, name)}"
 
     def _check_names(self) -> None:
         known = (*TASKS, DISTILL, MULTI_HEAD, SUPERVISED)

@@ -67,7 +67,7 @@ class TrainedTask:
         """
         if isinstance(self.front_end, BandLevels):
             return read_levels(path, self.spectrogram_time, self.front_end)
-        return read_audio(path, channels)
+        return read_audio(path, channels, self.front_end.sample_rate)
 
     def log_mel(self, recording: np.ndarray) -> np.ndarray:
         """Frames of parts of recordings, `[..., T, F]`: levels are frames already."""

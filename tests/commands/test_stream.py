@@ -556,7 +556,7 @@ def of_29_bands(content):
     ("flags", "message"),
     [
         (["--model={window}"], "takes single windows: expected a file of export_tflite --mode=str"),
-        (["--model={bands}"], "takes spectrograms of another front end, {{'columns': [1, 2], "),
+        (["--model={bands}"], "takes spectrograms of 64 bands, no audio: expected a file of "),
         (["--model={tmp}/none.tflite"], "cannot read '{tmp}/none.tflite': No such file"),
         (["--audio={tmp}/none.wav"], "{tmp}/none.wav: no such file"),
         (["--examples={tmp}/none"], "--examples={tmp}/none: is not a directory: expected a folder"),

@@ -20,7 +20,7 @@ from a2v_tf.errors import A2vError
 from a2v_tf.files import held
 from a2v_tf.runtime import archive, clips, tables
 from a2v_tf.runtime.archive import Recipe, embed_archive
-from a2v_tf.runtime.clips import ClipEmbeddings, embed_files
+from a2v_tf.runtime.clips import ClipEmbeddings, EmbedClip, embed_files
 from a2v_tf.runtime.tables import Table, write_tables
 
 OUTPUTS = ("out.npz", "out.csv", "out.parquet", "out")  # the last is a folder of shards
@@ -49,6 +49,7 @@ def files(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
+@EmbedClip
 def embed(blocks):
     """A row of eight values for each thousand samples."""
     pcm = np.concatenate(list(blocks)).reshape(-1, 1_000)
@@ -67,7 +68,7 @@ class Counting:
         self.fails_at, self.error, self.clips = fails_at, error, 0
 
     def __call__(self):
-        return self._embed
+        return EmbedClip(self._embed)
 
     def _embed(self, blocks):
         if self.clips == self.fails_at:

@@ -7,7 +7,7 @@ import pytest
 
 from a2v_tf.audio.read import AudioFileError
 from a2v_tf.errors import A2vError
-from a2v_tf.runtime.clips import ClipEmbeddings
+from a2v_tf.runtime.clips import ClipEmbeddings, EmbedClip
 from a2v_tf.runtime.side_by_side import side_by_side
 
 TIMES = np.arange(3)
@@ -21,9 +21,10 @@ def model(dims: int, times=TIMES):
         values = np.tile(total * np.arange(1, dims + 1), (3, 1))
         return ClipEmbeddings(times, times + 10, values)
 
-    return embed
+    return EmbedClip(embed)
 
 
+@EmbedClip
 def broken(blocks):
     next(iter(blocks))
     raise A2vError("broken")
@@ -45,6 +46,12 @@ def test_embeddings_are_concatenated():
 def test_other_stretches_are_refused():
     with pytest.raises(A2vError, match="describe other stretches of a clip"):
         side_by_side([model(1), model(1, TIMES + 1)])(blocks())
+
+
+def test_other_sample_rates_are_refused():
+    other = EmbedClip(model(1).embed, 8_000)
+    with pytest.raises(A2vError, match="take sound at 8000 and 16000 Hz: expected models of one"):
+        side_by_side([model(1), other])
 
 
 @pytest.mark.parametrize("models", [(broken, model(1)), (model(1), broken), (broken, broken)])
@@ -73,12 +80,14 @@ def test_few_blocks_wait():
             given.append(block)
             yield block
 
+    @EmbedClip
     def slow(blocks):
         blocks = iter(blocks)
         next(blocks)
         read.wait(60)
         return model(1)(blocks)
 
+    @EmbedClip
     def eager(blocks):
         found = next(blocks)
         seen = [len(found)]
