@@ -49,7 +49,7 @@ FLAGS = flags.FLAGS
 HOPS = (320, 160, 80, 40, 20, 10)  # ms
 PEERS = ("openwakeword", "openwakeword_320", "microwakeword", "microwakeword_model")
 LARGEST_FILE = 400_000  # bytes, of what the targets are for
-_WINDOW_HOP = FRONT_END.hop_length  # samples: a window model is run again every 10 ms
+_WINDOW_HOP = FRONT_END.period  # seconds: a window model is run again every 10 ms
 
 
 @dataclasses.dataclass(frozen=True)

@@ -130,7 +130,9 @@ def export_file(
     window = convert.model_of(model_dir, draw, settings, how)
     made = _MAKE[part](Origin(model_dir, config, window, draw, how, crops, trained))
     window = made.extended(window)
-    model = build_form(window, mode=mode, state=state, input=input, hop_frames=hop)
+    model = build_form(
+        window, mode=mode, state=state, input=input, hop_frames=hop, front_end=front_end
+    )
     model = made.signed(model, mode)
     per_call = arithmetic.multiply_accumulates(model)
     seconds = front_end.period * hop if mode == "streaming" else None
@@ -167,7 +169,7 @@ def export_file(
         "multiply_accumulates_per_second": (
             {part: round(count / seconds) for part, count in per_call.items()} if seconds else None
         ),
-        **_check_content(content, window, facts, hop, _levels(config, front_end)),
+        **_check_content(content, window, facts, hop, front_end, _levels(config, front_end)),
         **made.check(content),
     }
     with output_file(output) as partial:
@@ -182,6 +184,7 @@ def build_form(
     state: str = "internal",
     input: str,
     hop_frames: int | None = None,
+    front_end: FrontEnd | BandLevels = FRONT_END,
 ) -> fb.Model:
     """Derive an export form from the window model.
 
@@ -191,6 +194,7 @@ def build_form(
       state: one of `STATES`, for a streaming model.
       input: one of `INPUTS`.
       hop_frames: frames between two embeddings of a streaming model.
+      front_end: of the model's frames; of audio, if the input is PCM.
 
     Raises:
       A2vError: the model cannot stream.
@@ -198,29 +202,37 @@ def build_form(
     if mode == "window":
         if input == "log_mel":
             return window
-        return _with_front_end(window, 0)
+        return _with_front_end(window, front_end, stream=False)
     assert hop_frames  # as `mode` is streaming
     model = streaming.to_streaming(window, hop_frames)
     if input == "pcm":
-        model = _with_front_end(model, FRONT_END.overlap)
+        model = _with_front_end(model, front_end, stream=True)
     return streaming.with_internal_state(model) if state == "internal" else model
 
 
-def build_offline(window: fb.Model, steps: int, *, input: str, hop_frames: int) -> fb.Model:
+def build_offline(
+    window: fb.Model,
+    steps: int,
+    *,
+    input: str,
+    hop_frames: int,
+    front_end: FrontEnd | BandLevels = FRONT_END,
+) -> fb.Model:
     """Derive the offline form, which computes `steps` hops of a stream at once, as a reference.
 
-    Its PCM input starts with the 240 samples of silence that precede a stream.
+    Its PCM input starts with the silence that precedes a stream, `front_end.overlap` samples.
 
     Raises:
       A2vError: the model cannot stream.
     """
     model = streaming.to_offline(window, steps * hop_frames, hop_frames)
-    return _with_front_end(model, 0) if input == "pcm" else model
+    return _with_front_end(model, front_end, stream=False) if input == "pcm" else model
 
 
-def _with_front_end(model: fb.Model, carried_samples: int) -> fb.Model:
-    front_end = front_end_model(frames_of(model))
-    return streaming.with_pcm_input(model, front_end, carried_samples)
+def _with_front_end(model: fb.Model, front_end: FrontEnd | BandLevels, *, stream: bool) -> fb.Model:
+    assert isinstance(front_end, FrontEnd)  # of a model that takes audio
+    graph = front_end_model(frames_of(model), front_end)
+    return streaming.with_pcm_input(model, graph, front_end.overlap if stream else 0)
 
 
 def draw_slices(
@@ -244,11 +256,13 @@ def draw_slices(
 
     batch = min(count, 32)
     batches_wanted = -(-count // batch)
+    options = {name: config[name] for name in SOURCE_OPTIONS if name in config}
+    if isinstance(front_end, FrontEnd):
+        options["front_end"] = front_end
     if config.get("task") == "supervised" and data == config["data"]:
-        return _labelled_slices(
-            data, frames, batch, seed, batches_wanted, config.get("channels", "mix")
-        )[:count]
-    source = open_source(data, **{name: config[name] for name in SOURCE_OPTIONS if name in config})
+        options = {name: options[name] for name in ("channels", "front_end") if name in options}
+        return _labelled_slices(data, frames, batch, seed, batches_wanted, options)[:count]
+    source = open_source(data, **options)
     if source.front_end != front_end:
         raise A2vError(
             f"--calibration_data={data}: has the front end {source.front_end}, expected that of "
@@ -262,13 +276,13 @@ def draw_slices(
 
 
 def _labelled_slices(
-    data: str, frames: int, batch: int, seed: int, batches: int, channels: str
+    data: str, frames: int, batch: int, seed: int, batches: int, options: Mapping[str, Any]
 ) -> np.ndarray:
     """Draw slices of the train clips of labelled data sets, as for training a classifier."""
     from a2v_tf.data.labelled import open_labelled
     from a2v_tf.training.batches import labelled_batches
 
-    datasets = open_labelled(data, channels=channels)
+    datasets = open_labelled(data, **options)
     share = -(-batch // len(datasets)) * len(datasets)
     crops = labelled_batches(datasets, frames, batch_size=share, seed=seed)(0)
     return np.concatenate([x for x, *_ in crops.take(batches).as_numpy_iterator()])
@@ -301,6 +315,7 @@ def _check_content(
     window: fb.Model,
     facts: dict[str, Any],
     hop: int,
+    front_end: FrontEnd | BandLevels,
     levels: InputStats | None,
 ) -> dict[str, Any]:
     """Check a file's content against the requested form, `facts`; `hop` is in frames."""
@@ -316,7 +331,7 @@ def _check_content(
         "window_frames": frames_of(window),
         "embedding_dim": fb.shape(model.subgraphs[0].tensors[embedding])[-1],
         **found,
-        "exactness": _exactness(content, window, facts, hop, levels),
+        "exactness": _exactness(content, window, facts, hop, front_end, levels),
     }
 
 
@@ -325,6 +340,7 @@ def _exactness(
     window: fb.Model,
     facts: dict[str, Any],
     hop: int,
+    front_end: FrontEnd | BandLevels,
     levels: InputStats | None,
 ) -> dict[str, Any] | None:
     """Compare a file with the offline form; None for a window model that cannot stream."""
@@ -334,7 +350,10 @@ def _exactness(
         if remainder:
             return None
     try:
-        offline = fb.write(build_offline(window, steps, input=facts["input"], hop_frames=hop))
+        model = build_offline(
+            window, steps, input=facts["input"], hop_frames=hop, front_end=front_end
+        )
+        offline = fb.write(model)
     except A2vError:
         return None
     quantized = facts["quantized"]

@@ -258,7 +258,7 @@ def probe_signal(samples: int) -> np.ndarray:
     """A deterministic test signal, float32 `[samples]` in [-1, 1].
 
     It contains silence and full scale, the extremes of a microphone signal, and a sweep across the
-    mel bins.
+    mel bins: at another rate than 16 kHz, it is faster or slower.
     """
     rng = np.random.default_rng(0)
     time = np.arange(samples) / FRONT_END.sample_rate
@@ -304,7 +304,7 @@ def check_exactness(
     reference = make_interpreter(offline).get_signature_runner("embed")
     shape = reference.get_input_details()[embedder.input]["shape"]
     if levels is None:
-        values = _signal_for(shape, embedder.input)
+        values = _signal_for(shape, embedder)
     else:
         _, frames, bins = map(int, shape)
         values = probe_levels(frames, bins, levels)
@@ -331,12 +331,14 @@ def check_exactness(
     }
 
 
-def _signal_for(shape: np.ndarray, kind: str) -> np.ndarray:
+def _signal_for(shape: np.ndarray, embedder: Embedder) -> np.ndarray:
     """The test signal as input of `embed`; PCM starts with the silence before a stream."""
-    samples = int(shape[1]) if kind == "pcm" else FRONT_END.samples(int(shape[1]))
-    silence = np.zeros(FRONT_END.overlap, np.float32)
+    front_end, is_pcm = embedder.front_end, embedder.input == "pcm"
+    assert front_end  # as it takes no band levels
+    samples = int(shape[1]) if is_pcm else front_end.samples(int(shape[1]))
+    silence = np.zeros(front_end.overlap, np.float32)
     pcm = np.concatenate([silence, probe_signal(samples - len(silence))])
-    return pcm if kind == "pcm" else log_mel(pcm).numpy()
+    return pcm if is_pcm else log_mel(pcm, front_end).numpy()
 
 
 def _embeddings(embedder: Embedder, values: np.ndarray, steps: int) -> np.ndarray:
@@ -344,7 +346,8 @@ def _embeddings(embedder: Embedder, values: np.ndarray, steps: int) -> np.ndarra
     if not embedder.streaming:
         return embedder.embed(values)[None]
     if embedder.input == "pcm":
-        values = values[FRONT_END.overlap :]
+        assert embedder.front_end
+        values = values[embedder.front_end.overlap :]
     embedder.reset()
     return np.stack([embedder.embed(chunk) for chunk in np.split(values, steps)])
 

@@ -87,8 +87,8 @@ def define_flags() -> None:
         "input",
         "pcm",
         INPUTS,
-        "pcm: float32 samples at 16 kHz in [-1, 1]; log_mel: log-mel frames, or band levels for a "
-        "model of precomputed spectrograms.",
+        "pcm: float32 samples in [-1, 1], at the sample rate of the model's front end; log_mel: "
+        "its frames, or band levels for a model of precomputed spectrograms.",
     )
     flags.DEFINE_string(
         "calibration_data",

@@ -303,7 +303,10 @@ class Embedder:
     def _find_front_end(self) -> FrontEnd | None:
         """The front end of the file's metadata, if what it takes may be its frames."""
         found = self.facts.get("front_end", vars(FRONT_END))
-        front_end = None if "columns" in found else FrontEnd.of(found)
+        try:
+            front_end = None if "columns" in found else FrontEnd.of(found)
+        except A2vError as error:
+            raise ValueError(str(error)) from error
         if front_end and self.input == "log_mel" and self.input_shape[1] != front_end.bins:
             return None
         return front_end

@@ -20,7 +20,6 @@ from a2v_tf.export.benchmark import phone as benchmark_phone
 from a2v_tf.export.benchmark.measure import ROUNDS, STEPS, machine, machine_line, measure
 from a2v_tf.export.benchmark.models import PEERS, Case
 from a2v_tf.files import checked_output, write_json
-from a2v_tf.frontend import FRONT_END
 from a2v_tf.pretrained import STREAMING, in_words, resolve
 from a2v_tf.runtime.embedder import KERNELS
 from a2v_tf.text import align
@@ -107,7 +106,7 @@ def define_flags() -> None:
 def main(_: list[str]) -> None:
     output = FLAGS.output and checked_output("output", FLAGS.output)
     hop = FLAGS.window_hop_ms
-    window_hop = None if hop is None else round(hop * FRONT_END.sample_rate / 1000)
+    window_hop = None if hop is None else hop / 1000
     threads = [int(number) for number in FLAGS.threads]
     if FLAGS.adb:
         phone = benchmark_phone.find(FLAGS.benchmark_binary, FLAGS.serial)

@@ -18,7 +18,6 @@ import numpy as np
 from a2v_tf import __version__
 from a2v_tf.errors import A2vError
 from a2v_tf.export.benchmark.models import Case
-from a2v_tf.frontend import FRONT_END
 
 STEPS = 100
 ROUNDS = 5
@@ -32,7 +31,7 @@ def measure(
     steps: int = STEPS,
     rounds: int = ROUNDS,
     block_seconds: float = _BLOCK_SECONDS,
-    window_hop: int | None = None,
+    window_hop: float | None = None,
     profile: bool = False,
 ) -> list[dict[str, Any]]:
     """Measure models in turns, so that drift of the machine affects all of them equally.
@@ -45,7 +44,7 @@ def measure(
       steps: least number of steps of each model in each round.
       rounds: number of rounds.
       block_seconds: least duration of those steps, in seconds.
-      window_hop: samples between two embeddings of a window model; None: windows do not overlap.
+      window_hop: seconds between two embeddings of a window model; None: windows do not overlap.
       profile: whether to time the ops, too.
 
     Returns:
@@ -135,18 +134,18 @@ class _Worker:
         return answer
 
 
-def _summary(worker: _Worker, blocks: list[dict], window_hop: int | None) -> dict[str, Any]:
+def _summary(worker: _Worker, blocks: list[dict], window_hop: float | None) -> dict[str, Any]:
     facts = dict(worker.facts)
-    samples = facts.pop("samples")
-    hop = samples if facts["streaming"] or window_hop is None else window_hop
+    seconds = facts.pop("seconds")
+    hop = seconds if facts["streaming"] or window_hop is None else window_hop
     latencies = np.concatenate([block["latency_us"] for block in blocks])
     cpu = np.array([block["cpu_us"] / len(block["latency_us"]) for block in blocks])
-    per_second = None if hop is None else cpu * FRONT_END.sample_rate / hop
+    per_second = None if hop is None else cpu / hop
     mean = float(latencies.mean())
     return {
         **dataclasses.asdict(worker.case),
         **facts,
-        "hop_ms": None if hop is None else 1000 * hop / FRONT_END.sample_rate,
+        "hop_ms": None if hop is None else 1000 * hop,
         "steps": len(latencies),
         "latency_us": {
             "median": float(np.median(latencies)),
@@ -162,9 +161,9 @@ def _summary(worker: _Worker, blocks: list[dict], window_hop: int | None) -> dic
     }
 
 
-def real_time_factor(latency_us: float, hop: int | None) -> float | None:
+def real_time_factor(latency_us: float, hop: float | None) -> float | None:
     """Wall time of a step divided by the hop; below 1 the model keeps up with the audio."""
-    return None if hop is None else latency_us * FRONT_END.sample_rate / hop / 1e6
+    return None if hop is None else latency_us / hop / 1e6
 
 
 def machine() -> dict[str, Any]:

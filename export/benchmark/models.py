@@ -18,7 +18,8 @@ import numpy as np
 from numpy.random import default_rng  # loaded with this module, not while memory is watched
 
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FRONT_END
+from a2v_tf.frontend import FRONT_END, FrontEnd
+from a2v_tf.runtime import metadata
 from a2v_tf.runtime.embedder import make_interpreter
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class Stepper:
     Attributes:
       form: description for the table.
       streaming: whether a step continues the one before it.
-      samples: samples of audio at 16 kHz in one step; None if the file does not define its frames.
+      seconds: tells the seconds of audio in one step, None if the file does not define its frames.
+        It reads the file, so not before memory was measured.
       parts: its TFLite files.
       inputs: noise, used in turn.
       step: runs the model on one of `inputs`.
@@ -67,7 +69,7 @@ class Stepper:
 
     form: str
     streaming: bool
-    samples: int | None
+    seconds: Callable[[], float | None]
     parts: tuple[Part, ...]
     inputs: list
     step: Callable
@@ -129,7 +131,7 @@ def _exported(case: Case) -> Stepper:
     return Stepper(
         form=_form(interpreter, taken[0], state),
         streaming=state is not None,
-        samples=_samples(shape, state is not None),
+        seconds=lambda: _seconds(case.model, shape, state is not None),
         parts=(Part(case.model),),
         inputs=_noise(shape, 0.1),
         step=step,
@@ -148,14 +150,18 @@ def _form(interpreter: Interpreter, takes: str, state: str | None) -> str:
     return f"{numbers}, {takes}, {f'{state} state' if state else 'window'}"
 
 
-def _samples(shape: tuple[int, ...], streaming: bool) -> int | None:
-    """Samples of audio in an input `[1, samples]` or `[1, frames, bins]`."""
+def _seconds(model: str, shape: tuple[int, ...], streaming: bool) -> float | None:
+    """Seconds of audio in an input `[1, samples]` or `[1, frames, bins]`."""
+    facts = metadata.facts(model).get("front_end", vars(FRONT_END))
+    if "columns" in facts:
+        return None  # band levels
+    front_end = FrontEnd.of(facts)
     if len(shape) == 2:
-        return shape[1]
-    if shape[2] != FRONT_END.mel_bins:
-        return None  # band levels: their period is not in the file
-    overlap = 0 if streaming else 240  # the last frame of a window is 400 samples long
-    return FRONT_END.hop_length * shape[1] + overlap
+        return shape[1] / front_end.sample_rate
+    if shape[2] != front_end.bins:
+        return None
+    # The last frame of a window is longer than the hop.
+    return front_end.period * shape[1] if streaming else front_end.seconds(shape[1])
 
 
 # Peers -------------------------------------------------------------------------------------------
@@ -222,7 +228,7 @@ def _open_wake_word(case: Case, hop: int) -> Stepper:
     return Stepper(
         form=f"float, pcm, {package_version(OPEN_WAKE_WORD[1])}",
         streaming=True,
-        samples=hop,
+        seconds=lambda: hop / FRONT_END.sample_rate,
         parts=(Part(mel_path, (1, hop + 480)), Part(embedding_path)),
         inputs=_noise((1, hop), 3_000),  # float32 with the values of int16
         step=step,
@@ -249,7 +255,7 @@ def _micro_wake_word(case: Case, front_end: bool) -> Stepper:
 
     shared: dict[str, Any] = {
         "streaming": True,
-        "samples": FRONT_END.hop_length * stride,
+        "seconds": lambda: FRONT_END.period * stride,
         "parts": (Part(path),),
     }
     version = package_version("pymicro-wakeword")

@@ -113,7 +113,7 @@ class Phone:
         return ", ".join(f"{name} {value}" for name, value in self.facts().items())
 
     def measure(
-        self, models: list[str], *, threads: list[int], runs: int, window_hop: int | None = None
+        self, models: list[str], *, threads: list[int], runs: int, window_hop: float | None = None
     ) -> list[dict[str, Any]]:
         """Push the tool and the files, and run each file with and without XNNPACK.
 
@@ -165,7 +165,7 @@ class Phone:
         return {
             **dataclasses.asdict(case),
             **facts,
-            "hop_ms": None if hop is None else hop / 16,
+            "hop_ms": None if hop is None else 1000 * hop,
             "memory_bytes": found["memory_bytes"],
             "steps": found["runs"],
             "latency_us": {
@@ -242,10 +242,10 @@ def _adb(*arguments: str) -> subprocess.CompletedProcess[str]:
         raise A2vError(f"cannot run {adb}: {error.strerror}") from error
 
 
-def _facts(case: Case, window_hop: int | None) -> dict[str, Any]:
+def _facts(case: Case, window_hop: float | None) -> dict[str, Any]:
     """Facts of the file, read on this machine."""
     stepper = open_case(case)
-    hop = stepper.samples if stepper.streaming or window_hop is None else window_hop
+    hop = stepper.seconds() if stepper.streaming or window_hop is None else window_hop
     return {
         "form": stepper.form,
         "streaming": stepper.streaming,

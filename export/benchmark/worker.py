@@ -78,7 +78,7 @@ def _open(case: Case) -> tuple[Stepper, dict[str, Any]]:
     facts = {
         "form": stepper.form,
         "streaming": stepper.streaming,
-        "samples": stepper.samples,
+        "seconds": stepper.seconds(),
         "file_bytes": stepper.file_bytes,
         "memory_bytes": grown,
     }

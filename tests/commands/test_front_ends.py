@@ -11,8 +11,14 @@ import pytest
 import soundfile
 
 from a2v_tf.frontend import FrontEnd, log_mel
+from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.runtime.tables import Table
-from a2v_tf.training.model_dir import front_end_of, load_encoder, read_config
+from a2v_tf.training.model_dir import (
+    front_end_of,
+    load_encoder,
+    load_stream_encoder,
+    read_config,
+)
 from tests.conftest import run_command
 
 # 8 kHz: the papers' front end at half the rate. 48 kHz: frames of 12 ms every 8 ms, and no mel.
@@ -152,6 +158,104 @@ def test_evaluate(name, models, sounds, tmp_path):
     frozen = {row["model"]: row["accuracy"] for row in rows if row["protocol"] == "linear"}
     assert frozen == {name: 1.0, "spectrogram": 1.0, "untrained": 1.0}
     assert {row["finetune"] for row in rows} == {"none", "fc"}
+
+
+# Exported files -----------------------------------------------------------------------------------
+
+HOP_FRAMES = 4
+
+
+@pytest.fixture(scope="module")
+def exported(models, tmp_path_factory):
+    """By name and kind, files that stream every 4 frames: int8 and float from PCM, int8 frames."""
+    folder = tmp_path_factory.mktemp("exported")
+    files = {}
+    for name in NAMES:
+        hop = f"--hop_ms={1000 * HOP_FRAMES * SPECS[name].period:g}"
+        common = [f"--model_dir={models[name]}", hop]
+        int8 = ["--quantize", "--calibration_slices=16"]
+        for kind, options in {
+            "int8": int8,
+            "float": [],
+            "frames": [*int8, "--input=log_mel"],
+        }.items():
+            path = files[name, kind] = folder / f"{name}_{kind}.tflite"
+            summary = folder / f"{name}_{kind}.json"
+            run_command(
+                "export_tflite",
+                *common,
+                *options,
+                *(f"--output={path}", f"--summary={summary}"),
+                here=True,
+            )
+            exactness = json.loads(summary.read_text())["exactness"]
+            assert kind == "float" or exactness["bit_exact"]
+    return files
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_streaming_files(name, exported, models, sounds, tmp_path):
+    """int8 from PCM equals int8 from the definition's frames, but for rounding; float, Keras."""
+    spec = SPECS[name]
+    pcm, rate = soundfile.read(sounds[name] / "1.wav", dtype="float32")
+    embedders = {kind: Embedder(exported[name, kind]) for kind in ("int8", "float", "frames")}
+    for embedder in embedders.values():
+        assert embedder.front_end == spec
+        assert embedder.sample_rate == rate
+        assert embedder.hop == HOP_FRAMES * spec.hop_length
+        assert embedder.span == spec.samples(FRAMES)
+    streams = {kind: np.stack(embedder.stream(pcm)) for kind, embedder in embedders.items()}
+    step = np.diff(np.unique(streams["int8"])).min()
+    assert np.abs(streams["int8"] - streams["frames"]).max() <= 4.1 * step
+    padded = np.pad(pcm, (spec.overlap, 0))
+    encoder, step_frames, _ = load_stream_encoder(models[name])
+    of_keras = np.asarray(encoder(log_mel(padded[None], spec)[:, : FRAMES * 8], training=False))[0]
+    every = step_frames // HOP_FRAMES
+    of_file = streams["float"][every - 1 :: every][: len(of_keras)]
+    np.testing.assert_allclose(of_file, of_keras, atol=1e-3 * np.abs(of_keras).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stream_and_embed_commands(name, exported, sounds, tmp_path):
+    spec, model, audio = SPECS[name], exported[name, "int8"], sounds[name] / "0.wav"
+    run = run_command(
+        "a2v_stream", f"--model={model}", f"--audio={audio}", "--format=jsonl", here=True
+    )
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    hop = HOP_FRAMES * spec.period
+    np.testing.assert_allclose([x["end_s"] for x in lines], hop * np.arange(1, len(lines) + 1))
+    assert f"3.00 s of audio: {len(lines)} embeddings" in run.stderr
+    output = tmp_path / "x.npz"
+    run_command(
+        "a2v_embed", f"--model={model}", f"--audio={audio}", f"--output={output}", here=True
+    )
+    table = read_table(output)
+    np.testing.assert_allclose(table.embeddings, [x["embedding"] for x in lines])
+    np.testing.assert_allclose(table.end_s, [x["end_s"] for x in lines])
+    assert table.start_s[-1] == pytest.approx(table.end_s[-1] - spec.seconds(FRAMES))
+
+
+def test_a_hop_that_does_not_fit_is_refused(models, tmp_path):
+    output = f"--output={tmp_path / 'x.tflite'}"
+    for name, wrong, message in (
+        ("birds", "--hop_ms=40", "--hop_ms=40: expected one of 256, 128, 64, 32, 16, 8"),
+        ("telephone", "--hop_ms=8", "--hop_ms=8: expected one of 320, 160, 80, 40, 20, 10"),
+    ):
+        run = run_command("export_tflite", f"--model_dir={models[name]}", output, wrong, fails=True)
+        assert message in run.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reconstruct_writes_sound_at_the_rate(name, models, sounds, tmp_path):
+    output, spec = tmp_path / "r", SPECS[name]
+    flags = [f"--model_dir={models[name]}", f"--audio={sounds[name] / '0.wav'}", "--at=1"]
+    run_command("a2v_reconstruct", *flags, f"--output={output}", here=True)
+    original, rate = soundfile.read(f"{output}_original.wav")
+    assert rate == spec.sample_rate
+    recording, _ = soundfile.read(sounds[name] / "0.wav")
+    start = rate  # --at
+    gain = np.abs(original).max() / np.abs(recording[start : start + len(original)]).max()
+    np.testing.assert_allclose(original, gain * recording[start : start + len(original)], atol=2e-4)
 
 
 def test_evaluate_refuses_a_baseline_of_another_front_end(models, sounds):

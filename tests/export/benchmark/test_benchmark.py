@@ -50,7 +50,7 @@ def test_steps_are_those_of_a_stream(form, tmp_path, mode, state, input):
     stepper = open_case(Case("x", str(tmp_path / "x.tflite"), "builtin"))
     embedder = Embedder(content, "builtin")
     assert stepper.streaming == (mode == "streaming")
-    assert stepper.samples == (embedder.hop or embedder.window)
+    assert stepper.seconds() == (embedder.hop or embedder.window) / 16_000
     kept = f"{state} state" if mode == "streaming" else "window"
     assert stepper.form == f"int8, {input}, {kept}"
     assert stepper.file_bytes == len(content)
@@ -62,7 +62,7 @@ def test_steps_are_those_of_a_stream(form, tmp_path, mode, state, input):
 
 def test_band_levels_have_no_known_hop(tmp_path):
     path = write_file(tmp_path / "bands.tflite", (1, 32, 29))
-    assert open_case(Case("bands", path)).samples is None
+    assert open_case(Case("bands", path)).seconds() is None
     (result,) = measure([Case("bands", path)], steps=1, rounds=1, block_seconds=0)
     assert result["hop_ms"] is result["cpu_us_per_second"] is result["real_time_factor"] is None
     assert result["cpu_us_per_step"] > 0
@@ -92,7 +92,7 @@ class FakeWorker:
 
     def __init__(self, case):
         self.case, self.round = case, 0
-        self.facts = {"form": "f", "streaming": case.name != "window", "samples": 1_600}
+        self.facts = {"form": "f", "streaming": case.name != "window", "seconds": 0.1}
         self.facts |= {"file_bytes": 1, "memory_bytes": 2}
 
     def __enter__(self):
@@ -110,7 +110,7 @@ class FakeWorker:
 def test_turns_and_figures(monkeypatch):
     monkeypatch.setattr(measuring, "_Worker", FakeWorker)
     monkeypatch.setattr(FakeWorker, "seen", [])
-    results = measure([Case("stream", "x"), Case("window", "y")], rounds=3, window_hop=160)
+    results = measure([Case("stream", "x"), Case("window", "y")], rounds=3, window_hop=0.01)
     assert FakeWorker.seen == ["stream", "window", "window", "stream", "stream", "window"]
     stream, window = results
     assert (stream["hop_ms"], window["hop_ms"]) == (100, 10)
