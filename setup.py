@@ -101,6 +101,8 @@ setup(
         "dev": [
             "build",
             "dill",  # tfds.testing needs it
+            "fastapi",  # examples/web_service.py
+            "httpx",  # its test client
             "hypothesis",
             "librosa",
             "mypy",
