@@ -271,7 +271,7 @@ def test_memory_does_not_grow_with_the_files(tmp_path):
         clip = ClipEmbeddings(starts, starts, rows)
         tracemalloc.start()
         try:
-            run(files, tmp_path / f"{count}.npz", lambda: lambda blocks: clip)
+            run(files, tmp_path / f"{count}.npz", lambda: EmbedClip(lambda blocks: clip))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
