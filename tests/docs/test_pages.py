@@ -30,6 +30,7 @@ STAND_INS: dict[str, list[Callable[[pathlib.Path], None]]] = {
     "tutorials/raspberry-pi.md": [stand_ins.recordings, stand_ins.examples],
     "tutorials/many-gpus.md": [stand_ins.recordings],
     "tutorials/audioset.md": [stand_ins.audioset],
+    "tutorials/other-sounds.md": [stand_ins.recordings],
     "tutorials/sensors.md": [stand_ins.band_levels],
 }
 SLOW = {
@@ -40,6 +41,7 @@ SLOW = {
         "tutorials/distillation.md",
         "tutorials/many-gpus.md",
         "tutorials/audioset.md",
+        "tutorials/other-sounds.md",
     ),
 }
 
