@@ -26,7 +26,7 @@ from a2v_tf.export import build, convert, metadata
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.check import probe_signal
 from a2v_tf.export.quantize import Quantization
-from a2v_tf.frontend import FRONT_END, log_mel, pcm_to_float
+from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel, pcm_to_float
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.runtime.flatbuffer import root, slot_of, tables
@@ -40,8 +40,14 @@ HERE = pathlib.Path(__file__).parent
 CORE = "core/src/test/resources/golden"
 RUNTIME = "runtime/src/test/resources/golden"
 KERNELS = ("xnnpack", "builtin")
-HISTORY = FRONT_END.overlap  # the front end of a stream starts as after that much silence
 INVERSION_ITERATIONS = 8
+# Telephone, birds, bats, and the Fourier transform's own bins.
+FRONT_ENDS = {
+    "telephone": FrontEnd(8_000, 200, 80, 256, 64, 60.0, 3_900.0, 5e-3),
+    "birds": FrontEnd(48_000, 960, 480, 1_024, 96, 500.0, 16_000.0, 2.4e-2),
+    "bats": FrontEnd(96_000, 384, 192, 512, 64, 10_000.0, 46_800.0, 9.6e-3),
+    "stft": FrontEnd(mel_bins=0),
+}
 SOUND_SAMPLES = 4_877  # 30 frames, and 77 samples that complete none
 # The small encoder with half the channels: the same ops in a smaller file.
 ENCODER = EncoderConfig(channels=(4, 8, 16, 32, 64), embedding_dim=128)
@@ -63,6 +69,7 @@ def golden_files() -> Files:
     parts = {
         CORE: {
             **front_end_files(),
+            **other_front_end_files(),
             **inversion_files(),
             **neighbour_files(),
             **colour_files(),
@@ -98,9 +105,9 @@ def as_int16(wave: np.ndarray) -> np.ndarray:
     return np.round(LOUDEST_PCM * np.clip(wave, -1, 1)).astype("<i2")
 
 
-def stream_log_mel(pcm: np.ndarray) -> np.ndarray:
+def stream_log_mel(pcm: np.ndarray, spec: FrontEnd = FRONT_END) -> np.ndarray:
     """Log-mel of a stream of int16 PCM from its start, float32 `[samples // 160, 64]`."""
-    return log_mel(pcm_to_float(np.pad(pcm, (HISTORY, 0)))).numpy()
+    return log_mel(pcm_to_float(np.pad(pcm, (spec.overlap, 0))), spec).numpy()
 
 
 def front_end_files() -> Files:
@@ -108,6 +115,21 @@ def front_end_files() -> Files:
     for name, pcm in sounds().items():
         files[f"front_end/{name}.s16"] = pcm.tobytes()
         files[f"front_end/{name}.f32"] = as_bytes(stream_log_mel(pcm))
+    return files
+
+
+def other_front_end_files() -> Files:
+    """A sweep through the whole band with some noise, and its frames, by other front ends."""
+    files = {"front_ends/index.properties": properties(names=",".join(FRONT_ENDS))}
+    for name, spec in FRONT_ENDS.items():
+        samples = 20 * spec.hop_length + 7
+        time = np.arange(samples) / spec.sample_rate
+        sweep = np.sin(np.pi * spec.sample_rate / 2 / time[-1] * time**2)
+        noise = 1e-3 * np.random.default_rng(16).standard_normal(samples)
+        pcm = as_int16(0.9 * sweep + noise)
+        files[f"front_ends/{name}.json"] = json.dumps({"front_end": vars(spec)}).encode()
+        files[f"front_ends/{name}.s16"] = pcm.tobytes()
+        files[f"front_ends/{name}.f32"] = as_bytes(stream_log_mel(pcm, spec))
     return files
 
 

@@ -10,6 +10,7 @@ from a2v_tf.frontend import pcm_to_float
 from a2v_tf.runtime import metadata
 from a2v_tf.runtime.embedder import Embedder
 from tests.conftest import load_script
+from tests.front_ends import OTHERS
 
 DEMO = pathlib.Path(__file__).parents[2] / "android_demo"
 
@@ -53,17 +54,21 @@ def test_no_file_is_missing_or_left_over(fresh: dict[str, bytes]) -> None:
 
 def test_sounds_colours_and_taught_sounds_are_the_same(fresh: dict[str, bytes]) -> None:
     exact = names(fresh, ".s16", ".properties", ".rgb", ".json", "queries.f32")
-    assert len(exact) == 15
+    assert len(exact) == 24
     for name in exact:
         assert fresh[name] == kept(name), name
 
 
 def test_log_mel_is_the_same(fresh: dict[str, bytes]) -> None:
     arrays = [name for name in names(fresh, ".f32") if "front_end" in name]
-    assert len(arrays) == 7
+    assert len(arrays) == 11
     for name in arrays:
         # As tests/test_frontend.py: float32 FFTs of other builds.
         np.testing.assert_allclose(floats(fresh[name]), floats(kept(name)), atol=2e-4, err_msg=name)
+
+
+def test_front_ends_are_those_of_the_python_tests() -> None:
+    assert export_golden.FRONT_ENDS == OTHERS
 
 
 def test_log_mel_turned_into_sound_is_the_same(fresh: dict[str, bytes]) -> None:

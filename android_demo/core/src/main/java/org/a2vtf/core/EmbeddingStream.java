@@ -50,7 +50,8 @@ public final class EmbeddingStream {
     this.listener = listener;
     hop = new float[encoder.hopSamples()];
     embedding = new float[encoder.embeddingDim()];
-    frames = new float[(hop.length / LogMel.HOP + 1) * LogMel.BINS];
+    FrontEnd spec = logMel == null ? FrontEnd.PAPERS : logMel.frontEnd();
+    frames = new float[(hop.length / spec.hop + 1) * spec.bins];
     reset();
   }
 

@@ -3,53 +3,78 @@ package org.a2vtf.core;
 import java.util.Arrays;
 
 /**
- * The log-mel front end of {@code a2v_tf/frontend.py}, frame by frame: a Hann window of 25 ms every
- * 10 ms, the modulus of its Fourier transform, 64 triangular HTK mel filters, and a logarithm.
+ * The front end of {@code a2v_tf/frontend.py}, frame by frame: a Hann window, of the papers 25 ms
+ * every 10 ms, the modulus of its Fourier transform, triangular HTK mel filters unless the front end
+ * has none, and a logarithm.
  *
- * <p>A stream starts after 240 samples of silence, as in the exported models: frame i ends with
- * sample 160 (i + 1). The frames are bit-exact however the stream is divided into calls. Constants
+ * <p>A stream starts after silence, of the papers 240 samples, as in the exported models: frame i
+ * ends with sample hop (i + 1). The constants are the papers'. The frames are bit-exact however the stream is divided into calls. Constants
  * and sums are double; only the result is rounded to float.
  */
 public final class LogMel {
   /** Hz. */
-  public static final int SAMPLE_RATE = 16_000;
+  public static final int SAMPLE_RATE = FrontEnd.PAPERS.sampleRate;
 
   /** Samples in a frame's window. */
-  public static final int WINDOW = 400;
+  public static final int WINDOW = FrontEnd.PAPERS.window;
 
   /** Samples between two frames. */
-  public static final int HOP = 160;
+  public static final int HOP = FrontEnd.PAPERS.hop;
 
   /** Values in a frame. */
-  public static final int BINS = 64;
+  public static final int BINS = FrontEnd.PAPERS.bins;
 
   /** Values of a frame's Fourier transform. */
-  static final int FFT = 512;
+  static final int FFT = FrontEnd.PAPERS.fft;
 
   /** Added to the mel magnitudes before the logarithm. */
-  static final double LOG_OFFSET = 1e-2;
+  static final double LOG_OFFSET = FrontEnd.PAPERS.logOffset;
 
-  private final double[] hann = hann();
-  private final Fourier fourier = new Fourier(FFT);
-  private final MelFilters filters = new MelFilters();
+  private final FrontEnd spec;
+  private final double[] hann;
+  private final Fourier fourier;
+  private final MelFilters filters; // null without mel bins
 
-  private final float[] recent = new float[WINDOW];
+  private final float[] recent;
   private int missing; // samples until `recent` is a full window
-  private final double[] real = new double[FFT];
-  private final double[] imaginary = new double[FFT];
-  private final double[] magnitudes = new double[FFT / 2 + 1];
-  private final double[] mel = new double[BINS];
+  private final double[] real;
+  private final double[] imaginary;
+  private final double[] magnitudes;
+  private final double[] values;
 
-  /** Starts a stream. */
+  /** Starts a stream of the papers' front end. */
   public LogMel() {
+    this(FrontEnd.PAPERS);
+  }
+
+  /** Starts a stream of any front end. */
+  public LogMel(FrontEnd spec) {
+    this.spec = spec;
+    hann = hann(spec.window);
+    fourier = new Fourier(spec.fft);
+    filters = spec.isMel ? new MelFilters(spec) : null;
+    recent = new float[spec.window];
+    real = new double[spec.fft];
+    imaginary = new double[spec.fft];
+    magnitudes = new double[spec.fft / 2 + 1];
+    values = new double[spec.bins];
     reset();
   }
 
-  /** The Hann window of a frame. */
+  /** The front end. */
+  public FrontEnd frontEnd() {
+    return spec;
+  }
+
+  /** The Hann window of a frame of the papers' front end. */
   static double[] hann() {
-    double[] window = new double[WINDOW];
-    for (int i = 0; i < WINDOW; i++) {
-      window[i] = 0.5 - 0.5 * Math.cos(2 * Math.PI * i / WINDOW);
+    return hann(WINDOW);
+  }
+
+  private static double[] hann(int length) {
+    double[] window = new double[length];
+    for (int i = 0; i < length; i++) {
+      window[i] = 0.5 - 0.5 * Math.cos(2 * Math.PI * i / length);
     }
     return window;
   }
@@ -60,30 +85,30 @@ public final class LogMel {
    * @param pcm samples in [-1, 1]
    * @param offset index of the first sample in {@code pcm}
    * @param count number of samples
-   * @param framesOut receives the completed frames, {@code [frames * BINS]}, at most {@code count /
-   *     HOP + 1} frames
+   * @param framesOut receives the completed frames, {@code [frames * bins]}, at most {@code count /
+   *     hop + 1} frames
    * @return the number of completed frames
    * @throws IllegalArgumentException if they do not fit; no sample is taken then
    */
   public int feed(float[] pcm, int offset, int count, float[] framesOut) {
     Ranges.check(pcm.length, offset, count);
-    int frames = count < missing ? 0 : 1 + (count - missing) / HOP;
-    if (framesOut.length < frames * BINS) {
+    int frames = count < missing ? 0 : 1 + (count - missing) / spec.hop;
+    if (framesOut.length < frames * spec.bins) {
       throw new IllegalArgumentException(
           frames
               + " frames do not fit into "
               + framesOut.length
               + " numbers: expected "
-              + frames * BINS);
+              + frames * spec.bins);
     }
     int taken = 0;
     for (int frame = 0; frame < frames; frame++) {
       int next = missing;
       append(pcm, offset + taken, next);
       taken += next;
-      computeFrame(framesOut, frame * BINS);
-      System.arraycopy(recent, HOP, recent, 0, WINDOW - HOP);
-      missing = HOP;
+      computeFrame(framesOut, frame * spec.bins);
+      System.arraycopy(recent, spec.hop, recent, 0, spec.window - spec.hop);
+      missing = spec.hop;
     }
     append(pcm, offset + taken, count - taken);
     return frames;
@@ -92,27 +117,31 @@ public final class LogMel {
   /** Starts a new stream. */
   public void reset() {
     Arrays.fill(recent, 0f);
-    missing = HOP;
+    missing = spec.hop;
   }
 
   private void append(float[] pcm, int offset, int count) {
-    System.arraycopy(pcm, offset, recent, WINDOW - missing, count);
+    System.arraycopy(pcm, offset, recent, spec.window - missing, count);
     missing -= count;
   }
 
   private void computeFrame(float[] out, int offset) {
-    for (int i = 0; i < WINDOW; i++) {
+    for (int i = 0; i < spec.window; i++) {
       real[i] = recent[i] * hann[i];
     }
-    Arrays.fill(real, WINDOW, FFT, 0);
+    Arrays.fill(real, spec.window, spec.fft, 0);
     Arrays.fill(imaginary, 0);
     fourier.transform(real, imaginary);
     for (int i = 0; i < magnitudes.length; i++) {
       magnitudes[i] = Math.sqrt(real[i] * real[i] + imaginary[i] * imaginary[i]);
     }
-    filters.apply(magnitudes, mel);
-    for (int j = 0; j < BINS; j++) {
-      out[offset + j] = (float) Math.log(mel[j] + LOG_OFFSET);
+    if (filters == null) {
+      System.arraycopy(magnitudes, spec.firstBin, values, 0, spec.bins);
+    } else {
+      filters.apply(magnitudes, values);
+    }
+    for (int j = 0; j < spec.bins; j++) {
+      out[offset + j] = (float) Math.log(values[j] + spec.logOffset);
     }
   }
 }

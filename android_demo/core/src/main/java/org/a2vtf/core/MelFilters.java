@@ -8,35 +8,43 @@ import java.util.Arrays;
  * the falling side of the one before, with weights that add up to 1.
  */
 final class MelFilters {
-  /** Fourier bins of a frame, from 0 Hz to half the sample rate. */
+  /** Fourier bins of a frame of the papers' front end, from 0 Hz to half the sample rate. */
   static final int FOURIER_BINS = LogMel.FFT / 2 + 1;
 
-  private static final double LOW_HZ = 60;
-  private static final double HIGH_HZ = 7_800;
+  private final FrontEnd spec;
 
   // For each Fourier bin: the triangle on whose rising side it lies (0 to BINS, -1 for none; that
   // is the falling side of the previous triangle), and the weight there.
-  private final int[] rising = new int[FOURIER_BINS];
-  private final double[] height = new double[FOURIER_BINS];
+  private final int[] rising;
+  private final double[] height;
+
+  /** The filters of the papers' front end. */
+  MelFilters() {
+    this(FrontEnd.PAPERS);
+  }
 
   /** Triangle j starts at edge j, is 1 at edge j + 1 and ends at edge j + 2, evenly spaced. */
-  MelFilters() {
-    double low = toMel(LOW_HZ);
-    double spacing = (toMel(HIGH_HZ) - low) / (LogMel.BINS + 1);
-    for (int i = 0; i < FOURIER_BINS; i++) {
-      double place = (toMel((double) i * LogMel.SAMPLE_RATE / LogMel.FFT) - low) / spacing;
-      boolean outside = place < 0 || place >= LogMel.BINS + 1;
+  MelFilters(FrontEnd spec) {
+    this.spec = spec;
+    rising = new int[spec.fft / 2 + 1];
+    height = new double[rising.length];
+    double low = toMel(spec.lowHz);
+    double spacing = (toMel(spec.highHz) - low) / (spec.bins + 1);
+    for (int i = 0; i < rising.length; i++) {
+      double place = (toMel((double) i * spec.sampleRate / spec.fft) - low) / spacing;
+      // The constant component is in no filter, even if the band begins with it.
+      boolean outside = i == 0 || place < 0 || place >= spec.bins + 1;
       rising[i] = outside ? -1 : (int) place;
       height[i] = place - rising[i];
     }
   }
 
-  /** From magnitudes, {@code [FOURIER_BINS]}, to mel magnitudes, {@code [BINS]}. */
+  /** From magnitudes, {@code [fft / 2 + 1]}, to mel magnitudes, {@code [bins]}. */
   void apply(double[] magnitudes, double[] mel) {
     Arrays.fill(mel, 0);
-    for (int i = 0; i < FOURIER_BINS; i++) {
+    for (int i = 0; i < rising.length; i++) {
       int triangle = rising[i];
-      if (triangle >= 0 && triangle < LogMel.BINS) {
+      if (triangle >= 0 && triangle < spec.bins) {
         mel[triangle] += height[i] * magnitudes[i];
       }
       if (triangle > 0) {
@@ -45,12 +53,12 @@ final class MelFilters {
     }
   }
 
-  /** The transposed matrix: from {@code [BINS]} to {@code [FOURIER_BINS]} values. */
+  /** The transposed matrix: from {@code [bins]} to {@code [fft / 2 + 1]} values. */
   void spread(double[] mel, double[] fourier) {
-    for (int i = 0; i < FOURIER_BINS; i++) {
+    for (int i = 0; i < rising.length; i++) {
       int triangle = rising[i];
       double sum = 0;
-      if (triangle >= 0 && triangle < LogMel.BINS) {
+      if (triangle >= 0 && triangle < spec.bins) {
         sum += height[i] * mel[triangle];
       }
       if (triangle > 0) {

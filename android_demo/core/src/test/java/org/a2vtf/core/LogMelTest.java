@@ -28,6 +28,57 @@ public class LogMelTest {
     }
   }
 
+  @Test
+  public void equalsPythonForOtherFrontEnds() throws Exception {
+    String[] names = Golden.properties("front_ends/index.properties").getProperty("names").split(",");
+    assertEquals(4, names.length);
+    for (String name : names) {
+      FrontEnd spec = FrontEnd.ofFacts(Golden.text("front_ends/" + name + ".json"));
+      float[] wave = Golden.wave(Golden.pcm("front_ends/" + name + ".s16"));
+      float[] expected = Golden.floats("front_ends/" + name + ".f32");
+      float[] got = new float[expected.length];
+      int frames = new LogMel(spec).feed(wave, 0, wave.length, got);
+      assertEquals(name, wave.length / spec.hop, frames);
+      assertEquals(name, expected.length, frames * spec.bins);
+      double loudest = 0;
+      for (float value : expected) {
+        loudest = Math.max(loudest, Math.exp(value));
+      }
+      for (int i = 0; i < expected.length; i++) {
+        double want = Math.exp(expected[i]);
+        assertEquals(name + " at " + i, want, Math.exp(got[i]), 2e-6 * loudest + 2e-4 * want);
+      }
+    }
+  }
+
+  @Test
+  public void factsWithoutAFrontEndMeanThePapers() {
+    assertEquals(FrontEnd.PAPERS, FrontEnd.ofFacts(""));
+    assertEquals(FrontEnd.PAPERS, FrontEnd.ofFacts("{\"mode\": \"window\"}"));
+  }
+
+  @Test
+  public void refusesImpossibleFrontEnds() {
+    String good =
+        "{\"front_end\": {\"sample_rate\": 16000, \"window_length\": 400, \"hop_length\": 160,"
+            + " \"fft_length\": 512, \"mel_bins\": 64, \"mel_low_hz\": 60.0, \"mel_high_hz\":"
+            + " 7800.0, \"log_offset\": 0.01}}";
+    assertEquals(64, FrontEnd.ofFacts(good).bins);
+    String[][] edits = {
+      {"160", "400"},
+      {"512", "500"},
+      {"7800.0", "8001.0"},
+      {"\"mel_bins\": 64", "\"mel_bins\": 6.4"},
+      {"\"sample_rate\": 16000", "\"sample_rate\": \"16000\""},
+      {"\"fft_length\"", "\"fft\""},
+      {"{\"sample_rate\"", "[{\"sample_rate\""},
+    };
+    for (String[] edit : edits) {
+      String bad = good.replace(edit[0], edit[1]);
+      assertThrows(bad, IllegalArgumentException.class, () -> FrontEnd.ofFacts(bad));
+    }
+  }
+
   /** The tolerance of the front end in TFLite files; see tests/export/test_front_end.py. */
   private static void assertNear(String sound, float[] expected, float[] got) {
     for (int i = 0; i < expected.length; i++) {
