@@ -155,4 +155,5 @@ format: $(INSTALLED)  ## fix and format the code with ruff
 
 clean:  ## remove everything that make created
 	rm -rf dist $(VENV) $(VENV)-tfio $(OUT) $(APK) site android_demo/*/target web_demo/build web_demo/node_modules \
-	  web_demo/package/dist web_demo/package/models *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	  web_demo/package/dist web_demo/package/models \
+	  web_demo/package/LICENSE *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

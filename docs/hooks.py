@@ -21,6 +21,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 FILES = {
     "reference/data-sets.md": "a2v_tf/data/builders/README.md",
     "reference/android.md": "android_demo/README.md",
+    "reference/web.md": "web_demo/README.md",
+    "reference/web-package.md": "web_demo/package/README.md",
     "results/model-card.md": "a2v_tf/pretrained/card.md",
     "project/contributing.md": "CONTRIBUTING.md",
     "project/changelog.md": "CHANGELOG.md",

@@ -4,7 +4,7 @@
   variables.
 - A block with a title, of any language, is the file of that name.
 - `<!-- not run: REASON -->` in the line before a block leaves it out.
-- Every other block must be of a language that nobody runs: `text`, `ini`, `java`.
+- Every other block must be of a language that nobody runs: `text`, `ini`, `java`, `js`.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from tests.conftest import run_here
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = ("sh", "python")
-SHOWN = ("text", "ini", "java")
+SHOWN = ("text", "ini", "java", "js")
 COMMANDS = re.compile(r"(a2v_\w+|export_tflite) ")
 _FENCE = re.compile(
     r"^(?P<indent> *)(?P<ticks>```+)(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)(?P=ticks) *$",

@@ -76,7 +76,12 @@ def add_embeddings(folder: Folder) -> None:
     for path in files:
         embedder = Embedder(path)
         for name, pcm in (("golden", golden), ("4 s", sound(4.0))):
-            entry = {"model": str(path.relative_to(ROOT)), "sound": name, "pcm": pcm}
+            entry = {
+                "model": str(path.relative_to(ROOT)),
+                "takes": embedder.input,
+                "sound": name,
+                "pcm": pcm,
+            }
             if embedder.streaming and embedder.input == "pcm":
                 embedder.reset()
                 found = embedder.stream(pcm)

@@ -50,7 +50,8 @@ export async function loadRuntime(wasm?: string | URL): Promise<void> {
     const at = new URL(wasm ?? host.wasm(), base).href;
     const folder = at.slice(0, at.lastIndexOf("/") + 1);
     // In a worker, the loader script would look for its wasm file beside the worker.
-    Object.assign(globalThis, {Module: {locateFile: (name: string) => folder + name}});
+    const locateFile = (name: string) => folder + name;
+    Object.assign(globalThis, {Module: {locateFile, printErr: withoutNotes, print: withoutNotes}});
     try {
       await host.around(() => litert.loadLiteRt(at));
     } catch (error) {
@@ -58,4 +59,9 @@ export async function loadRuntime(wasm?: string | URL): Promise<void> {
     }
   }
   await litert.getGlobalLiteRtPromise();
+}
+
+/** Pass on what LiteRT prints, without its notes on what it is about to do. */
+function withoutNotes(line: string): void {
+  if (!/^(INFO|WARNING|VERBOSE):/.test(line)) console.error(line);
 }

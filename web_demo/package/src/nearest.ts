@@ -45,6 +45,25 @@ export class Examples {
     const closest = order.find((example) => example.label === label)!;
     return {label, votes: count, of: order.length, distance: closest.distance};
   }
+
+  /**
+   * Distance above which the nearest example says nothing, from the examples: for several labels the 5th
+   * percentile of the distances between embeddings of different labels, for one label 1.5 times the median
+   * distance between its embeddings; infinite for fewer than two examples. As in the Android app.
+   */
+  unknownAbove(): number {
+    const labels = new Set(this.all.map(({label}) => label));
+    const distances = this.all.flatMap((a, i) =>
+      this.all
+        .slice(i + 1)
+        .filter((b) => labels.size === 1 || a.label !== b.label)
+        .map((b) => distance(a.embedding, b.embedding)),
+    );
+    if (distances.length === 0) return Infinity;
+    distances.sort((a, b) => a - b);
+    const at = (fraction: number) => distances[Math.floor(fraction * (distances.length - 1))];
+    return labels.size === 1 ? 1.5 * at(0.5) : at(0.05);
+  }
 }
 
 /** Euclidean distance. */
