@@ -34,9 +34,11 @@ PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 # For `make pretrained`: working folder.
 WORK ?= pretrained_work
 
-# For `make apk`: build folder, and the model directory of the bundled encoder.
+# For `make apk`: build folder, the model directory of the bundled encoder, and files of
+# `export_tflite --part` to bundle with it, separated by commas.
 APK := android_demo/build
 APK_MODEL_DIR ?= pretrained
+APK_PARTS ?=
 JVM_TESTS := mvn -q -B -f android_demo/pom.xml test
 
 .PHONY: help demo test torture dist test-oldest test-jvm test-web test-tfio docs pretrained apk lint format clean
@@ -118,7 +120,7 @@ apk: $(INSTALLED) $(if $(filter pretrained pretrained_%,$(APK_MODEL_DIR)),,$(APK
 	$(BIN)/export_tflite --model_dir=$(APK_MODEL_DIR) --quantize --hop_ms=80 \
 	  --output=$(APK)/bundled.tflite --summary=$(APK)/bundled.json
 	$(BIN)/python android_demo/export_assets.py --model=$(APK)/bundled.tflite \
-	  --summary=$(APK)/bundled.json --output=$(APK)/assets --check=$(APK)/check
+	  --summary=$(APK)/bundled.json --parts=$(APK_PARTS) --output=$(APK)/assets --check=$(APK)/check
 	mvn -q -B -f android_demo/pom.xml -pl core,runtime test -Dtest=ExportedModelTest \
 	  -DexportedModel=$(abspath $(APK))/check -Dsurefire.failIfNoSpecifiedTests=false
 	android_demo/build_apk.sh $(APK)/assets $(APK)/a2v_tf.apk

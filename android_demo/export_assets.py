@@ -7,6 +7,7 @@ python android_demo/export_assets.py --model=mine.tflite --summary=mine.json --o
 `assets/model.tflite` is a copy of the file. `assets/model.json` contains the summary of the export
 and the map's plane, in which the embeddings of some sounds vary most:
 `{"projection": {"matrix": [[d numbers], [d numbers]], "mean": [d numbers]}, "summary": {...}}`.
+--parts adds files of `export_tflite --part`, named by their parts, such as `assets/gap.tflite`.
 With --check, some of the sounds and Python's embeddings of them are written to another folder, for
 the JVM test of the app's inference, `-DexportedModel=FOLDER`. These embeddings come from
 TensorFlow's interpreter of the same version as the app's runtime, because other versions round the
@@ -25,12 +26,14 @@ from a2v_tf.audio.read import read_audio
 from a2v_tf.commands.embed import audio_files
 from a2v_tf.errors import A2vError, run_app
 from a2v_tf.frontend import pcm_to_float
+from a2v_tf.runtime import metadata
 from a2v_tf.runtime.clips import embed_files, tflite_clips
 from a2v_tf.runtime.embedder import Embedder
 
 FLAGS = flags.FLAGS
 
 VERSIONS = pathlib.Path(__file__).with_name("versions.properties")
+PARTS = ("classifier", "gap", "reconstruct")  # as in PartLibrary.java
 CHECKED_SAMPLES = 60 * 16_000
 
 
@@ -38,6 +41,12 @@ def define_flags() -> None:
     """Define the command's flags; not on import, so that a test can import this file."""
     flags.DEFINE_string("model", None, "Streaming .tflite file that takes PCM.", required=True)
     flags.DEFINE_string("summary", None, "The JSON of its export.", required=True)
+    flags.DEFINE_list(
+        "parts",
+        [],
+        "Files of other parts, one for each of classifier, gap and "
+        "reconstruct, that the app's page Explore uses; default: none.",
+    )
     flags.DEFINE_string("output", None, "Folder to write.", required=True)
     flags.DEFINE_string("audio", "demo", "Sounds for the map: a file, a directory, or 'demo'.")
     flags.DEFINE_string("check", None, "Folder for what the JVM test compares; default: none.")
@@ -47,6 +56,7 @@ def main(_: list[str]) -> None:
     embedder = Embedder(FLAGS.model)
     if not embedder.streaming or embedder.input != "pcm":
         raise A2vError(f"--model={FLAGS.model!r}: the app needs a streaming file that takes PCM")
+    parts = named_parts(FLAGS.parts)
     files = audio_files(FLAGS.audio)
     embeddings = embed(files)
     content = {
@@ -57,9 +67,35 @@ def main(_: list[str]) -> None:
     output.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(FLAGS.model, output / "model.tflite")
     (output / "model.json").write_text(json.dumps(content))
+    for part in PARTS:
+        (output / f"{part}.tflite").unlink(missing_ok=True)
+    for part, path in parts.items():
+        shutil.copyfile(path, output / f"{part}.tflite")
     if FLAGS.check:
         write_check(files, pathlib.Path(FLAGS.check))
-    print(f"Wrote {output}: the model, and a map from {len(embeddings)} embeddings")
+    names = ", ".join(["the model", *parts])
+    print(f"Wrote {output}: {names}, and a map from {len(embeddings)} embeddings")
+
+
+def named_parts(paths: list[str]) -> dict[str, str]:
+    """The files by their parts.
+
+    Raises:
+      A2vError: one is of another part, or two are of the same.
+    """
+    parts: dict[str, str] = {}
+    for path in paths:
+        facts = metadata.read(path)["facts"]
+        part = facts.get("part", "encoder")
+        if part not in PARTS or facts["input"] != "pcm":
+            raise A2vError(
+                f"--parts={path}: is of part {part} and takes {facts['input']}: expected one of "
+                f"{', '.join(PARTS)} that takes pcm"
+            )
+        if part in parts:
+            raise A2vError(f"--parts: {parts[part]} and {path} are both of part {part}")
+        parts[part] = path
+    return parts
 
 
 def embed(files: list[pathlib.Path]) -> np.ndarray:

@@ -14,6 +14,8 @@ import pathlib
 import random
 import re
 import struct
+import tempfile
+from unittest import mock
 
 import keras
 import matplotlib
@@ -25,14 +27,20 @@ from a2v_tf.evaluation import inversion
 from a2v_tf.export import build, convert, metadata
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.check import probe_signal
-from a2v_tf.export.quantize import Quantization
+from a2v_tf.export.forms import MODES
+from a2v_tf.export.part import Origin, Part
+from a2v_tf.export.quantize import DEFAULT, Quantization
+from a2v_tf.export.reconstruct import Reconstruct, open_decoder
 from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel, pcm_to_float
 from a2v_tf.models.encoder import build_encoder
-from a2v_tf.runtime.embedder import Embedder
+from a2v_tf.runtime.embedder import Embedder, make_interpreter
 from a2v_tf.runtime.flatbuffer import root, slot_of, tables
 from a2v_tf.runtime.nearest import Examples
 from a2v_tf.runtime.verify import flaw
-from a2v_tf.specs import EncoderConfig, InputStats
+from a2v_tf.specs import ENCODERS, EncoderConfig, InputStats, Slicing
+from a2v_tf.tasks import multi_head
+from a2v_tf.tasks.task import Setup, find_tasks
+from a2v_tf.training.model_dir import read_config, write_config
 
 FLAGS = flags.FLAGS
 
@@ -57,7 +65,16 @@ WINDOW_FRAMES, HOP_FRAMES, HOPS = 96, 8, 32  # 80 ms; the window is full after 1
 LABELS = ("kettle", 'the "old" door\\', "狗 🐕", "tap\tdrip")
 LOUDEST_PCM = 32_767
 
-DAMAGED_COPIES = 300
+# The model of which other parts are exported.
+PART_ENCODER = EncoderConfig(channels=(4, 4, 4, 8, 8), embedding_dim=16)
+PART_TASKS = ("cbow", "temporal_gap")
+PART_SLICING = Slicing(frames=32, context=1, gap=2, max_frames=132)
+PART_HOP_FRAMES = 2  # N + G is a multiple
+PARTS = {"reconstruct": Reconstruct}
+PART_START = 7_003  # sample of the PCM
+
+DAMAGED = ("internal.tflite", "external.tflite", "log_mel.tflite", "reconstruct_streaming.tflite")
+DAMAGED_COPIES = 100  # of each
 TABLES_BYTES = 24_000  # at the end of a file: the tables, and few weights
 EXTREMES = (0, 1, 3, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x0000FFFF, 0x7F800000)
 
@@ -230,6 +247,7 @@ def runtime_files() -> Files:
     tiny = window_model(TINY)
     files["window.tflite"] = file_of(tiny, mode="window", state=None, input="pcm")
     files["log_mel.tflite"] = file_of(tiny, mode="streaming", state="internal", input="log_mel")
+    files |= part_files(pcm)
     files["damage.csv"] = damage_csv(files)
     return files
 
@@ -286,6 +304,101 @@ def embeddings(models: dict[str, bytes], pcm: np.ndarray, kernels: str) -> np.nd
     return results[0]
 
 
+# Other parts --------------------------------------------------------------------------------------
+
+
+def part_files(pcm: np.ndarray) -> Files:
+    """Files of the other parts of an untrained model, and what they compute of the PCM."""
+    wave = pcm_to_float(pcm).numpy()
+    files = {}
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(ENCODERS, tiny=PART_ENCODER):
+        origin = part_origin(pathlib.Path(folder))
+        for part, make in PARTS.items():
+            made = make(origin)
+            for mode in MODES:
+                content = part_file(made, origin, mode)
+                files[f"{part}_{mode}.tflite"] = content
+                for kernels in KERNELS:
+                    result = result_of(content, wave, kernels)
+                    files[f"{part}_{mode}_{kernels}.f32"] = as_bytes(result)
+    return files
+
+
+def part_origin(folder: pathlib.Path) -> Origin:
+    """Write a model directory, and convert its encoder."""
+    keras.utils.set_random_seed(16)
+    setup = Setup(PART_ENCODER, PART_SLICING, FRONT_END.mel_bins, STATS)
+    model = multi_head.build(find_tasks(PART_TASKS), setup)
+    strengthen(model.get_layer("cbow_decoder"))
+    model.get_layer("encoder").save(folder / "encoder.keras")
+    model.save(folder / "model.keras")
+    config = {
+        **{"task": "multi_head", "heads": PART_TASKS, "encoder": "tiny"},
+        **{"frames": PART_SLICING.frames, "bins": FRONT_END.mel_bins},
+        **{"context": PART_SLICING.context, "gap": PART_SLICING.gap},
+        **{"max_frames": PART_SLICING.max_frames},
+        **{"input_mean": STATS.mean, "input_variance": STATS.variance},
+        "front_end": vars(FRONT_END),
+    }
+    write_config(folder, config)
+    frames = stream_log_mel(runtime_pcm())
+    count = len(frames) // PART_SLICING.frames
+    slices = frames[: count * PART_SLICING.frames].reshape(count, PART_SLICING.frames, -1)
+    window = convert.model_of(folder, lambda: slices, {})
+    trained = open_decoder(folder, None)
+    config = read_config(folder)
+    return Origin(folder, config, window, lambda: slices, DEFAULT, trained=trained)
+
+
+def strengthen(decoder: keras.Model) -> None:
+    """Replace batch norm's statistics, without which the output would be almost constant."""
+    rng = np.random.default_rng(17)
+    for layer in decoder.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            shift = rng.normal(0, 0.3, shape)
+            layer.set_weights([rng.uniform(0.5, 1.5, shape), shift, shift, np.full(shape, 0.1)])
+
+
+def part_file(made: Part, origin: Origin, mode: str) -> bytes:
+    """A file as written by `export_tflite --part`."""
+    form = {"mode": mode, "state": "internal" if mode == "streaming" else None, "input": "pcm"}
+    model = build.build_form(made.extended(origin.window), **form, hop_frames=PART_HOP_FRAMES)
+    model = made.signed(model, mode)
+    period_ms = 1000 * FRONT_END.period
+    facts = {
+        "encoder": "untrained",
+        "front_end": vars(FRONT_END),
+        "hop_ms": period_ms * PART_HOP_FRAMES if mode == "streaming" else None,
+        "quantized": True,
+        "window_ms": 1000 * FRONT_END.seconds(PART_SLICING.frames),
+        **form,
+        **made.facts,
+    }
+    metadata.attach(model, facts)
+    return fb.write(model)
+
+
+def result_of(content: bytes, wave: np.ndarray, kernels: str) -> np.ndarray:
+    """What a file computes of the slices that begin at `PART_START`, or from there on."""
+    facts = metadata.read(content)["facts"]
+    runner = make_interpreter(content, kernels).get_signature_runner(facts["part"])
+    starts = facts["input_frames"]
+    ends = [PART_START + FRONT_END.samples(first + PART_SLICING.frames) for first in starts]
+    if facts["mode"] == "window":
+        return runner(pcm=wave[np.newaxis, PART_START : ends[-1]])["log_mel"]
+    z = embeddings_at(content, wave, ends, kernels)
+    return runner(embeddings=z[np.newaxis])["log_mel"]
+
+
+def embeddings_at(content: bytes, wave: np.ndarray, ends: list[int], kernels: str) -> np.ndarray:
+    """Embeddings `[n, d]` of a stream at some samples, a whole number of hops apart."""
+    hop = PART_HOP_FRAMES * FRONT_END.hop_length
+    start = ends[0] % hop
+    stream = np.stack(Embedder(content, kernels).stream(wave[start : ends[-1]]))
+    return stream[[(end - start) // hop - 1 for end in ends]]
+
+
 # Damage -------------------------------------------------------------------------------------------
 
 # Bytes that replace others, by their position.
@@ -296,9 +409,9 @@ def damage_csv(files: Files) -> bytes:
     """Lines of a model, the bytes of it that are left, edits as position:hex, and the verdict."""
     rng = random.Random(15)
     lines = []
-    for name in ("internal.tflite", "external.tflite", "log_mel.tflite"):
+    for name in DAMAGED:
         content = files[name]
-        drawn = [drawn_damage(rng, len(content)) for _ in range(DAMAGED_COPIES // 3)]
+        drawn = [drawn_damage(rng, len(content)) for _ in range(DAMAGED_COPIES)]
         for length, edits in [*((len(content), edits) for edits in aimed(content)), *drawn]:
             words = " ".join(f"{place}:{edits[place].hex()}" for place in edits)
             lines.append(f"{name},{length},{words},{verdict(damaged(content, length, edits))}\n")

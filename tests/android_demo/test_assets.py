@@ -10,6 +10,8 @@ import pytest
 import soundfile
 import tensorflow as tf
 
+from a2v_tf.errors import A2vError
+from a2v_tf.export.forms import MODES
 from tests.conftest import load_script
 
 DEMO = pathlib.Path(__file__).parents[2] / "android_demo"
@@ -33,6 +35,7 @@ def written(tmp_path_factory) -> pathlib.Path:
     command = [sys.executable, SCRIPT, f"--model={GOLDEN / 'internal.tflite'}"]
     command += [f"--summary={folder / 'summary.json'}", f"--audio={folder / 'sound.wav'}"]
     command += [f"--output={folder / 'assets'}"]
+    command += [f"--parts={GOLDEN / 'reconstruct_window.tflite'}"]
     if tf.__version__.startswith("2.21."):
         command += [f"--check={folder / 'check'}"]
     subprocess.run(command, check=True, capture_output=True)
@@ -47,6 +50,19 @@ def test_the_model_is_a_copy(written):
 def test_the_summary_names_no_folder(written):
     content = json.loads((written / "assets" / "model.json").read_text())
     assert content["summary"] == {"hop_ms": 80.0}
+
+
+def test_parts_are_named_by_what_they_compute(script, written):
+    streaming, window = (str(GOLDEN / f"reconstruct_{mode}.tflite") for mode in MODES)
+    assert script.named_parts([]) == {}
+    assert script.named_parts([streaming]) == {"reconstruct": streaming}
+    with pytest.raises(A2vError, match="are both of part reconstruct"):
+        script.named_parts([streaming, window])
+    with pytest.raises(A2vError, match=r"internal.tflite: is of part encoder and takes pcm"):
+        script.named_parts([str(GOLDEN / "internal.tflite")])
+    copy = written / "assets" / "reconstruct.tflite"
+    assert copy.read_bytes() == (GOLDEN / "reconstruct_window.tflite").read_bytes()
+    assert not (written / "assets" / "gap.tflite").exists()
 
 
 def test_the_map_fits_the_model(written):

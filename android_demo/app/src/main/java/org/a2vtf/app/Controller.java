@@ -66,6 +66,7 @@ public final class Controller {
   private final Object lock = new Object();
   private final List<float[]> recorded = new ArrayList<float[]>();
   private final List<Recognised> matches = new ArrayList<Recognised>();
+  private final Recent recent = new Recent();
   private volatile Listener listener;
   private volatile State state = State.STOPPED;
   private volatile String failure = "";
@@ -124,6 +125,11 @@ public final class Controller {
     return history;
   }
 
+  /** The last sound since the start, at most {@link Recent#SECONDS}; it stays after a stop. */
+  public short[] recentSound() {
+    return recent.copy();
+  }
+
   /** The sound recognised now; null if nothing was taught or the microphone is off. */
   public Recognised recognised() {
     return recognised;
@@ -159,6 +165,7 @@ public final class Controller {
       }
       encoder.reset();
       matches.clear();
+      recent.clear();
       history = new History(encoder.embeddingDim(), encoder.hopSamples());
       failure = "";
       state = State.LISTENING;
@@ -441,6 +448,7 @@ public final class Controller {
           LockSupport.parkNanos(WAIT_NANOS);
           continue;
         }
+        recent.add(block, read);
         stream.feed(block, 0, read);
         embedNanos = stream.embedNanos();
         samples = stream.samples();

@@ -9,6 +9,7 @@ import android.provider.OpenableColumns;
 import java.io.IOException;
 import java.io.InputStream;
 import org.a2vtf.core.Neighbours;
+import org.a2vtf.runtime.Models;
 
 /** The state that survives a rotation of the Activity: model, controller and benchmark. */
 public class DemoApp extends Application {
@@ -20,6 +21,8 @@ public class DemoApp extends Application {
   private ModelLibrary library;
   private ModelLibrary.Model model;
   private TaughtStore store;
+  private Explorer explorer;
+  private Player player;
   private String projectionJson;
   private String failure;
   private String modelMessage;
@@ -33,6 +36,11 @@ public class DemoApp extends Application {
   /** Opens model files. */
   protected Encoders encoders() {
     return Encoders.TFLITE;
+  }
+
+  /** Where sound is played. */
+  protected Player speaker() {
+    return new Speaker();
   }
 
   /** The content of an asset. */
@@ -72,6 +80,29 @@ public class DemoApp extends Application {
     return benchmark;
   }
 
+  /** What asks the model's other parts. */
+  Explorer explorer() {
+    if (explorer == null) {
+      PartLibrary.Assets assets =
+          new PartLibrary.Assets() {
+            @Override
+            public byte[] asset(String name) throws IOException {
+              return DemoApp.this.asset(name);
+            }
+          };
+      explorer =
+          new Explorer(new PartLibrary(getFilesDir(), getString(R.string.part_bundled), assets));
+    }
+    return explorer;
+  }
+
+  Player player() {
+    if (player == null) {
+      player = speaker();
+    }
+    return player;
+  }
+
   /** The model in use; null if none could be opened. */
   public ModelLibrary.Model model() {
     controller();
@@ -93,9 +124,13 @@ public class DemoApp extends Application {
     this.listener = listener;
   }
 
-  /** Opens a model file in the background; if that fails, the previous model remains in use. */
+  /**
+   * Opens a file in the background, an encoder or another part; if that fails, the previous one
+   * remains in use.
+   */
   public void openModel(final Uri uri) {
     controller();
+    final Explorer parts = explorer();
     final String name = name(uri);
     say(getString(R.string.model_opening, name));
     new Thread("a2v-open") {
@@ -105,7 +140,14 @@ public class DemoApp extends Application {
           if (in == null) {
             throw new IOException(uri.toString());
           }
-          opened(name, library.open(name, Files.read(in, MOST_BYTES)), null);
+          byte[] content = Files.read(in, MOST_BYTES);
+          String part = Models.part(content);
+          if (PartLibrary.PARTS.contains(part)) {
+            parts.use(part, new PartLibrary.PartFile(name, content));
+            opened(name, null, null);
+          } else {
+            opened(name, library.open(name, content), null);
+          }
         } catch (IOException | RuntimeException error) {
           opened(name, null, String.valueOf(error.getMessage()));
         }
@@ -131,14 +173,16 @@ public class DemoApp extends Application {
     }
   }
 
-  /** Takes a model or an error from the background thread. */
+  /** Takes a model, an error, or neither of another part, from the background thread. */
   private void opened(final String name, final ModelLibrary.Model next, final String error) {
     main.post(
         new Runnable() {
           @Override
           public void run() {
-            if (next == null) {
+            if (error != null) {
               refuse(name, error);
+            } else if (next == null) {
+              say(getString(R.string.part_opened, name));
             } else {
               use(next);
               say(getString(R.string.model_opened, name));

@@ -2,6 +2,7 @@ package org.a2vtf.app;
 
 import android.Manifest;
 import android.app.Activity;
+import android.content.ActivityNotFoundException;
 import android.content.Intent;
 import android.content.pm.PackageManager;
 import android.net.Uri;
@@ -12,8 +13,9 @@ import android.provider.Settings;
 import android.view.View;
 import android.widget.Button;
 import android.widget.TextView;
+import android.widget.Toast;
 
-/** The four screens, the microphone permission, and notices if something is missing. */
+/** The five screens, the microphone permission, and notices if something is missing. */
 public final class MainActivity extends Activity {
   static final int OPEN_MODEL = 1;
   static final int EXPORT = 2;
@@ -21,10 +23,11 @@ public final class MainActivity extends Activity {
 
   static final int LISTEN = 0;
   static final int TEACH = 1;
-  static final int BENCHMARK = 2;
-  static final int MODEL = 3;
+  static final int EXPLORE = 2;
+  static final int BENCHMARK = 3;
+  static final int MODEL = 4;
   private static final int[] TABS = {
-    R.id.tab_listen, R.id.tab_teach, R.id.tab_benchmark, R.id.tab_model
+    R.id.tab_listen, R.id.tab_teach, R.id.tab_explore, R.id.tab_benchmark, R.id.tab_model
   };
 
   private static final int TICK_MILLIS = 33;
@@ -80,6 +83,7 @@ public final class MainActivity extends Activity {
     noticeButton = findViewById(R.id.notice_button);
     pages[LISTEN] = new ListenPage(this);
     pages[TEACH] = new TeachPage(this);
+    pages[EXPLORE] = new ExplorePage(this);
     pages[BENCHMARK] = new BenchmarkPage(this);
     pages[MODEL] = new ModelPage(this);
     for (int i = 0; i < TABS.length; i++) {
@@ -115,6 +119,7 @@ public final class MainActivity extends Activity {
     resumed = true;
     app.controller().setListener(listener);
     app.benchmark().setListener(listener);
+    app.explorer().setListener(listener);
     app.setListener(listener);
     listenOrNot();
     refresh();
@@ -126,14 +131,19 @@ public final class MainActivity extends Activity {
     resumed = false;
     app.controller().setListener(null);
     app.benchmark().setListener(null);
+    app.explorer().setListener(null);
     app.setListener(null);
     handler.removeCallbacks(refresh);
     handler.removeCallbacks(tick);
+    pages[tab].leave();
     listenOrNot();
     super.onPause();
   }
 
   private void select(int selected) {
+    if (selected != tab) {
+      pages[tab].leave();
+    }
     tab = selected;
     for (int i = 0; i < TABS.length; i++) {
       findViewById(TABS[i]).setSelected(i == tab);
@@ -142,6 +152,26 @@ public final class MainActivity extends Activity {
     if (resumed) {
       listenOrNot();
       refresh();
+    }
+  }
+
+  /** Starts or stops the microphone after a page has changed its mind about it. */
+  void listensChanged() {
+    listenOrNot();
+    refresh();
+  }
+
+  /** Lets the user choose a file of export_tflite. */
+  void chooseModel() {
+    // Few file managers know the type of a .tflite file.
+    Intent open =
+        new Intent(Intent.ACTION_OPEN_DOCUMENT)
+            .addCategory(Intent.CATEGORY_OPENABLE)
+            .setType("*/*");
+    try {
+      startActivityForResult(open, OPEN_MODEL);
+    } catch (ActivityNotFoundException error) {
+      Toast.makeText(this, R.string.no_app, Toast.LENGTH_LONG).show();
     }
   }
 

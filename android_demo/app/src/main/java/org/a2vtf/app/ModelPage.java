@@ -1,11 +1,8 @@
 package org.a2vtf.app;
 
-import android.content.ActivityNotFoundException;
-import android.content.Intent;
 import android.content.pm.PackageManager;
 import android.view.View;
 import android.widget.TextView;
-import android.widget.Toast;
 
 /** Shows the model in use, and opens another one. */
 final class ModelPage extends Page {
@@ -29,7 +26,7 @@ final class ModelPage extends Page {
             new View.OnClickListener() {
               @Override
               public void onClick(View clicked) {
-                choose();
+                activity.chooseModel();
               }
             });
     useBundled.setOnClickListener(
@@ -58,19 +55,6 @@ final class ModelPage extends Page {
     String said = app.modelMessage();
     message.setVisibility(said == null ? View.GONE : View.VISIBLE);
     message.setText(said);
-  }
-
-  private void choose() {
-    // Few file managers know the type of a .tflite file.
-    Intent open =
-        new Intent(Intent.ACTION_OPEN_DOCUMENT)
-            .addCategory(Intent.CATEGORY_OPENABLE)
-            .setType("*/*");
-    try {
-      activity.startActivityForResult(open, MainActivity.OPEN_MODEL);
-    } catch (ActivityNotFoundException error) {
-      Toast.makeText(activity, R.string.no_app, Toast.LENGTH_LONG).show();
-    }
   }
 
   private String version() {

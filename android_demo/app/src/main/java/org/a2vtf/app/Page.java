@@ -20,6 +20,9 @@ abstract class Page {
   /** Called many times a second while this page is visible and the app listens. */
   void tick() {}
 
+  /** Called when another page is selected, or the app is not in front any more. */
+  void leave() {}
+
   /** Whether the page needs the microphone. */
   boolean listens() {
     return false;

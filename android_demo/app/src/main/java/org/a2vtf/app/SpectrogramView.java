@@ -24,6 +24,11 @@ public final class SpectrogramView extends HistoryView {
     super(context, attributes);
   }
 
+  /** The colour of a value of a frame. */
+  static int colour(float logMel) {
+    return ColourMap.MAGMA.argb((logMel - LEAST) / (GREATEST - LEAST));
+  }
+
   private static double mel(double hz) {
     return Math.log(1 + hz / 700);
   }
@@ -43,8 +48,7 @@ public final class SpectrogramView extends HistoryView {
     for (long end = shown.frames(); image.added() < end; ) {
       boolean there = shown.frame(image.added(), frame);
       for (int bin = 0; bin < LogMel.BINS; bin++) {
-        float value = there ? (frame[bin] - LEAST) / (GREATEST - LEAST) : 0;
-        column[LogMel.BINS - 1 - bin] = ColourMap.MAGMA.argb(value);
+        column[LogMel.BINS - 1 - bin] = colour(there ? frame[bin] : LEAST);
       }
       image.add(column);
     }

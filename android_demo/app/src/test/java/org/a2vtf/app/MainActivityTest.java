@@ -1,10 +1,12 @@
 package org.a2vtf.app;
 
+import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertNotEquals;
 import static org.junit.Assert.assertNotNull;
 import static org.junit.Assert.assertNull;
+import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertTrue;
 import static org.robolectric.Shadows.shadowOf;
 
@@ -21,6 +23,7 @@ import android.view.ViewGroup;
 import android.widget.Button;
 import android.widget.CompoundButton;
 import android.widget.EditText;
+import android.widget.SeekBar;
 import android.widget.TextView;
 import java.io.ByteArrayOutputStream;
 import java.io.File;
@@ -197,9 +200,13 @@ public final class MainActivityTest {
   }
 
   private void openFile(File file) throws IOException {
+    openFile(file, R.id.model_open);
+  }
+
+  private void openFile(File file, int button) throws IOException {
     Uri uri = Uri.parse("content://files/" + file.getName());
     shadowOf(app.getContentResolver()).registerInputStream(uri, new FileInputStream(file));
-    click(R.id.model_open);
+    click(button);
     Intent asked = shadowOf((Activity) activity()).getNextStartedActivityForResult().intent;
     assertEquals(Intent.ACTION_OPEN_DOCUMENT, asked.getAction());
     final String before = app.modelMessage();
@@ -439,6 +446,133 @@ public final class MainActivityTest {
     assertEquals("Doorbell", Neighbours.fromJson(file.toString("UTF-8")).labels().get(0));
   }
 
+  // --- Explore ------------------------------------------------------------------------------
+
+  private void waitForAnswer() {
+    waitFor(
+        "the answer",
+        new Callable<Boolean>() {
+          @Override
+          public Boolean call() {
+            return !app.explorer().isBusy();
+          }
+        });
+  }
+
+  /** Holds a sound of four seconds, of which A is marked at 1 s. */
+  private void holdDoorbell() {
+    click(R.id.tab_explore);
+    feed(Sounds.doorbell(4));
+    click(R.id.explore_hold);
+    ((SeekBar) view(R.id.moment_a)).setProgress(100);
+    waitForAnswer();
+  }
+
+  @Test
+  public void heldSoundIsExploredWithoutTheMicrophone() {
+    grant();
+    open();
+    holdDoorbell();
+    assertFalse(app.microphone.isOpen());
+    assertTrue(isSeen(R.id.explore_picture));
+    assertFalse(isSeen(R.id.explore_live));
+    assertEquals(16_000, app.explorer().first());
+    assertEquals(activity().getString(R.string.moment_a_at, 1.0), text(R.id.moment_a_name));
+    String expected = text(R.id.explore_expected);
+    assertTrue(expected, expected.startsWith(activity().getString(R.string.explore_muted)));
+    click(R.id.explore_hold);
+    assertTrue(isSeen(R.id.explore_live));
+    waitForSamples(16_000);
+    assertTrue(app.microphone.isOpen());
+  }
+
+  @Test
+  public void recordedMutedAndExpectedSoundsArePlayed() {
+    grant();
+    open();
+    holdDoorbell();
+    click(R.id.play_recorded);
+    assertSame(app.explorer().recording(), app.player.played);
+    click(R.id.play_muted);
+    assertArrayEquals(app.explorer().findings().expected.silenced(), app.player.played);
+    click(R.id.play_expected);
+    assertSame(app.explorer().findings().sound, app.player.played);
+    click(R.id.tab_listen);
+    assertNull(app.player.played);
+    click(R.id.tab_explore);
+    click(R.id.play_expected);
+    lifecycle.pause();
+    assertNull(app.player.played);
+  }
+
+  @Test
+  public void aFingerMovesTheNearestMark() {
+    grant();
+    open();
+    holdDoorbell();
+    View picture = view(R.id.explore_picture);
+    int second = app.explorer().second();
+    float x = picture.getWidth() * 0.2f;
+    for (int action : new int[] {MotionEvent.ACTION_DOWN, MotionEvent.ACTION_UP}) {
+      MotionEvent event = MotionEvent.obtain(0, 0, action, x, 1, 0);
+      picture.dispatchTouchEvent(event);
+      event.recycle();
+    }
+    int start = Math.round(0.2f * 64_000) - Explorer.SPAN / 2;
+    assertEquals(start, app.explorer().first(), 160);
+    assertEquals(second, app.explorer().second());
+    assertEquals(app.explorer().first() / 160, ((SeekBar) view(R.id.moment_a)).getProgress());
+  }
+
+  @Test
+  public void turningKeepsTheHeldSoundAndItsMarks() {
+    grant();
+    open();
+    holdDoorbell();
+    short[] held = app.explorer().recording();
+    lifecycle.recreate();
+    idle();
+    assertSame(held, app.explorer().recording());
+    assertTrue(isSeen(R.id.explore_picture));
+    assertEquals(100, ((SeekBar) view(R.id.moment_a)).getProgress());
+    assertEquals(16_000, app.explorer().first());
+    assertFalse(app.microphone.isOpen());
+  }
+
+  @Test
+  public void withoutFilesThePageSaysWhichItNeeds() throws IOException {
+    app.withoutParts = true;
+    grant();
+    open();
+    click(R.id.tab_explore);
+    waitForAnswer();
+    assertEquals(
+        activity().getString(R.string.explore_no_reconstruct), text(R.id.explore_expected));
+    assertEquals(activity().getString(R.string.explore_no_gap), text(R.id.explore_gap));
+    assertEquals(
+        activity().getString(R.string.explore_no_classifier), text(R.id.explore_labels));
+    openFile(new File(TestApp.GOLDEN, "reconstruct_window.tflite"), R.id.explore_open);
+    assertEquals(
+        activity().getString(R.string.part_opened, "reconstruct_window.tflite"),
+        text(R.id.explore_message));
+    assertEquals(
+        activity().getString(R.string.explore_ready, "reconstruct_window.tflite"),
+        text(R.id.explore_expected));
+    assertTrue(app.model().bundled); // the encoder is another matter
+  }
+
+  @Test
+  public void tooShortSoundIsExplained() {
+    grant();
+    open();
+    click(R.id.tab_explore);
+    feed(Sounds.doorbell(0.5));
+    click(R.id.explore_hold);
+    assertEquals(
+        activity().getString(R.string.explore_hold_short), text(R.id.explore_hint));
+    assertTrue(isSeen(R.id.explore_live));
+  }
+
   // --- Model --------------------------------------------------------------------------------
 
   @Test
@@ -534,7 +668,10 @@ public final class MainActivityTest {
   }
 
   private void assertDescribed(View view) {
-    if (view instanceof HistoryView || view instanceof Button) {
+    if (view instanceof SeekBar && view.isShown()) {
+      assertNotNull(view.getContentDescription());
+    }
+    if (view instanceof PanelView || view instanceof Button) {
       boolean said = view.getContentDescription() != null;
       if (view instanceof Button && !said) {
         said = ((Button) view).getText().length() > 0 || view.getId() == R.id.notice_button;

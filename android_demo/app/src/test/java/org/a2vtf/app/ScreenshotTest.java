@@ -163,7 +163,7 @@ public final class ScreenshotTest {
     if (view instanceof TextView && ((TextView) view).length() > 0) {
       assertFits((TextView) view);
     }
-    if (view instanceof HistoryView) {
+    if (view instanceof PanelView) {
       float dp = view.getResources().getDisplayMetrics().density;
       assertTrue(view.toString(), view.getHeight() >= 24 * dp && view.getWidth() >= 100 * dp);
     }
@@ -277,6 +277,61 @@ public final class ScreenshotTest {
     draw("teach_tablet");
   }
 
+  /** Holds the mixture, of which A is the second bell. */
+  private void explore(String name) throws IOException {
+    open(R.id.tab_explore);
+    feed(mixture());
+    view(R.id.explore_hold).performClick();
+    app.explorer().mark(64_000, 112_000);
+    answer();
+    draw(name);
+  }
+
+  private void answer() {
+    Wait.until(
+        "the answer",
+        new Callable<Boolean>() {
+          @Override
+          public Boolean call() {
+            pass(10);
+            return !app.explorer().isBusy();
+          }
+        });
+    pass(100);
+  }
+
+  @Test
+  public void explore() throws IOException {
+    explore("explore");
+  }
+
+  @Test
+  @Config(qualifiers = DARK_PHONE)
+  public void exploreDark() throws IOException {
+    explore("explore_dark");
+  }
+
+  @Test
+  @Config(qualifiers = SMALL_PHONE)
+  public void exploreSmall() throws IOException {
+    explore("explore_small");
+  }
+
+  @Test
+  @Config(qualifiers = LYING_PHONE)
+  public void exploreLying() throws IOException {
+    explore("explore_lying");
+  }
+
+  @Test
+  public void exploreWithoutFiles() throws IOException {
+    app.withoutParts = true;
+    open(R.id.tab_explore);
+    feed(mixture());
+    answer();
+    draw("explore_without_files");
+  }
+
   private void runBenchmark(String name, int toggled) throws IOException {
     open(R.id.tab_benchmark);
     draw(name + "_before");
@@ -342,6 +397,10 @@ public final class ScreenshotTest {
     draw("listen_large_font");
     select(R.id.tab_teach);
     draw("teach_large_font");
+    select(R.id.tab_explore);
+    view(R.id.explore_hold).performClick();
+    answer();
+    draw("explore_large_font");
     select(R.id.tab_model);
     draw("model_large_font");
   }

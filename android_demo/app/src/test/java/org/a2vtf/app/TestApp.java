@@ -11,6 +11,8 @@ public final class TestApp extends DemoApp {
   static final File GOLDEN = new File("../runtime/src/test/resources/golden");
 
   final FakeMicrophone microphone = new FakeMicrophone();
+  final FakePlayer player = new FakePlayer();
+  boolean withoutParts;
 
   @Override
   protected AudioSource.Factory microphone() {
@@ -18,10 +20,21 @@ public final class TestApp extends DemoApp {
   }
 
   @Override
+  protected Player speaker() {
+    return player;
+  }
+
+  @Override
   protected byte[] asset(String name) throws IOException {
     String assets = System.getProperty("a2v.assets");
     if (assets != null) {
       return Files.read(new File(assets, name));
+    }
+    if (PartLibrary.PARTS.contains(name.replace(".tflite", ""))) {
+      if (withoutParts) {
+        throw new IOException("no " + name);
+      }
+      return Files.read(new File(GOLDEN, name.replace(".tflite", "_streaming.tflite")));
     }
     return Files.read(new File(GOLDEN, name.replace("model.tflite", "internal.tflite")));
   }

@@ -21,16 +21,11 @@ public final class Inversion {
 
   private Inversion() {}
 
-  /** The fewest samples that give {@code frames} frames. */
-  public static int samples(int frames) {
-    return LogMel.WINDOW + (frames - 1) * LogMel.HOP;
-  }
-
   /**
    * Estimates sound with a given log-mel spectrogram. The result is deterministic.
    *
    * @param logMel {@code [frames * LogMel.BINS]}
-   * @return {@link #samples} samples of the frames, not clipped
+   * @return {@link LogMel#samples} samples of the frames, not clipped
    * @throws IllegalArgumentException if there is no whole frame, or a value is NaN, infinite or
    *     beyond 88
    */
@@ -51,7 +46,7 @@ public final class Inversion {
       mel[i / LogMel.BINS][i % LogMel.BINS] = value;
       peak = Math.max(peak, value);
     }
-    float[] pcm = new float[samples(frames)];
+    float[] pcm = new float[LogMel.samples(frames)];
     if (peak > 0) {
       double[] wide = GriffinLim.invert(magnitudes(mel), ITERATIONS);
       // The window is in the middle of its frame there; the front end's frame starts with it.

@@ -8,8 +8,8 @@ import java.util.Arrays;
  * has none, and a logarithm.
  *
  * <p>A stream starts after silence, of the papers 240 samples, as in the exported models: frame i
- * ends with sample hop (i + 1). The constants are the papers'. The frames are bit-exact however the stream is divided into calls. Constants
- * and sums are double; only the result is rounded to float.
+ * ends with sample hop (i + 1). The constants are the papers'. The frames are bit-exact however the
+ * stream is divided into calls. Constants and sums are double; only the result is rounded to float.
  */
 public final class LogMel {
   /** Hz. */
@@ -64,6 +64,28 @@ public final class LogMel {
   /** The front end. */
   public FrontEnd frontEnd() {
     return spec;
+  }
+
+  /** The fewest samples that give {@code frames} frames of the papers' front end, at least one. */
+  public static int samples(int frames) {
+    return WINDOW + (frames - 1) * HOP;
+  }
+
+  /**
+   * The frames of a whole recording by the papers' front end, without padding: frame i begins with
+   * sample 160 i.
+   *
+   * @param pcm samples in [-1, 1]
+   * @return {@code [frames * BINS]}; empty if there are fewer samples than a window
+   */
+  public static float[] of(float[] pcm) {
+    int begun = (WINDOW - 1) / HOP; // frames of a stream that begin before the recording
+    int shift = (begun + 1) * HOP - WINDOW;
+    float[] stream = new float[shift + pcm.length];
+    System.arraycopy(pcm, 0, stream, shift, pcm.length);
+    float[] frames = new float[(stream.length / HOP + 1) * BINS];
+    int count = new LogMel().feed(stream, 0, stream.length, frames);
+    return Arrays.copyOfRange(frames, Math.min(begun, count) * BINS, count * BINS);
   }
 
   /** The Hann window of a frame of the papers' front end. */

@@ -69,7 +69,7 @@ public class InversionTest {
     float[] wanted = sweep();
     float[] sound = Inversion.invert(wanted);
     float[] librosas = Golden.floats("inversion/sound.f32");
-    assertEquals(Inversion.samples(wanted.length / LogMel.BINS), sound.length);
+    assertEquals(LogMel.samples(wanted.length / LogMel.BINS), sound.length);
     assertEquals(librosas.length, sound.length);
     double error = error(wanted, sound);
     double errorOfLibrosa = error(wanted, librosas);
@@ -85,7 +85,7 @@ public class InversionTest {
     for (int i = 0; i < tone.length; i++) {
       tone[i] = (float) (0.25 * Math.sin(2 * Math.PI * 1_000 * i / 16_000));
     }
-    float[] got = Inversion.invert(logMel(tone));
+    float[] got = Inversion.invert(LogMel.of(tone));
     int crossings = 0;
     for (int i = 1_601; i < 4_801; i++) { // 0.2 s
       crossings += got[i - 1] < 0 && got[i] >= 0 ? 1 : 0;
@@ -145,19 +145,8 @@ public class InversionTest {
     return mel;
   }
 
-  /** Log-mel of the sound's whole frames. */
-  private static float[] logMel(float[] sound) {
-    float[] frames = new float[(sound.length / LogMel.HOP + 1) * LogMel.BINS];
-    int count = new LogMel().feed(sound, 0, sound.length, frames);
-    int history = 2 * LogMel.BINS; // frames of which a part is before the sound
-    return Arrays.copyOfRange(frames, history, count * LogMel.BINS);
-  }
-
   private static double error(float[] wanted, float[] sound) {
-    // Frame i of a stream ends with sample 160 (i + 1): those of the sound start 80 samples later.
-    float[] aligned = new float[sound.length + 80];
-    System.arraycopy(sound, 0, aligned, 80, sound.length);
-    float[] got = logMel(aligned);
+    float[] got = LogMel.of(sound);
     assertEquals(wanted.length, got.length);
     double sum = 0;
     for (int i = 0; i < wanted.length; i++) {

@@ -99,6 +99,21 @@ public class LogMelTest {
   }
 
   @Test
+  public void aRecordingIsAStreamWithoutTheFramesThatBeginBeforeIt() {
+    float[] wave = noise(new Random(4), 16_000);
+    float[] stream = frames(new LogMel(), wave, 1_000, new Random(4));
+    int shift = 80; // the stream's frame 2 begins with sample 80
+    float[] whole = LogMel.of(Arrays.copyOfRange(wave, shift, wave.length));
+    assertArrayEquals(Arrays.copyOfRange(stream, 2 * LogMel.BINS, stream.length), whole, 0f);
+    for (int frames = 1; frames < 5; frames++) {
+      int samples = LogMel.samples(frames);
+      assertEquals(frames * LogMel.BINS, LogMel.of(new float[samples]).length);
+      assertEquals((frames - 1) * LogMel.BINS, LogMel.of(new float[samples - 1]).length);
+    }
+    assertEquals(0, LogMel.of(new float[0]).length);
+  }
+
+  @Test
   public void resetRestoresTheInitialState() {
     Random random = new Random(2);
     float[] wave = noise(random, 1_000);

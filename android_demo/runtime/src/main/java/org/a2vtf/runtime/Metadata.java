@@ -2,8 +2,12 @@ package org.a2vtf.runtime;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.a2vtf.core.Json;
 
 /** Reads the metadata that {@code export_tflite} writes; see a2v_tf/runtime/metadata.py. */
 final class Metadata {
@@ -30,18 +34,33 @@ final class Metadata {
     }
   }
 
+  /** The facts, as {@link Json} gives them; empty if the file has none. */
+  static Map<String, Object> read(byte[] model) {
+    try {
+      Object facts = Json.parse(facts(model));
+      if (facts instanceof Map) {
+        Map<String, Object> read = new LinkedHashMap<String, Object>();
+        for (Map.Entry<?, ?> fact : ((Map<?, ?>) facts).entrySet()) {
+          read.put((String) fact.getKey(), fact.getValue());
+        }
+        return read;
+      }
+    } catch (IllegalArgumentException e) {
+      // Not JSON: written by another program.
+    }
+    return Collections.emptyMap();
+  }
+
   /** Some of the facts as text that begins with "; "; empty if there are none. */
-  static String summary(String facts) {
+  static String summary(Map<String, Object> facts) {
     StringBuilder words = new StringBuilder();
-    String encoder = value(facts, "encoder");
-    String task = value(facts, "task");
+    String encoder = text(facts, "encoder");
+    String activations = text(facts, "activations");
     append(words, encoder.isEmpty() ? "" : encoder + " encoder");
-    append(words, task);
-    String quantized = value(facts, "quantized");
-    String activations = value(facts, "activations");
-    if (!quantized.isEmpty()) {
+    append(words, text(facts, "task"));
+    if (facts.get("quantized") instanceof Boolean) {
       String integers = activations.isEmpty() ? "int8" : activations;
-      append(words, quantized.equals("true") ? integers : "float");
+      append(words, (Boolean) facts.get("quantized") ? integers : "float");
     }
     return words.toString();
   }
@@ -52,14 +71,43 @@ final class Metadata {
     }
   }
 
-  /** A text, number or boolean of a JSON object; empty if it is missing or null. */
-  private static String value(String json, String name) {
-    String pattern = "\"" + Pattern.quote(name) + "\"\\s*:\\s*(?:\"([^\"\\\\]*)\"|([\\w.+-]+))";
-    Matcher found = Pattern.compile(pattern).matcher(json);
-    if (!found.find() || "null".equals(found.group(2))) {
-      return "";
+  /** A text; empty if it is missing or something else. */
+  static String text(Map<String, Object> facts, String name) {
+    Object value = facts.get(name);
+    return value instanceof String ? (String) value : "";
+  }
+
+  /** A list of whole numbers; null if it is missing or something else. */
+  static int[] ints(Map<String, Object> facts, String name) {
+    Object value = facts.get(name);
+    if (!(value instanceof List)) {
+      return null;
     }
-    return found.group(1) != null ? found.group(1) : found.group(2);
+    int[] numbers = new int[((List<?>) value).size()];
+    for (int i = 0; i < numbers.length; i++) {
+      Object number = ((List<?>) value).get(i);
+      if (!(number instanceof Double) || ((Double) number).intValue() != (Double) number) {
+        return null;
+      }
+      numbers[i] = ((Double) number).intValue();
+    }
+    return numbers;
+  }
+
+  /** A list of texts; null if it is missing or something else. */
+  static List<String> texts(Map<String, Object> facts, String name) {
+    Object value = facts.get(name);
+    if (!(value instanceof List)) {
+      return null;
+    }
+    List<String> texts = new ArrayList<String>();
+    for (Object text : (List<?>) value) {
+      if (!(text instanceof String)) {
+        return null;
+      }
+      texts.add((String) text);
+    }
+    return texts;
   }
 
   private static String description(ByteBuffer content) throws CharacterCodingException {

@@ -4,7 +4,9 @@ import java.nio.ByteBuffer;
 import org.a2vtf.core.Encoder;
 
 /**
- * Opens streaming files of {@code export_tflite}: PCM input, any hop, internal or external state.
+ * Opens files of {@code export_tflite} that take PCM. {@link #open} is for streaming encoders, of
+ * any hop, with internal or external state; {@link Classifier}, {@link GapEstimator} and {@link
+ * Reconstructor} open other parts of a model.
  *
  * <pre>{@code
  * try (Encoder encoder = Models.open(bytes, new Models.Options())) {
@@ -62,10 +64,19 @@ public final class Models {
   public static String describe(byte[] model) throws ModelException {
     TfliteEncoder encoder = TfliteEncoder.open(model, new Options());
     try {
-      return encoder.describe() + Metadata.summary(facts(model));
+      return encoder.describe() + Metadata.summary(Metadata.read(model));
     } finally {
       encoder.close();
     }
+  }
+
+  /**
+   * What a file computes: "encoder", "classifier", "gap" or "reconstruct", or what a later version
+   * of {@code export_tflite} calls it.
+   */
+  public static String part(byte[] model) {
+    String part = Metadata.text(Metadata.read(model), "part");
+    return part.isEmpty() ? "encoder" : part;
   }
 
   /**

@@ -70,6 +70,13 @@ final class Golden {
     return embeddings;
   }
 
+  static float[] floats(String name) throws IOException {
+    ByteBuffer in = littleEndian(bytes(name));
+    float[] values = new float[in.remaining() / 4];
+    in.asFloatBuffer().get(values);
+    return values;
+  }
+
   static ByteBuffer littleEndian(byte[] bytes) {
     return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
   }

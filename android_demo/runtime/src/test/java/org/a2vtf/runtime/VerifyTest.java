@@ -16,7 +16,8 @@ import org.junit.Test;
  */
 public class VerifyTest {
   private static final String[] WHOLE = {
-    "internal.tflite", "external.tflite", "log_mel.tflite", "window.tflite"
+    "internal.tflite", "external.tflite", "log_mel.tflite", "window.tflite",
+    "reconstruct_streaming.tflite", "reconstruct_window.tflite"
   };
 
   /** A line of golden/damage.csv. */
@@ -89,19 +90,31 @@ public class VerifyTest {
     for (String line : lines()) {
       byte[] content = new Damage(line).content;
       Models.facts(content);
-      Encoder encoder;
       try {
-        encoder = Models.open(content, new Models.Options());
+        if (line.startsWith("reconstruct")) {
+          reconstruct(content);
+        } else {
+          embed(content);
+        }
+        ran++;
       } catch (Models.ModelException e) {
         refused++;
-        continue;
       }
-      for (int hop = 0; hop < 3; hop++) {
-        encoder.embed(new float[encoder.hopSamples()], new float[encoder.embeddingDim()]);
-      }
-      encoder.close();
-      ran++;
     }
     System.out.println(refused + " refused, " + ran + " ran");
+  }
+
+  private static void embed(byte[] content) throws Models.ModelException {
+    Encoder encoder = Models.open(content, new Models.Options());
+    for (int hop = 0; hop < 3; hop++) {
+      encoder.embed(new float[encoder.hopSamples()], new float[encoder.embeddingDim()]);
+    }
+    encoder.close();
+  }
+
+  private static void reconstruct(byte[] content) throws Models.ModelException {
+    Reconstructor model = Reconstructor.open(content, new Models.Options());
+    model.reconstructAt(new float[model.inputSamples()], 0);
+    model.close();
   }
 }
