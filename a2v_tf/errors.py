@@ -148,7 +148,7 @@ def _errors_in_one_line() -> Iterator[None]:
         print(f"error: out of memory: {error}".rstrip(": "), file=sys.stderr)
         sys.exit(1)
     except Exception as error:
-        line = _line_of_tensorflow(error)
+        line = _line_of_tensorflow(error) or _line_of_locale(error)
         if line is None:
             raise
         print(f"error: {line}", file=sys.stderr)
@@ -169,7 +169,25 @@ def _line_of_tensorflow(error: Exception) -> str | None:
         return f"cannot write {path!r}: {found[2]}"
     if isinstance(error, tensorflow.errors.ResourceExhaustedError):
         return "out of memory: " + str(error).splitlines()[0]
+    if isinstance(error, tensorflow.errors.DataLossError):
+        return f"a file of a data set is damaged: {reason_of(error)}: expected it as it was built"
     return None
+
+
+def _line_of_locale(error: Exception) -> str | None:
+    """One line for names that are no text in the locale, which Python escapes; None for others."""
+    if isinstance(error, UnicodeEncodeError) or "converting unicode string" in str(error):
+        return (
+            "TensorFlow cannot take a name with letters beyond the locale's encoding, "
+            f"{sys.getfilesystemencoding()}: expected another name, or LC_ALL=C.UTF-8"
+        )
+    return None
+
+
+def reason_of(error: Exception) -> str:
+    """What TensorFlow says of a failure, on one line, without the names of its operations."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", line)
 
 
 def how_to_install(module: str) -> str:

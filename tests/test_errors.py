@@ -10,6 +10,7 @@ import pytest
 
 import a2v_tf.audio
 import a2v_tf.runtime
+from a2v_tf import errors
 from a2v_tf.errors import A2vError, require, run_app
 from tests.conftest import forgotten_flags, run_command
 
@@ -180,3 +181,24 @@ def test_files_need_what_writes_them(without, tmp_path):
     assert run.stderr == (
         f"error: --plot='{tmp_path}/x.png' needs matplotlib: pip install 'a2v_tf[plot]'\n"
     )
+
+
+def test_a_damaged_file_that_tensorflow_reads_is_one_line(tmp_path, capsys):
+    tensorflow = pytest.importorskip("tensorflow")
+    (tmp_path / "clips.tfrecord").write_bytes(bytes(99))
+    with pytest.raises(SystemExit), errors._errors_in_one_line():
+        list(tensorflow.data.TFRecordDataset(str(tmp_path / "clips.tfrecord")))
+    line = capsys.readouterr().err
+    assert line.startswith("error: a file of a data set is damaged: corrupted record at 0 ")
+    assert line.endswith(": expected it as it was built\n")
+
+
+def test_a_name_that_is_no_text_in_the_locale_is_one_line(capsys):
+    tensorflow = pytest.importorskip("tensorflow")
+    escaped = "mod\udcc3\udca8le"  # as Python reads UTF-8 in an ASCII locale
+    for use in (tensorflow.constant, tensorflow.io.gfile.GFile(escaped, "w").write, str.encode):
+        with pytest.raises(SystemExit), errors._errors_in_one_line():
+            use(escaped)
+        line = capsys.readouterr().err
+        assert line.startswith("error: TensorFlow cannot take a name with letters beyond the loc")
+        assert line.count("\n") == 1

@@ -159,7 +159,7 @@ def _embed_levels(output: pathlib.Path, sharded: bool) -> None:
         )
     from a2v_tf.evaluation import band_levels
 
-    corpus = band_levels.open_corpus(FLAGS.model, FLAGS.audio)
+    corpus = band_levels.open_corpus(FLAGS.model, FLAGS.audio, FLAGS.max_bad_fraction)
     table = band_levels.embed(FLAGS.model, corpus, FLAGS.hop_ms)
     table.write(output)
     print(f"{FLAGS.output}: {len(table)} embeddings of {len(set(table.path))} files")

@@ -282,7 +282,7 @@ def _evaluate_levels(output: pathlib.Path | None) -> None:
     from a2v_tf.evaluation import band_levels
     from a2v_tf.evaluation.evaluate import versions
 
-    corpus = band_levels.open_corpus(FLAGS.model_dir, FLAGS.downstream)
+    corpus = band_levels.open_corpus(FLAGS.model_dir, FLAGS.downstream, FLAGS.max_bad_fraction)
     split = corpus.judged  # its error, before any work
     labelled: list[dict] = []
     if FLAGS.labels:

@@ -54,6 +54,7 @@ class TfdsData:
         """
         self.name, self.front_end = name, front_end
         self.bad = BadFiles(MAX_BAD_FRACTION)
+        self._spec = spec
         self._builder = tfds_source.prepared_builder(spec, builder_name)
         info = self._builder.info
         self._audio, self._rate = tfds_source.audio_feature(spec, info, front_end)
@@ -221,9 +222,10 @@ class TfdsData:
             decoders=tfds.decode.PartialDecoding(dict.fromkeys(features, True)),
             read_config=tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1),
         )
-        for example in tfds.as_numpy(dataset):
-            id = example.get("id", example["tfds_id"])
-            yield id.decode() if isinstance(id, bytes) else str(id), example
+        with tfds_source.one_line_errors(self._spec):
+            for example in tfds.as_numpy(dataset):
+                id = example.get("id", example["tfds_id"])
+                yield id.decode() if isinstance(id, bytes) else str(id), example
 
     # --- Some clips of each class: random access --------------------------------------------------
 
@@ -253,11 +255,12 @@ class TfdsData:
                 deterministic=True,
             )
             first = _FRAMING[0]
-            for record, (size, label) in enumerate(sizes_and_labels.as_numpy_iterator()):
-                if record >= shard.skip:
-                    places.append((number, record, first, size))
-                    labels.append(label)
-                first += int(size) + sum(_FRAMING)
+            with tfds_source.one_line_errors(self._spec):
+                for record, (size, label) in enumerate(sizes_and_labels.as_numpy_iterator()):
+                    if record >= shard.skip:
+                        places.append((number, record, first, size))
+                        labels.append(label)
+                    first += int(size) + sum(_FRAMING)
         if self.multi_label:
             hot = np.zeros((len(labels), len(self.classes)), bool)
             for row, label in zip(hot, labels, strict=True):

@@ -1,5 +1,6 @@
 """A TFDS data set with an `audio` feature as a source of crops."""
 
+import contextlib
 import itertools
 import math
 import os
@@ -18,7 +19,7 @@ from a2v_tf.audio import decode
 from a2v_tf.audio.bad_files import BadFiles
 from a2v_tf.data import sampling
 from a2v_tf.data.listing import ListedClip, Span
-from a2v_tf.errors import A2vError
+from a2v_tf.errors import A2vError, reason_of
 from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel, pcm_to_float
 
 # NAME[/CONFIG][:VERSION][:SPLIT]; a split such as train[:50%] has a colon of its own.
@@ -371,7 +372,8 @@ class TfdsSource:
         lengths = records.take(min(shard.take, _PROBED_CLIPS)).map(
             lambda example: tf.shape(self.decode(example), tf.int64)[0]
         )
-        return np.array(list(lengths.as_numpy_iterator()), np.int64)
+        with one_line_errors(self._spec):
+            return np.array(list(lengths.as_numpy_iterator()), np.int64)
 
     def _mean_positions(self, samples: int) -> float:
         return float(self._positions(self._lengths, samples).mean())
@@ -449,11 +451,12 @@ def prepared_builder(spec: str, name: str) -> tfds.core.DatasetBuilder:
 
     try:
         builder = tfds.builder(name)
+        is_prepared = builder.is_prepared()
     except tfds.core.DatasetNotFoundError:
         raise A2vError(f"data={spec}: TFDS knows no data set {name!r}") from None
-    except (ValueError, RuntimeError, ImportError) as error:
+    except Exception as error:  # TFDS raises many kinds for damaged files of metadata
         raise A2vError(f"data={spec}: {_one_line(error)}") from error
-    if not builder.is_prepared():
+    if not is_prepared:
         own = [key for key, cls in builders.BUILDERS.items() if cls is type(builder)]
         how = (
             f"`python -m {builders.__name__} --name={own[0]} --manual_dir=DIR`"
@@ -469,6 +472,16 @@ def prepared_builder(spec: str, name: str) -> tfds.core.DatasetBuilder:
             f"data={spec}: is stored as {builder.info.file_format.value}, expected tfrecord"
         )
     return builder
+
+
+@contextlib.contextmanager
+def one_line_errors(spec: str) -> Iterator[None]:
+    """Within the block, turn what TensorFlow raises for damaged files into `A2vError`."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = reason_of(error)
+        raise A2vError(f"data={spec}: cannot be read: {reason}: is a file damaged?") from error
 
 
 def split_shards(spec: str, info: tfds.core.DatasetInfo, split: str) -> list[Shard]:

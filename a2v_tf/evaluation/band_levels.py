@@ -20,7 +20,7 @@ from a2v_tf.evaluation.settings import HeadSettings
 from a2v_tf.evaluation.windows import Windows
 from a2v_tf.files import output_file
 from a2v_tf.runtime.tables import Table
-from a2v_tf.specs import SOURCE_OPTIONS, SPECTROGRAM, BandLevels
+from a2v_tf.specs import MAX_BAD_FRACTION, SOURCE_OPTIONS, SPECTROGRAM, BandLevels
 from a2v_tf.tasks import multi_head, task_names
 from a2v_tf.tasks.task import find_tasks
 from a2v_tf.text import align, printable
@@ -67,12 +67,13 @@ class Corpus:
         return split
 
 
-def open_corpus(model_dir: str, data: str) -> Corpus:
+def open_corpus(model_dir: str, data: str, max_bad_fraction: float = MAX_BAD_FRACTION) -> Corpus:
     """Open all splits of the corpus that `data` names.
 
     Args:
       model_dir: of a model of band levels.
       data: "spectrogram:DIR[:SPLIT]".
+      max_bad_fraction: of the files of a split that may be unusable.
 
     Raises:
       A2vError: the model takes audio, or the corpus cannot be used or has other bands.
@@ -90,7 +91,7 @@ def open_corpus(model_dir: str, data: str) -> Corpus:
     if split and not by_split[split]:
         raise A2vError(f"data={data}: no CSV file is in the split {split}")
     options = {name: config[name] for name in SOURCE_OPTIONS if name in config}
-    options["spectrogram_columns"] = front_end.columns
+    options |= {"spectrogram_columns": front_end.columns, "max_bad_fraction": max_bad_fraction}
     sources = {}
     for name in SPLITS:
         if by_split[name]:

@@ -210,10 +210,24 @@ def _load(model_dir: pathlib.Path, name: str, for_audio: bool) -> keras.Model:
     check_zip(path)
     try:
         # Safe mode runs no code of the file: of lambda layers, for example.
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a damaged archive
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise A2vError(f"cannot load {path}: {first_line}") from error
+    if name != MODEL:
+        _check_is_encoder(model, path)
+    return model
+
+
+def _check_is_encoder(model: keras.Model, path: pathlib.Path) -> None:
+    """Raise `A2vError` unless a model takes the slices that config.json beside it names."""
+    config, shape = read_config(path.parent), model.input_shape
+    expected = (None, config.get("frames"), config.get("bins"))
+    sizes = zip(shape, expected, strict=False)
+    if len(shape) != 3 or any(None not in size and size[0] != size[1] for size in sizes):
+        raise A2vError(
+            f"{path} takes {shape}: expected an encoder of slices {expected}, as {CONFIG} says"
+        )
 
 
 def _provenance() -> dict[str, str | None]:

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from a2v_tf.audio import by_av, decode, measured
-from tests.audio.test_formats import NO_XING, by_ffmpeg, by_soundfile
+from tests.audio.formats import NO_XING, by_ffmpeg, by_soundfile
 
 PCM = (0.1 * np.random.default_rng(0).standard_normal(64_000)).astype(np.float32)
 

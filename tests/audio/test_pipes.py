@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from a2v_tf.audio import containers
 from a2v_tf.audio.live import raw_blocks
 from a2v_tf.errors import A2vError
-from tests.audio.test_formats import KINDS, SECONDS, by_ffmpeg, sound
+from tests.audio.formats import KINDS, SECONDS, by_ffmpeg, sound
 
 
 @pytest.fixture(scope="module")

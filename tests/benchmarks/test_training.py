@@ -59,6 +59,7 @@ def run(training, monkeypatch):
     return start
 
 
+@pytest.mark.slow
 def test_tables_and_json(run, training, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(training, "ENCODERS", {"small": TINY})
     monkeypatch.setattr(training, "_PEAK_SIZE", {"cpu": 8, "gpu": 8})

@@ -84,6 +84,7 @@ def test_all_kinds_of_rows_and_again_from_the_cache(model_dir, tmp_path):
     assert isinstance(again["normalised"], list)
 
 
+@pytest.mark.slow
 def test_a_stopped_evaluation_goes_on(model_dir, tmp_path, monkeypatch):
     command = [
         "a2v_evaluate",

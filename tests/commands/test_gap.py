@@ -69,7 +69,7 @@ def test_half_of_the_greatest_distance(recording, tmp_path):
 
 def test_command(model_dir, recording):
     flags = [f"--model_dir={model_dir}", f"--audio={recording}"]
-    out = run_command("a2v_gap", *flags, "--first=2.4", "--second=0.15").stdout
+    out = run_command("a2v_gap", *flags, "--first=2.4", "--second=0.15", here=True).stdout
     estimated, true, note = out.splitlines()
     assert 0 <= float(estimated.removeprefix("estimated distance:").removesuffix("s")) <= 1
     assert true.split() == ["true", "distance:", "2.25", "s"]

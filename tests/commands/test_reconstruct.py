@@ -138,7 +138,7 @@ def test_the_picture(tmp_path):
 def test_command(recording, tmp_path):
     write_model(tmp_path, "temporal_gap", "cbow", "skip_gram")
     flags = [f"--model_dir={tmp_path}", f"--audio={recording}", f"--output={tmp_path}/out"]
-    out = run_command("a2v_reconstruct", *flags, "--at=1.2", "--head=skip_gram").stdout
+    out = run_command("a2v_reconstruct", *flags, "--at=1.2", "--head=skip_gram", here=True).stdout
     assert out.startswith("skip_gram: mean squared error ")
     names = {path.name for path in tmp_path.glob("out*")}
     assert names == {"out.png", "out_original.wav", "out_truth.wav", "out_prediction.wav"}

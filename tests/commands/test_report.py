@@ -51,6 +51,7 @@ def test_whole_page(trained, tmp_path):
         *(tmp_path / name for name in ("results.json", "export.json", "e.npz")),
         f"--markdown={tmp_path}/report.md",
         "--note=What this is for.",
+        here=True,
     )
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg ") == 5  # accuracy, loss, probes, reconstructions, map

@@ -231,13 +231,15 @@ def test_a_finished_run_is_left_as_it_is(recordings, straight_run):
 
 
 def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):
-    flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    """Also where the same recordings are spelt otherwise or have moved."""
+    model_dir, moved = tmp_path / "model", tmp_path / "moved"
+    flags = [f"--model_dir={model_dir}", *QUICK]
     process = subprocess.Popen(
-        [command("a2v_train"), *flags, "--steps=6"],
+        [command("a2v_train"), f"--data={recordings}/../{recordings.name}/", *flags, "--steps=6"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    first = tmp_path / "checkpoints" / "step_00000002.weights.h5"
+    first = model_dir / "checkpoints" / "step_00000002.weights.h5"
     deadline = time.monotonic() + 300
     while not first.exists():
         assert process.poll() is None
@@ -245,9 +247,19 @@ def test_goes_on_exactly_after_a_kill(recordings, straight_run, tmp_path):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    run = run_command("a2v_train", *flags, "--steps=6", here=True)
+    shutil.copytree(recordings, moved)
+    run = run_command("a2v_train", f"--data={moved}", *flags, "--steps=6", here=True)
     assert "Resuming" in run.stdout
-    assert_same_run(tmp_path, straight_run)
+    assert_same_run(model_dir, straight_run)
+    assert json.loads((model_dir / "config.json").read_text())["data"] == str(moved)
+
+    # Others of the same names and sizes are other data.
+    other = tmp_path / "other"
+    shutil.copytree(recordings, other)
+    pcm, rate = soundfile.read(other / "1.wav")
+    soundfile.write(other / "1.wav", -pcm, rate)
+    run = run_command("a2v_train", f"--data={other}", *flags, "--steps=8", fails=True)
+    assert f"was trained with --data={moved}, not {other}" in run.stderr
 
 
 def interrupted_at(pattern, flags, number):
@@ -323,10 +335,18 @@ def test_a_disk_that_fills_up_is_one_line(limit, recordings, straight_run, tmp_p
 
 
 def test_steps_are_exact(recordings, straight_run, tmp_path):
-    """The last round is shorter; a longer run repeats it at full length, and is the same run."""
+    """The last round is shorter; a longer run repeats it at full length, and is the same run.
+
+    A run may also have fewer steps than a round.
+    """
     flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
+    checkpoints = tmp_path / "checkpoints"
+    run = run_command("a2v_train", *flags, "--steps=1", here=True)
+    assert "Trained encoder" in run.stdout
+    assert len(log_rows(tmp_path)) == 1
+    assert [path.name for path in checkpoints.glob("*.h5")] == ["step_00000001.weights.h5"]
     run_command("a2v_train", *flags, "--steps=5", here=True)
-    names = {path.name for path in (tmp_path / "checkpoints").glob("*.h5")}
+    names = {path.name for path in checkpoints.glob("*.h5")}
     assert names == {"step_00000004.weights.h5", "step_00000005.weights.h5"}
     assert json.loads((tmp_path / "config.json").read_text())["steps"] == 5
     shorter, longer = log_rows(tmp_path), log_rows(straight_run)
@@ -343,21 +363,11 @@ def test_steps_are_exact(recordings, straight_run, tmp_path):
     finally:
         recordings.with_name("away").rename(recordings)
     assert "does not exist" in run.stderr
-    assert {path.name for path in (tmp_path / "checkpoints").glob("*.h5")} == names
+    assert {path.name for path in checkpoints.glob("*.h5")} == names
     assert log_rows(tmp_path) == shorter  # nothing is undone before training starts
     run = run_command("a2v_train", *flags, "--steps=6", here=True)
     assert "Resuming" in run.stdout
     assert "after step 4" in run.stdout
-    assert_same_run(tmp_path, straight_run)
-
-
-def test_fewer_steps_than_a_round(recordings, straight_run, tmp_path):
-    flags = [f"--data={recordings}", f"--model_dir={tmp_path}", *QUICK]
-    run = run_command("a2v_train", *flags, "--steps=1", here=True)
-    assert "Trained encoder" in run.stdout
-    assert len(log_rows(tmp_path)) == 1
-    assert [p.name for p in (tmp_path / "checkpoints").glob("*.h5")] == ["step_00000001.weights.h5"]
-    run_command("a2v_train", *flags, "--steps=6", here=True)
     assert_same_run(tmp_path, straight_run)
 
 
@@ -447,30 +457,6 @@ def test_other_settings_do_not_overwrite_a_run(recordings, straight_run):
         run = run_command("a2v_train", *flags, *extra, fails=True)
         assert message in run.stderr
         assert "Traceback" not in run.stderr
-
-
-def test_the_same_recordings_elsewhere_are_the_same_data(recordings, straight_run, tmp_path):
-    """Spelt otherwise, or moved; but others of the same names and sizes are not."""
-    model_dir, moved = tmp_path / "model", tmp_path / "moved"
-    run_command(
-        "a2v_train",
-        f"--data={recordings}/../{recordings.name}/",
-        f"--model_dir={model_dir}",
-        *QUICK,
-        "--steps=2",
-        here=True,
-    )
-    shutil.copytree(recordings, moved)
-    flags = [f"--data={moved}", f"--model_dir={model_dir}", *QUICK]
-    run_command("a2v_train", *flags, "--steps=4", here=True)
-    flags[0] = f"--data={recordings}"
-    run_command("a2v_train", *flags, "--steps=6", here=True)
-    assert_same_run(model_dir, straight_run)
-    assert json.loads((model_dir / "config.json").read_text())["data"] == str(recordings)
-    pcm, rate = soundfile.read(moved / "1.wav")
-    soundfile.write(moved / "1.wav", -pcm, rate)
-    run = run_command("a2v_train", f"--data={moved}", *flags[1:], "--steps=8", fails=True)
-    assert f"was trained with --data={recordings}, not {moved}" in run.stderr
 
 
 def test_damaged_checkpoint(recordings, straight_run, tmp_path):

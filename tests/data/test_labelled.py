@@ -421,6 +421,38 @@ def test_clips_without_a_label_are_skipped(data_dir):
     assert 3 not in {number(pcm) for _, pcm in data.clips()}
 
 
+@pytest.mark.parametrize("change", [lambda x: x[:-20], lambda x: b""], ids=["cut", "empty"])
+def test_a_damaged_file_of_tfds_is_one_line(data_dir, change):
+    clips = [{"audio": level(i), "label": i % 2} for i in range(3)]
+    store(
+        data_dir, "clips", {"train": clips, "test": clips}, tfds.features.ClassLabel(num_classes=2)
+    )
+    (data,) = open_labelled("tfds:clips")
+    for split in ("train", "test"):
+        path = next((data_dir / "clips" / "1.0.0").glob(f"*-{split}.tfrecord-00001-*"))
+        whole = path.read_bytes()
+        path.write_bytes(change(whole))
+        with pytest.raises(A2vError, match=r"data=tfds:clips: cannot be read: .*is a file damaged"):
+            list(data.clips())
+        path.write_bytes(whole)
+    assert len(list(data.clips())) == 6
+
+
+@pytest.mark.parametrize("name", ["features.json", "dataset_info.json"])
+def test_damaged_metadata_of_tfds_is_one_line(data_dir, name):
+    clips = [{"audio": level(i), "label": i % 2} for i in range(2)]
+    store(
+        data_dir, "clips", {"train": clips, "test": clips}, tfds.features.ClassLabel(num_classes=2)
+    )
+    path = data_dir / "clips" / "1.0.0" / name
+    whole = path.read_text()
+    for changed in (whole[:-9], whole.replace('"', "", 1), whole.replace('"1.0.0"', "3")):
+        path.write_text(changed)
+        if changed != whole:
+            with pytest.raises(A2vError, match=r"^data=tfds:clips: "):
+                open_labelled("tfds:clips")
+
+
 def test_specs_that_cannot_be_used(data_dir, tmp_path):
     label = tfds.features.ClassLabel(num_classes=2)
     clips = [{"audio": level(i), "label": i % 2} for i in range(3)]

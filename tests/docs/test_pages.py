@@ -42,6 +42,7 @@ SLOW = {
         "tutorials/many-gpus.md",
         "tutorials/audioset.md",
         "tutorials/other-sounds.md",
+        "tutorials/sensors.md",
     ),
 }
 

@@ -1,6 +1,7 @@
 """Models of precomputed spectrograms through every command: losses, labels, matrix, embeddings."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -191,6 +192,18 @@ def test_what_cannot_be_gets_one_line(flags, message, model_dir, corpus):
     run = run_command("a2v_evaluate", *defaults, *flags, fails=True)
     assert message in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_the_flag_says_how_many_files_may_be_bad(model_dir, corpus, tmp_path):
+    """Not what training was allowed."""
+    copy = tmp_path / "corpus"
+    shutil.copytree(corpus, copy)
+    (copy / "train" / "0.csv").write_text("no levels")
+    flags = [f"--model={model_dir}", f"--audio=spectrogram:{copy}", f"--output={copy}/out.npz"]
+    run = run_command("a2v_embed", *flags, fails=True)
+    assert "1 of 2 files cannot be used, more than max_bad_fraction=0.1 allows" in run.stderr
+    run = run_command("a2v_embed", *flags, "--max_bad_fraction=0.5", here=True)
+    assert "embeddings of 3 files" in run.stdout
 
 
 @pytest.mark.parametrize(

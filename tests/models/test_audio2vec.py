@@ -195,6 +195,7 @@ def test_models_import_no_tensorflow():
         assert not re.search(r"^\s*(import|from) tensorflow", path.read_text(), re.MULTILINE), path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_jax")
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_trains_a_step_under_jax():

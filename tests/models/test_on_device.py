@@ -60,6 +60,7 @@ def test_golden_vectors():
     assert max(errors) < 2e-4  # as for tests/test_frontend.py
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_jax")
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 def test_golden_vectors_and_a_step_under_jax():

@@ -1,7 +1,10 @@
 """Run the commands on damaged inputs: `make torture`.
 
   python -m tests.torture --cases=200 --seed=0                       # every kind of case
-  python -m tests.torture --cases=10000 --kinds=audio,tflite --report=outcomes.md
+  python -m tests.torture --cases=1000 --kinds=audio,tflite --log=cases.jsonl --report=outcomes.md
+
+With --log, the same command goes on where it was. Two logs of the same cases can be compared line
+by line, such as those with and without --fresh.
 
 A command may work, or refuse in one line. It fails here if it shows a traceback, is killed by a
 signal, computes for more than 60 seconds, does not end within 5 minutes, takes 2 GB, changes its
@@ -12,7 +15,9 @@ with its command and streams.
 import argparse
 import collections
 import csv
+import functools
 import io
+import json
 import os
 import pathlib
 import random
@@ -41,6 +46,11 @@ def main() -> int:
     parser.add_argument(
         "--killed", default=",".join(inputs.WHOLE_RUNS), help="outputs of the runs of kind kills"
     )
+    parser.add_argument("--log", default="", help="file with a JSON line for each finished case")
+    parser.add_argument(
+        "--fresh", action="store_true", help="start a new Python for each case, not a fork"
+    )
+    parser.add_argument("--limit_s", type=float, default=300, help="after which a case hangs")
     parser.add_argument("--keep", default="", help="folder for what failed; default: a new one")
     parser.add_argument("--report", default="", help="Markdown file for the table of outcomes")
     options = parser.parse_args()
@@ -50,7 +60,9 @@ def main() -> int:
     heavy = models or any(inputs.WHOLE_RUNS[name][0] != "a2v_embed" for name in killed)
     kept = pathlib.Path(options.keep or tempfile.mkdtemp(prefix="torture_failures_"))
     kept.mkdir(exist_ok=True, parents=True)
+    log = Log(options.log, options.seed)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    os.environ["TFDS_DATA_DIR"] = "tfds"  # of each case's directory
     archive._FILES = 1  # parts of one file, so that kills fall between them
     if heavy:
         warm.import_everything()
@@ -58,11 +70,12 @@ def main() -> int:
 
         audioset.CLIPS_A_SHARD = 2
     parent, folder = os.getpid(), pathlib.Path(tempfile.mkdtemp(prefix="torture_"))
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     try:
         valid = folder / "valid"
         valid.mkdir()
         inputs.make(valid, models=models, killed=killed)
-        counts = {kind: _run_kind(kind, options, folder, valid, kept) for kind in kinds}
+        counts = {kind: _run_kind(kind, options, log, folder, valid, kept) for kind in kinds}
     finally:
         if os.getpid() == parent:  # the children, forks of this process, come by here as they end
             shutil.rmtree(folder)
@@ -81,25 +94,59 @@ def main() -> int:
 _GOOD = ("worked", "refused in one line")
 
 
-def _run_kind(kind, options, folder, valid, kept) -> collections.Counter[str]:
+class Log:
+    """The finished cases, a JSON line each; none of them depends on how fast the machine is."""
+
+    def __init__(self, name: str, seed: int):
+        self._path = pathlib.Path(name) if name else None
+        self._finished: dict[tuple[str, int], str] = {}
+        if not self._path:
+            return
+        text = self._path.read_text() if self._path.exists() else ""
+        text = text[: text.rfind("\n") + 1]  # without a line that a kill cut
+        self._path.write_text(text or json.dumps({"seed": seed}) + "\n")
+        first, *lines = map(json.loads, self._path.read_text().splitlines())
+        if first["seed"] != seed:
+            sys.exit(f"{name} is of --seed={first['seed']}, not {seed}")
+        self._finished = {(x["kind"], x["index"]): x["outcome"] for x in lines}
+
+    def outcome(self, kind: str, index: int) -> str | None:
+        """That of a finished case; None for others."""
+        return self._finished.get((kind, index))
+
+    def add(self, kind: str, index: int, outcome: str, case: Case, ended: warm.Ended) -> None:
+        """Add a finished case."""
+        if self._path:
+            last = (ended.err.strip().splitlines() or [""])[-1]
+            record = {"kind": kind, "index": index, "outcome": outcome, "command": case.command}
+            record |= {"what": case.what, "last": last if ended.code else ""}
+            with self._path.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+
+
+def _run_kind(kind, options, log, folder, valid, kept) -> collections.Counter[str]:
     counts: collections.Counter[str] = collections.Counter()
     before = _snapshot(valid)
     start = time.monotonic()
     for index in range(options.cases):
+        if outcome := log.outcome(kind, index):
+            counts[outcome] += 1
+            continue
         directory = folder / f"{kind}_{index}"
         directory.mkdir()
         (directory / "inputs").symlink_to(valid)
         case = KINDS[kind](random.Random(f"{options.seed} {kind} {index}"), valid, directory)
         old = {name: (directory / name).read_bytes() for name in case.old}
-        ended = warm.run(
-            case.command,
-            case.options,
-            directory,
-            kill_after_s=case.kill_after_s,
-            file_limit=case.file_limit,
+        run = functools.partial(
+            warm.run,
+            *(case.command, case.options, directory),
+            stdin=directory / case.stdin if case.stdin else None,
+            limit_s=options.limit_s,
+            fresh=options.fresh,
         )
+        ended = run(kill_after_s=case.kill_after_s, file_limit=case.file_limit)
         if case.kill_after_s is not None:
-            ended = warm.run(case.command, case.options, directory)
+            ended = run()
         outcome = _outcome(case, ended, directory)
         if outcome == "worked" and case.result and not _same_result(case.result, directory, valid):
             outcome = "another result"
@@ -107,10 +154,13 @@ def _run_kind(kind, options, folder, valid, kept) -> collections.Counter[str]:
             _is_whole(directory / name, content) for name, content in old.items()
         ):
             outcome = "damaged the old file"
+        if outcome == "refused in one line" and case.must_work:
+            outcome = "refused valid options"
         if _snapshot(valid) != before:
             outcome = "changed its inputs"
             before = _snapshot(valid)
         counts[outcome] += 1
+        log.add(kind, index, outcome, case, ended)
         if outcome not in _GOOD:
             shutil.copytree(directory, kept / directory.name, symlinks=True)
             told = f"{kind} {index}: {outcome}: {case.command} {' '.join(case.options)!r}"
@@ -126,7 +176,7 @@ def _outcome(case: Case, ended: warm.Ended, directory: pathlib.Path) -> str:
     last = (ended.err.strip().splitlines() or [""])[-1]
     if ended.hung:
         return "hung"
-    if ended.code < 0:
+    if ended.code < 0 and ended.seconds <= _MOST_SECONDS:
         return f"signal {-ended.code}"
     if "Traceback" in ended.err + ended.out or "Fatal" in ended.err:
         return "traceback"

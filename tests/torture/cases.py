@@ -22,6 +22,8 @@ class Case:
       options: its arguments.
       what: what is unusual, in a few words.
       files: audio files of which each must be used or named.
+      stdin: a file of the directory that it reads on standard input.
+      must_work: whether a refusal, too, is a failure, as nothing is unusual.
       kill_after_s: seconds after which it is killed, to be run again.
       result: with `kill_after_s`, the output that is then as without a kill.
       file_limit: bytes that a file can grow to.
@@ -32,6 +34,8 @@ class Case:
     options: Sequence[str]
     what: str
     files: Sequence[str] = ()
+    stdin: str = ""
+    must_work: bool = False
     kill_after_s: float | None = None
     result: str = ""
     file_limit: int | None = None
@@ -48,24 +52,29 @@ def tflite(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) ->
         return Case("a2v_stream", ["--model=model.tflite", sound, "--format=jsonl"], what)
     if rng.random() < 0.9:
         return Case("a2v_embed", ["--model=model.tflite", sound, "--output=out.csv"], what)
-    steps = ["--steps=2", "--warmup=0", "--rounds=1"]
+    steps = ["--steps=2", "--rounds=1"]
     return Case("a2v_benchmark", ["--model=model.tflite", *steps], what)
 
 
 def model_dir(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
-    """A model directory with a damaged config.json, .keras file, log or checkpoint."""
+    """A model directory with a file that is damaged, of another model or of another version."""
     model = directory / "model"
     shutil.copytree(inputs / "model", model)
-    if rng.random() < 0.4:
+    if rng.random() < 0.25:
         name = rng.choice(["config.json", "checkpoints/step_00000004.weights.h5", "train_log.csv"])
         options = ["--data=inputs/sounds", "--model_dir=model", "--steps=6", *QUICK]
-        return Case("a2v_train", options, _damage(rng, model / name))
-    what = _damage(rng, model / rng.choice(["config.json", "encoder.keras", "encoder.keras"]))
+        return Case("a2v_train", options, _change(rng, inputs, model / name))
+    what = _change(rng, inputs, model / rng.choice(["config.json", "encoder.keras"]))
     sound = "inputs/sounds/low/0.wav"
+    if rng.random() < 0.2:
+        what = _change(rng, inputs, model / rng.choice(["config.json", "model.keras"]))
+        options = ["--model_dir=model", f"--audio={sound}", "--at=1", "--output=out"]
+        return Case("a2v_reconstruct", options, what)
+    table = ["--downstream=csv:inputs/labels.csv", "--output=out.json", "--cache_dir=cache"]
     return rng.choice(
         [
             Case("a2v_embed", ["--model=model", f"--audio={sound}", "--output=out.npz"], what),
-            Case("a2v_summary", ["--model_dir=model"], what),
+            Case("a2v_evaluate", ["--model_dir=model", *_FAST, *table], what),
             Case("export_tflite", ["--model_dir=model", "--output=out.tflite"], what),
         ]
     )
@@ -87,41 +96,74 @@ def results(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -
 
 
 def tables(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
-    """A table of levels or of labels with the faults of real tables."""
-    if rng.random() < 0.5:
-        shutil.copytree(inputs / "levels", directory / "levels")
-        what = _spoil(rng, directory / "levels" / "a.csv")
+    """A table of levels or labels with the faults of real tables, or a damaged TFDS data set."""
+    chance = rng.random()
+    if chance < 0.4:
+        (directory / "sounds").symlink_to(inputs / "sounds")
+        shutil.copy(inputs / "labels.csv", directory / "labels.csv")
+        what = _spoil(rng, directory / "labels.csv")
+        options = ["--model_dir=inputs/model", "--downstream=csv:labels.csv", "--output=out.json"]
+        return Case("a2v_evaluate", [*options, *_FAST, "--cache_dir=cache"], what)
+    if chance < 0.55:
+        shutil.copytree(inputs / "tfds", directory / "tfds")
+        files = sorted(path for path in (directory / "tfds").rglob("*") if path.is_file())
+        what = _damage(rng, rng.choice(files))
+        if rng.random() < 0.2:
+            options = ["--data=tfds:clips", "--model_dir=out", "--steps=2", *QUICK]
+            return Case("a2v_train", options, what)
+        options = ["--model_dir=inputs/model", "--downstream=tfds:clips", "--output=out.json"]
+        return Case("a2v_evaluate", [*options, *_FAST, "--cache_dir=cache"], what)
+    shutil.copytree(inputs / "levels", directory / "levels")
+    bad = "--max_bad_fraction=0.5"
+    model = "--model_dir=inputs/levels_model"
+    if chance < 0.75:
+        shutil.copy(inputs / "stretches.csv", directory / "stretches.csv")
+        what = _spoil(rng, directory / "stretches.csv")
+        options = ["--downstream=spectrogram:levels", "--labels=stretches.csv", "--output=out.json"]
+        return Case("a2v_evaluate", [model, *options, *_FAST, bad], what)
+    what = _spoil(rng, directory / "levels" / "train" / "a.csv")
+    if chance < 0.8:
         options = ["--data=spectrogram:levels", "--model_dir=out", "--steps=2", *QUICK]
-        return Case("a2v_train", [*options, "--max_bad_fraction=0.5"], what)
-    (directory / "sounds").symlink_to(inputs / "sounds")
-    shutil.copy(inputs / "labels.csv", directory / "labels.csv")
-    what = _spoil(rng, directory / "labels.csv")
-    options = ["--model_dir=inputs/model", "--downstream=csv:labels.csv", "--output=out.json"]
-    options.append("--cache_dir=cache")
-    return Case("a2v_evaluate", options, what)
+        return Case("a2v_train", [*options, bad], what)
+    options = ["--model=inputs/levels_model", "--audio=spectrogram:levels", "--output=out.npz"]
+    return Case("a2v_embed", [*options, bad], what)
 
 
 def audio(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
     """A folder of ten damaged recordings, each of which is embedded or named."""
-    folder = directory / "sounds"
-    folder.mkdir()
-    sources = sorted(path for path in (inputs / "sounds").rglob("*") if path.is_file())
-    names, kinds = [], []
-    for i in range(10):
-        source = rng.choice(sources)
-        what, content = damaged(rng, source.read_bytes())
-        path = folder / f"{i}{source.suffix}"
-        path.write_bytes(content)
-        names.append(path.name)
-        kinds.append(what)
+    names, kinds = _recordings(rng, inputs, directory / "sounds")
     options = ["--model=pretrained", "--audio=sounds", "--output=out.csv", "--max_bad_fraction=1"]
     return Case("a2v_embed", options, ",".join(kinds), names)
 
 
+def corpora(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
+    """Damaged recordings in a stream, training, evaluation or calibration."""
+    names, kinds = _recordings(rng, inputs, directory / "sounds")
+    what, bad = ",".join(kinds), "--max_bad_fraction=1"
+    chance = rng.random()
+    if chance < 0.3:
+        return Case("a2v_stream", ["--model=pretrained", f"--audio=sounds/{names[0]}"], kinds[0])
+    if chance < 0.5:
+        options = ["--model=pretrained", "--audio=-"]
+        return Case("a2v_stream", options, kinds[0], stdin=f"sounds/{names[0]}")
+    if chance < 0.7:
+        splits = ["train"] * 6 + ["test"] * 4
+        rows = [f"sounds/{name},{i % 2},{splits[i]}" for i, name in enumerate(names)]
+        (directory / "labels.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+        options = ["--model_dir=inputs/model", "--downstream=csv:labels.csv", "--output=out.json"]
+        return Case("a2v_evaluate", [*options, *_FAST, bad, "--cache_dir=cache"], what)
+    if chance < 0.85:
+        options = ["--data=sounds", "--model_dir=out", "--steps=2", *QUICK, bad]
+        return Case("a2v_train", options, what)
+    options = ["--model_dir=inputs/model", "--output=out.tflite", "--quantize"]
+    few = ["--calibration_data=sounds", "--calibration_slices=8"]
+    return Case("export_tflite", [*options, *few], what)
+
+
 def flags(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
     """Options drawn from a command's flags."""
-    command, options = drawn_options(rng)
-    return Case(command, options, "flags")
+    command, options, drawn = drawn_options(rng)
+    return Case(command, options, "flags", must_work=not drawn)
 
 
 def kills(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path) -> Case:
@@ -156,9 +198,39 @@ def full_disk(rng: random.Random, inputs: pathlib.Path, directory: pathlib.Path)
 
 KINDS: dict[str, Callable[[random.Random, pathlib.Path, pathlib.Path], Case]] = {
     make.__name__: make
-    for make in (tflite, model_dir, results, tables, audio, flags, kills, full_disk)
+    for make in (tflite, model_dir, results, tables, audio, corpora, flags, kills, full_disk)
 }
 LIGHT = ("tflite", "audio")  # kinds that need no TensorFlow
+
+# Evaluation that takes the least time.
+_FAST = ("--baselines=", "--protocols=knn")
+
+
+def _recordings(
+    rng: random.Random, inputs: pathlib.Path, folder: pathlib.Path
+) -> tuple[list[str], list[str]]:
+    """Write ten damaged recordings, of all formats; their names, and what is wrong with each."""
+    folder.mkdir()
+    formats, sounds = sorted((inputs / "formats").iterdir()), inputs / "sounds"
+    sources = formats + 5 * sorted(path for path in sounds.rglob("*") if path.is_file())
+    names, kinds = [], []
+    for i in range(10):
+        source = rng.choice(sources)
+        what, content = damaged(rng, source.read_bytes())
+        path = folder / f"{i}{source.suffix}"
+        path.write_bytes(content)
+        names.append(path.name)
+        kinds.append(f"{source.name}: {what}")
+    return names, kinds
+
+
+def _change(rng: random.Random, inputs: pathlib.Path, path: pathlib.Path) -> str:
+    """Damage a file of a model directory, or replace it by that of another model."""
+    if path.name in ("config.json", "encoder.keras", "model.keras") and rng.random() < 0.15:
+        other = rng.choice(["config.json", "encoder.keras", "model.keras"])
+        shutil.copy(inputs / "levels_model" / other, path)
+        return f"{path.name}: {other} of another model"
+    return _damage(rng, path)
 
 
 def _damage(rng: random.Random, path: pathlib.Path) -> str:
@@ -181,6 +253,7 @@ _JSON_VALUES = (
     '"<script>"',
     "1e30",
     "[[[[]]]]",
+    '"99.0.0"',
 )
 
 

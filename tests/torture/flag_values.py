@@ -19,10 +19,13 @@ _VALID = {
     "a2v_evaluate": [
         *("--model_dir=inputs/model", "--downstream=csv:inputs/labels.csv", "--cache_dir=cache"),
     ],
-    "a2v_summary": ["--model_dir=inputs/model"],
-    "a2v_reconstruct": ["--model_dir=inputs/model", f"--audio={_SOUND}", "--output=out.png"],
-    "a2v_gap": ["--model_dir=inputs/model", f"--audio={_SOUND}"],
-    "a2v_benchmark": ["--model=pretrained", "--steps=2", "--warmup=0", "--rounds=1"],
+    "a2v_summary": ["--encoder=small"],
+    "a2v_reconstruct": ["--model_dir=inputs/model", f"--audio={_SOUND}", "--at=1", "--output=out"],
+    "a2v_gap": [
+        *("--model_dir=inputs/levels_model", "--audio=inputs/levels/test/d.csv"),
+        *("--first=1", "--second=9"),
+    ],
+    "a2v_benchmark": ["--model=pretrained", "--steps=2", "--rounds=1"],
     "export_tflite": ["--model_dir=inputs/model", "--output=out.tflite"],
 }
 # Numbers that say how much work is done: only few, or none at all.
@@ -30,7 +33,6 @@ _WORK = {
     *("steps", "eval_every", "batch_size", "validation_examples", "validation_steps", "rounds"),
     *(
         "calibration_slices",
-        "warmup",
         "seeds",
         "repeats",
         "frames",
@@ -59,8 +61,8 @@ _TEXTS = (
 _NUMBERS = (-1, 0, 1, 2, 3, 7, 1e-30, 0.5, 1e30, 2**31 - 1, 2**31, 10**20, "nan", "inf", "x", "")
 
 
-def drawn_options(rng: random.Random) -> tuple[str, list[str]]:
-    """A command, and options for it of which up to four are drawn."""
+def drawn_options(rng: random.Random) -> tuple[str, list[str], bool]:
+    """A command, options for it of which up to four are drawn, and whether any is."""
     command = rng.choice(list(_VALID))
     options = list(_VALID[command])
     known = _flags_of(command)
@@ -68,7 +70,7 @@ def drawn_options(rng: random.Random) -> tuple[str, list[str]]:
         value = _value(rng, name, flag)
         if value is not None:
             options.append(f"--{name}={value}")
-    return command, options
+    return command, options, len(options) > len(_VALID[command])
 
 
 def _flags_of(command: str) -> list[tuple[str, flags.Flag]]:

@@ -6,11 +6,12 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import soundfile
 
+from tests.audio.formats import KINDS
 from tests.torture import warm
 
 QUICK = (
@@ -70,16 +71,11 @@ def make(directory: pathlib.Path, *, models: bool, killed: Sequence[str] = ()) -
         )
     ]
     (directory / "labels.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    formats = directory / "formats"
+    formats.mkdir()
+    warm.in_child(lambda: [make(formats / name, 1) for name, (make, _) in KINDS.items()])
     _audioset(directory / "audioset")
-    levels = directory / "levels"
-    levels.mkdir(exist_ok=True)
-    for name in "ab":
-        table = 40 + 10 * rng.standard_normal((400, 8))
-        lines = [",".join(["time", *map(str, range(8))])]
-        lines += [
-            ",".join([f"{0.125 * i}", *(f"{x:.2f}" for x in row)]) for i, row in enumerate(table)
-        ]
-        (levels / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    _levels(directory, rng)
     _checked(directory, "a2v_embed", "--model=pretrained", "--audio=sounds", "--output=sounds.npz")
     whole = directory / "whole"
     whole.mkdir()
@@ -91,6 +87,13 @@ def make(directory: pathlib.Path, *, models: bool, killed: Sequence[str] = ()) -
         TAKES_S[name] = time.monotonic() - start
     if models:
         shutil.copytree(whole / "model", directory / "model")
+        warm.in_child(lambda: _tfds(directory / "tfds"))
+        _checked(
+            directory,
+            "a2v_train",
+            *("--data=spectrogram:levels", "--model_dir=levels_model", "--task=temporal_gap"),
+            *("--steps=2", *QUICK),
+        )
         _checked(
             directory,
             "a2v_evaluate",
@@ -101,6 +104,46 @@ def make(directory: pathlib.Path, *, models: bool, killed: Sequence[str] = ()) -
             "export_tflite",
             *("--model_dir=model", "--output=model.tflite", "--summary=summary.json"),
         )
+
+
+def _levels(directory: pathlib.Path, rng: np.random.Generator) -> None:
+    """Band levels in the folders of their splits, and a table of labelled stretches of them."""
+    stretches = ["path,start,end,label"]
+    for name in ("train/a.csv", "train/b.csv", "val/c.csv", "test/d.csv"):
+        table = 40 + 10 * rng.standard_normal((400, 8))
+        lines = [",".join(["time", *map(str, range(8))])]
+        lines += [
+            ",".join([f"{0.125 * i}", *(f"{x:.2f}" for x in row)]) for i, row in enumerate(table)
+        ]
+        path = directory / "levels" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n")
+        stretches += [f"{name},{t},{t + 9},{'odd' if t % 20 else 'even'}" for t in (0, 10, 20, 30)]
+    (directory / "stretches.csv").write_text("\n".join(stretches) + "\n")
+
+
+def _tfds(directory: pathlib.Path) -> None:
+    """A labelled data set as TFDS stores it; in a process of its own, as TensorFlow computes."""
+    import tensorflow_datasets as tfds
+
+    def examples() -> Iterator[tuple[int, dict[str, object]]]:
+        for i in range(4):
+            wave = np.sin(np.arange(24_000) * (1 + i % 2) / 20) * (1 + i / 4)
+            yield i, {"audio": np.int16(9_000 * wave), "label": i % 2}
+
+    directory.mkdir()
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="clips",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(
+            {
+                "audio": tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding="bytes"),
+                "label": tfds.features.ClassLabel(num_classes=2),
+            }
+        ),
+        split_datasets={split: list(examples()) for split in ("train", "test")},
+        data_dir=directory,
+    )
 
 
 def _audioset(directory: pathlib.Path) -> None:

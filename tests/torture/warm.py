@@ -1,8 +1,9 @@
 """Run the commands many times: each in a forked child of a process that has imported them.
 
 Importing TensorFlow takes 5 seconds, a fork milliseconds. A child is otherwise a process as a user
-starts it: it has its own memory, directory and streams, and it ends the way Python ends, through
-the finalisation of the interpreter, so that a hang or an abort at exit shows.
+starts it: it has its own memory, directory, streams and limits, and it ends the way Python ends,
+through the finalisation of the interpreter, so that a hang or an abort at exit shows. With `fresh`
+it also starts as for a user, by a Python of its own.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 _LIMIT_S = 300.0
 _MAX_WRITTEN = 2**33  # bytes of a file that a case may write
+_MAX_CPU_S = 200  # far more than a case may compute
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +62,11 @@ def run(
     options: Sequence[str],
     directory: pathlib.Path,
     *,
+    stdin: pathlib.Path | None = None,
     limit_s: float = _LIMIT_S,
     kill_after_s: float | None = None,
     file_limit: int | None = None,
+    fresh: bool = False,
 ) -> Ended:
     """Run a command in `directory` as a forked child, and wait for its end.
 
@@ -70,9 +74,11 @@ def run(
       command: the name of the console script, or of the module that Python runs.
       options: its arguments.
       directory: where it runs; its streams are kept there in `.out` and `.err`.
+      stdin: what it reads on standard input; by default nothing.
       limit_s: seconds after which it is killed, and counts as hung.
       kill_after_s: seconds after which it is killed by SIGKILL.
       file_limit: bytes that a file can grow to, as on a disk that is nearly full.
+      fresh: whether the child becomes a new Python, as a user's shell starts it.
     """
     entry = _entry(command)
     out, err = directory / ".out", directory / ".err"
@@ -80,9 +86,11 @@ def run(
     child = os.fork()
     if child == 0:
         os.setsid()
-        _become(command, options, directory, out, err)
+        _become(command, options, directory, (stdin or pathlib.Path(os.devnull), out, err))
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, _MAX_WRITTEN))
+        if fresh:
+            os.execv(sys.executable, [sys.executable, *_as_in_a_shell(command), *options])
         exec("entry()", {"__name__": "__main__", "entry": entry})  # as the console script does
         sys.exit(0)
     if kill_after_s is not None:
@@ -112,23 +120,49 @@ def _entry(command: str) -> Callable[[], None]:
     return found.load()
 
 
+def in_child(function: Callable[[], object]) -> None:
+    """Call a function in a child, which may start threads.
+
+    Raises:
+      RuntimeError: it failed; standard error says why.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            function()
+            code = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(code)  # without what the parent has still to do
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError(f"{function} failed")
+
+
+def _script(command: str) -> str:
+    return str(pathlib.Path(sys.executable).parent / command)
+
+
+def _as_in_a_shell(command: str) -> list[str]:
+    return [_script(command)] if "." not in command else ["-m", command]
+
+
 def _become(
     command: str,
     options: Sequence[str],
     directory: pathlib.Path,
-    out: pathlib.Path,
-    err: pathlib.Path,
+    streams: tuple[pathlib.Path, pathlib.Path, pathlib.Path],
 ) -> None:
-    """Turn the child into the command: its directory, streams and arguments."""
+    """Turn the child into the command: its directory, streams, limits and arguments."""
     os.chdir(directory)
     writing = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    stdin = pathlib.Path(os.devnull)
-    for number, (path, mode) in enumerate([(stdin, os.O_RDONLY), (out, writing), (err, writing)]):
-        os.dup2(os.open(path, mode, 0o600), number)
-    for name, number, mode in [("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")]:
-        setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+    for number, mode in enumerate((os.O_RDONLY, writing, writing)):
+        os.dup2(os.open(streams[number], mode, 0o600), number)
+    for name, number, letter in [("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")]:
+        setattr(sys, name, open(number, letter, closefd=False))  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_WRITTEN, _MAX_WRITTEN))
-    sys.argv = [str(pathlib.Path(sys.executable).parent / command), *options]
+    resource.setrlimit(resource.RLIMIT_CPU, (_MAX_CPU_S, _MAX_CPU_S + 1))
+    sys.argv = [_script(command), *options]
 
 
 def _wait(child: int, deadline: float) -> tuple[bool, int, resource.struct_rusage]:

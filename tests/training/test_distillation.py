@@ -325,6 +325,7 @@ def test_learns_and_resumes_exactly(corpus, tmp_path, monkeypatch):
     assert saved.get_layer("crossings_head").kernel.shape == (128, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_teacher")
 def test_is_a_head_beside_others_from_the_same_cache(corpus, tmp_path):
     run = TrainSettings(

@@ -12,8 +12,10 @@ from a2v_tf.training.model_dir import (
     held,
     load_encoder,
     read_config,
+    write_config,
 )
 from a2v_tf.training.settings import TrainSettings
+from tests.tiny_models import write_model
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,21 @@ def test_a_truncated_encoder(kept, tmp_path):
     copy_model_dir("pretrained", directory)
     (directory / ENCODER).write_bytes((resolve("pretrained") / ENCODER).read_bytes()[:kept])
     with pytest.raises(A2vError, match=r"^'.*encoder\.keras' is damaged: .*zip"):
+        load_encoder(directory)
+
+
+def test_an_encoder_of_another_model(tmp_path):
+    directory = tmp_path / "model"
+    directory.mkdir()
+    write_model(directory, "cbow")
+    config = read_config(directory)
+    write_config(directory, {**config, "bins": 29})
+    with pytest.raises(A2vError, match=r"takes \(None, 32, 64\): expected .* \(None, 32, 29\), as"):
+        load_encoder(directory)
+    write_config(directory, config)
+    assert load_encoder(directory).input_shape == (None, 32, 64)
+    (directory / ENCODER).write_bytes((directory / "model.keras").read_bytes())
+    with pytest.raises(A2vError, match=r"takes \(None, 2, 32, 64\): expected an encoder of slices"):
         load_encoder(directory)
 
 
