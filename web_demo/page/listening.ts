@@ -1,6 +1,6 @@
 /** The microphone's sound: its spectrogram, its embeddings, and what they sound like. */
 
-import {type Examples, FrontEnd, Microphone} from "@a2v-tf/web";
+import {A2vError, type Examples, FrontEnd, Microphone} from "@a2v-tf/web";
 
 import {element, notice, onAppearance} from "./elements.js";
 import {call} from "./model.js";
@@ -10,18 +10,26 @@ import type {Taught} from "./taught.js";
 const MAP_SECONDS = 20;
 const VOTE_SECONDS = 0.6; // a label is shown when most of the embeddings of so long agree
 
+/** What a taught sound is recorded into. */
+interface Recording {
+  parts: Float32Array[];
+  missing: number; // samples
+  done(pcm: Float32Array): void;
+  failed(error: Error): void;
+}
+
 export class Listening {
   readonly #hop: number;
   readonly #sampleRate: number;
   readonly #taught: Taught;
   readonly #spectrogram: Spectrogram;
   readonly #plane = new Plane();
-  #microphone: Microphone | null = null;
+  #microphone: Promise<Microphone> | null = null;
   #latest: Float32Array[] = [];
   #labels: string[] = [];
   #count = 0;
   #frame = 0; // that is asked for
-  #recording: {parts: Float32Array[]; missing: number; done: (pcm: Float32Array) => void} | null = null;
+  #recording: Recording | null = null;
 
   constructor(facts: {hop: number; sampleRate: number}, frontEnd: FrontEnd, taught: Taught) {
     this.#hop = facts.hop;
@@ -36,33 +44,49 @@ export class Listening {
     this.#drawSoon();
   }
 
+  /** Open the microphone, unless it is open or being opened. */
   async start(): Promise<void> {
-    if (this.#microphone) return;
-    notice(null);
+    if (!this.#microphone) {
+      notice(null);
+      this.#microphone = this.#open();
+      this.#microphone.catch(() => (this.#microphone = null));
+    }
+    const {deviceRate} = await this.#microphone;
+    element("rate").textContent = `${deviceRate / 1000} kHz`;
+    this.#showButton("Stop listening", true);
+  }
+
+  async #open(): Promise<Microphone> {
     await call("reset");
-    this.#microphone = await Microphone.open((pcm) => void this.#take(pcm).catch(notice), {sampleRate: this.#sampleRate});
-    element("rate").textContent = `${this.#microphone.deviceRate / 1000} kHz`;
-    this.#showButton("Stop listening");
+    return Microphone.open((pcm) => void this.#take(pcm).catch(notice), {
+      sampleRate: this.#sampleRate,
+      onEnd: () => {
+        notice("the microphone ended: it was unplugged, or is no longer allowed");
+        void this.stop();
+      },
+    });
   }
 
   async stop(): Promise<void> {
     const microphone = this.#microphone;
     this.#microphone = null;
-    await microphone?.close();
-    this.#showButton("Start listening");
+    this.#recording?.failed(new A2vError("listening was stopped before the sound was recorded"));
+    this.#recording = null;
+    this.#showButton("Start listening", false);
+    await (await microphone)?.close();
   }
 
   /** The microphone's next `seconds`. */
   record(seconds: number): Promise<Float32Array> {
-    return new Promise((done) => {
-      this.#recording = {parts: [], missing: Math.round(seconds * this.#sampleRate), done};
+    return new Promise((done, failed) => {
+      this.#recording = {parts: [], missing: Math.round(seconds * this.#sampleRate), done, failed};
     });
   }
 
-  #showButton(text: string): void {
+  #showButton(text: string, listening: boolean): void {
     const button = element("listen");
     button.textContent = text;
-    button.setAttribute("aria-pressed", String(this.#microphone !== null));
+    button.classList.toggle("on", listening);
   }
 
   async #take(pcm: Float32Array): Promise<void> {

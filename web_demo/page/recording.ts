@@ -23,6 +23,7 @@ export class RecordingPart {
   readonly #span: number;
   readonly #frontEnd: FrontEnd;
   #open: Recording | null = null;
+  #turn = 0; // counts the files that were opened
   #playing: AudioContext | null = null;
 
   constructor(facts: {hop: number; span: number}, frontEnd: FrontEnd) {
@@ -56,23 +57,28 @@ export class RecordingPart {
     notice(null);
     this.#stop();
     element("moments").hidden = true;
-    this.#read(file).catch((error) => {
+    const turn = ++this.#turn;
+    this.#read(file, () => turn === this.#turn).catch((error) => {
+      if (turn !== this.#turn) return;
       element("file-status").textContent = "";
       notice(error);
     });
   }
 
-  async #read(file: File): Promise<void> {
+  /** Embed and show a file, for as long as no other one was opened. */
+  async #read(file: File, wanted: () => boolean): Promise<void> {
     const status = element("file-status");
     status.textContent = `Reading ${file.name}`;
     const pcm = await this.#decode(file);
     const rate = this.#frontEnd.sampleRate, embeddings: Float32Array[] = [];
+    if (!wanted()) return;
     await call("resetRecording");
     for (let at = 0; at < pcm.length; at += PART_SECONDS * rate) {
       for (const embedding of await call("recording", pcm.slice(at, at + PART_SECONDS * rate))) {
         const length = Math.hypot(...embedding);
         embeddings.push(embedding.map((value) => value / length));
       }
+      if (!wanted()) return;
       status.textContent = `${file.name}: ${clock(at / rate)} of ${clock(pcm.length / rate)}`;
     }
     this.#open = {pcm, embeddings, spectrogram: await wholeSpectrogram(pcm, this.#frontEnd)};

@@ -32,6 +32,8 @@ export interface MicrophoneOptions {
   sampleRate?: number;
   /** Of `navigator.mediaDevices.enumerateDevices`. */
   deviceId?: string;
+  /** Called if the microphone ends by itself: unplugged, or no longer allowed. */
+  onEnd?: () => void;
 }
 
 /**
@@ -42,8 +44,8 @@ export interface MicrophoneOptions {
  * await microphone.close();
  * ```
  *
- * Echo cancellation, noise suppression and gain control are off: they change what the model hears from
- * one browser to the next.
+ * Echo cancellation, noise suppression and gain control are off: they change the samples, in every
+ * browser otherwise.
  */
 export class Microphone {
   /** The device's own rate, in Hz. */
@@ -71,6 +73,7 @@ export class Microphone {
       };
       // A node without a way to the loudspeaker may not run; this one is silent.
       context.createMediaStreamSource(stream).connect(capture).connect(context.destination);
+      stream.getTracks().forEach((track) => (track.onended = () => options.onEnd?.())); // not after stop()
       await context.resume();
       return new Microphone(context, stream);
     } catch (error) {
