@@ -41,15 +41,22 @@ def raw_blocks(stream: io.BufferedReader, sample_rate: int = _RATE) -> Iterator[
     if stream.isatty():
         raise A2vError(f"--audio=-: standard input is a terminal: expected {raw}")
     read_bytes = sample_rate * _SAMPLE_BYTES  # at most one second; a live pipe gives what it has
-    chunk = _checked_start(stream, read_bytes, raw, sample_rate)
-    rest = b""
-    while chunk:
-        chunk = rest + chunk
-        whole = len(chunk) - len(chunk) % _SAMPLE_BYTES
-        rest = chunk[whole:]
-        if whole:
-            yield np.frombuffer(chunk[:whole], "<i2").astype(np.float32) / 32_768
-        chunk = stream.read1(read_bytes)
+    start = _checked_start(stream, read_bytes, raw, sample_rate)
+    # Reads of all lengths into memory of one length: otherwise the heap fragments, and grows.
+    content = bytearray(max(read_bytes, len(start)))
+    content[: len(start)] = start
+    held = len(start)
+    while held:
+        samples, rest = divmod(held, _SAMPLE_BYTES)
+        if samples:
+            pcm = np.empty(len(content) // _SAMPLE_BYTES, np.float32)[:samples]
+            np.divide(np.frombuffer(content, "<i2", samples), 32_768, out=pcm, dtype=np.float32)
+            yield pcm
+        content[:rest] = content[held - rest : held]
+        read = stream.readinto1(memoryview(content)[rest:])
+        if not read:
+            break
+        held = rest + read
     if rest:
         raise A2vError(f"--audio=-: standard input ends with half a sample: expected {raw}")
 

@@ -109,6 +109,24 @@ def test_other_files_are_no_raw_samples(content):
         piped(content)
 
 
+def test_reads_of_all_lengths_lie_in_memory_of_one_length():
+    """Otherwise the heap fragments, and grows by 2 MB in an hour."""
+
+    class Pipe(io.RawIOBase):
+        lengths = iter([1, 9_000, 3, 40_000, 31_999, 2, 7, 0])
+
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            return min(len(buffer), next(self.lengths))
+
+    blocks = list(raw_blocks(io.BufferedReader(Pipe())))
+    assert sum(map(len, blocks)) == 36_506
+    assert len({len(pcm) for pcm in blocks}) > 3
+    assert {pcm.base.nbytes for pcm in blocks} == {64_000}
+
+
 def test_raw_samples_of_sound_pass():
     clip = (sound(16_000, 1)[:, 0] * 32_768).astype("<i2")
     for start in range(0, 16_000 * SECONDS - 20_000, 1_777):
