@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from a2v_tf.errors import A2vError
-from a2v_tf.export import arithmetic, check, convert, metadata, streaming
+from a2v_tf.export import arithmetic, check, convert, metadata, onnx, streaming
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, PARTS, STATES
+from a2v_tf.export.forms import CALIBRATION_SLICES, FORMATS, INPUTS, MODES, PARTS, STATES
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.part import Origin, Part
 from a2v_tf.export.quantize import Quantization
@@ -57,6 +57,7 @@ def export_file(
     activations: str = Quantization.activations,
     ranges: str = Quantization.ranges,
     described: Mapping[str, str] | None = None,
+    format: str = "tflite",
 ) -> dict[str, Any]:
     """Export the encoder, or another part, of a model directory to a TFLite file, and check it.
 
@@ -65,7 +66,7 @@ def export_file(
 
     Args:
       model_dir: directory written by `a2v_train`, or one of `pretrained.names`.
-      output: the file to write, `NAME.tflite`.
+      output: the file to write, `NAME.tflite` or `NAME.onnx`.
       part: what the file computes, one of `forms.PARTS`.
       task: of the part "reconstruct", which of the model's tasks; None for the first of
         `RECONSTRUCTING` that it learned.
@@ -87,21 +88,26 @@ def export_file(
       activations: activations of a quantised encoder, "int8" or "int16"; weights are always int8.
       ranges: how the ranges of int8 activations are chosen, a key of `quantize.RANGES`.
       described: additional metadata of the file: any of `name`, `version`, `author` and `license`.
+      format: "tflite", or "onnx" for ONNX Runtime, with external state if streaming; see `onnx`.
 
     Returns:
-      A summary, serialisable to JSON: `output`, `file_bytes`, `part`, `mode`, `state`, `input`,
-      `quantized`, `activations`, `ranges`, `window_frames`, `window_ms`, `hop_ms`,
+      A summary, serialisable to JSON: `output`, `file_bytes`, `format`, `part`, `mode`, `state`,
+      `input`, `quantized`, `activations`, `ranges`, `window_frames`, `window_ms`, `hop_ms`,
       `multiply_accumulates` (per call, of `front_end` and `encoder`),
       `multiply_accumulates_per_second` (per second of audio, if streaming), `embedding_dim`,
-      `ops`, `states`, `state_bytes`, `weights_and_scales` and `exactness`; see `check`.
+      `ops`, `states`, `state_bytes`, `weights_and_scales` and `exactness`; see `check`. With the
+      format ONNX, also `onnx_runtime`, like `exactness` against the TFLite file.
 
     Raises:
       A2vError: the directory, data or output cannot be used, the encoder cannot stream, or a check
         fails. No file is written then.
     """
     model_dir, output = resolve(model_dir), pathlib.Path(output)
-    _check_choices(part, mode, state, input)
-    _check_output(output)
+    _check_choices(part, mode, state, input, format)
+    if format == "onnx":
+        onnx.check_possible(part, activations)
+        state = "external"
+    _check_output(output, f".{format}")
     config = read_config(model_dir)
     data: str = calibration_data or config.get("data", "")
     if quantize and calibration is None and not data:
@@ -162,6 +168,7 @@ def export_file(
     summary = {
         "output": str(output),
         "file_bytes": len(content),
+        "format": format,
         "part": part,
         **form,
         "calibration": settings or None,
@@ -172,6 +179,11 @@ def export_file(
         **_check_content(content, window, facts, hop, front_end, _levels(config, front_end)),
         **made.check(content),
     }
+    if format == "onnx":
+        converted = onnx.to_onnx(content)
+        summary["onnx_runtime"] = onnx.check(converted, content, quantized=quantize)
+        content = converted
+        summary["file_bytes"] = len(content)
     with output_file(output) as partial:
         partial.write_bytes(content)
     return summary
@@ -292,22 +304,23 @@ def _window_frames(config: dict[str, Any]) -> int:
     return int(config.get("frames") or convert.ANY_LENGTH)
 
 
-def _check_choices(part: str, mode: str, state: str, input: str) -> None:
+def _check_choices(part: str, mode: str, state: str, input: str, format: str) -> None:
     for name, value, choices in (
         ("part", part, PARTS),
         ("mode", mode, MODES),
         ("state", state, STATES),
         ("input", input, INPUTS),
+        ("format", format, FORMATS),
     ):
         if value not in choices:
             raise A2vError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
 
 
-def _check_output(output: pathlib.Path) -> None:
+def _check_output(output: pathlib.Path, suffix: str) -> None:
     """Check that the output can be written, before the work that takes a minute."""
     with contextlib.suppress(OSError):
         output.parent.mkdir(parents=True, exist_ok=True)
-    checked_output("output", str(output), ".tflite")
+    checked_output("output", str(output), suffix)
 
 
 def _check_content(

@@ -18,7 +18,7 @@ from absl import flags
 
 from a2v_tf.errors import run_app
 from a2v_tf.evaluation.settings import RECONSTRUCTING
-from a2v_tf.export.forms import CALIBRATION_SLICES, INPUTS, MODES, PARTS, STATES
+from a2v_tf.export.forms import CALIBRATION_SLICES, FORMATS, INPUTS, MODES, PARTS, STATES
 from a2v_tf.export.part import Part
 from a2v_tf.export.quantize import ACTIVATIONS, RANGES, Quantization
 from a2v_tf.files import checked_output, write_json
@@ -40,7 +40,14 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model_dir", None, f"Directory that a2v_train wrote, or {in_words()}.", required=True
     )
-    flags.DEFINE_string("output", None, "File to write, NAME.tflite.", required=True)
+    flags.DEFINE_string("output", None, "File to write, NAME.tflite or NAME.onnx.", required=True)
+    flags.DEFINE_enum(
+        "format",
+        "tflite",
+        FORMATS,
+        "tflite, or onnx for ONNX Runtime (extra a2v_tf[onnx]): states are then inputs state_* and "
+        "outputs next_state_*.",
+    )
     flags.DEFINE_enum(
         "part",
         Part.name,
@@ -133,6 +140,13 @@ def define_flags() -> None:
         return values["part"] == "reconstruct" or not values["task"]
 
     @flags.multi_flags_validator(
+        ["format", "state"], "--format=onnx has external state: expected no --state=internal"
+    )
+    def _onnx_has_external_state(values: dict[str, Any]) -> bool:
+        internal = FLAGS["state"].present and values["state"] == "internal"
+        return values["format"] == "tflite" or not internal
+
+    @flags.multi_flags_validator(
         ["quantize", *_OF_QUANTIZE],
         f"{', '.join(f'--{name}' for name in _OF_QUANTIZE)} need --quantize",
     )
@@ -165,6 +179,7 @@ def main(_: list[str]) -> None:
         hop_ms=FLAGS.hop_ms,
         activations=FLAGS.activations,
         ranges=FLAGS.ranges,
+        format=FLAGS.format,
         described={name: str(FLAGS[name].value) for name in _DESCRIBED if FLAGS[name].value},
     )
     print(describe(summary))
@@ -197,6 +212,8 @@ def describe(summary: dict[str, Any]) -> str:
     lines["exactness"] = _exactness_line(summary["exactness"])
     if reconstruct := summary.get("reconstruct"):
         lines["reconstruct"] = _reconstruct_line(reconstruct)
+    if summary["format"] == "onnx":
+        lines["ONNX Runtime"] = _exactness_line(summary["onnx_runtime"], "the TFLite file's")
     rows = [
         textwrap.fill(text, 100, initial_indent=f"  {name:<17}", subsequent_indent=" " * 19)
         for name, text in lines.items()
@@ -217,15 +234,17 @@ def _arithmetic_line(summary: dict[str, Any]) -> str:
     return f"{' and '.join(counted)}, multiply-accumulates for each {each}"
 
 
-def _exactness_line(exactness: dict[str, Any] | None) -> str:
+def _exactness_line(
+    exactness: dict[str, Any] | None, reference: str = "the offline encoder's"
+) -> str:
     if exactness is None:
         return "not compared: this encoder has no offline form"
     count = exactness["steps"]
     subject = "its embedding equals" if count == 1 else f"{count} steps equal"
     if exactness["bit_exact"]:
-        return f"{subject} the offline encoder's bit for bit"
+        return f"{subject} {reference} bit for bit"
     return (
-        f"{subject} the offline encoder's within {exactness['max_abs_difference']:.2g} "
+        f"{subject} {reference} within {exactness['max_abs_difference']:.2g} "
         f"(allowed: {exactness['tolerance']:.2g})"
     )
 

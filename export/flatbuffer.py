@@ -31,6 +31,7 @@ _NO_TENSOR = -1  # an omitted optional input
 _DTYPES = {
     schema.TensorType.FLOAT32: np.float32,
     schema.TensorType.INT8: np.int8,
+    schema.TensorType.UINT8: np.uint8,
     schema.TensorType.INT16: np.int16,
     schema.TensorType.INT32: np.int32,
     schema.TensorType.INT64: np.int64,
@@ -201,6 +202,24 @@ def set_scale(tensor: Tensor, scale: float | list[float], zero_point: int | list
     parameters.scale = np.atleast_1d(scale).astype(np.float32)
     parameters.zeroPoint = np.atleast_1d(zero_point).astype(np.int64)
     parameters.min = parameters.max = None
+
+
+def make_unsigned(model: Model) -> None:
+    """Change all quantised int8 tensors to uint8 of the same real values.
+
+    TFLite runs no such file; it is for converters.
+    """
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.type != schema.TensorType.INT8:
+                continue
+            (values, (steps, zero_points)) = constant(model, tensor), scales(tensor)
+            tensor.type = schema.TensorType.UINT8
+            set_scale(tensor, [*steps], [zero_point + 128 for zero_point in zero_points])
+            if values is not None:
+                data = (values.astype(np.int16) + 128).astype(np.uint8).ravel()
+                model.buffers.append(make("BufferT", data=data))
+                tensor.buffer = len(model.buffers) - 1
 
 
 def state_bytes(tensor: Tensor) -> int:

@@ -1,6 +1,7 @@
 """The forms that an exported file can have, and how much audio calibrates it."""
 
 PARTS = ("encoder", "reconstruct")  # what a file computes, see `part`
+FORMATS = ("tflite", "onnx")
 MODES = ("streaming", "window")
 STATES = ("internal", "external")  # of a streaming file
 INPUTS = ("pcm", "log_mel")
