@@ -51,7 +51,7 @@ $(INSTALLED): setup.py constraints.txt
 	@$(PYTHON) -c '$(CHECK_PYTHON)'
 	@echo "Installing into $(VENV) (once; some 600 MB of packages)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(TF),jax,onnx,benchmark,recipe,teachers,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(TF),jax,onnx,micro,benchmark,recipe,teachers,dev]'
 	@# hearvalidator requires PyTorch, but does not use it for TensorFlow models: hence --no-deps.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps hearvalidator==2021.0.2
 	@touch $@

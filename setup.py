@@ -89,6 +89,8 @@ setup(
         ],
         "formats": ["av>=17"],  # MP3, M4A, Opus, WMA and others in the light install
         "plot": ["matplotlib>=3.7"],  # a2v_stream --plot
+        # export_tflite --target=micro measures with it; wheels for Linux on x86-64 only.
+        "micro": ["tflite-micro; sys_platform == 'linux' and platform_machine == 'x86_64'"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.17", "tf2onnx>=1.17"],  # export_tflite --format=onnx
         "parquet": ["pyarrow>=14"],  # a2v_embed --output=NAME.parquet or NAME/
         "inversion": ["librosa>=0.10"],  # a2v_reconstruct: log-mel back to sound

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from a2v_tf.errors import A2vError
-from a2v_tf.export import arithmetic, check, convert, metadata, onnx, streaming
+from a2v_tf.export import arithmetic, check, convert, metadata, micro, onnx, streaming
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.export.forms import CALIBRATION_SLICES, FORMATS, INPUTS, MODES, PARTS, STATES
+from a2v_tf.export.forms import CALIBRATION_SLICES, FORMATS, INPUTS, MODES, PARTS, STATES, TARGETS
 from a2v_tf.export.front_end import front_end_model
 from a2v_tf.export.part import Origin, Part
 from a2v_tf.export.quantize import Quantization
@@ -58,6 +58,7 @@ def export_file(
     ranges: str = Quantization.ranges,
     described: Mapping[str, str] | None = None,
     format: str = "tflite",
+    target: str = "any",
 ) -> dict[str, Any]:
     """Export the encoder, or another part, of a model directory to a TFLite file, and check it.
 
@@ -89,6 +90,8 @@ def export_file(
       ranges: how the ranges of int8 activations are chosen, a key of `quantize.RANGES`.
       described: additional metadata of the file: any of `name`, `version`, `author` and `license`.
       format: "tflite", or "onnx" for ONNX Runtime, with external state if streaming; see `onnx`.
+      target: "any", or "micro" for TFLite Micro: log-mel input, external state if streaming, no
+        training configuration in the metadata; see `micro`.
 
     Returns:
       A summary, serialisable to JSON: `output`, `file_bytes`, `format`, `part`, `mode`, `state`,
@@ -96,17 +99,21 @@ def export_file(
       `multiply_accumulates` (per call, of `front_end` and `encoder`),
       `multiply_accumulates_per_second` (per second of audio, if streaming), `embedding_dim`,
       `ops`, `states`, `state_bytes`, `weights_and_scales` and `exactness`; see `check`. With the
-      format ONNX, also `onnx_runtime`, like `exactness` against the TFLite file.
+      format "onnx", also `onnx_runtime`, like `exactness` against the TFLite file; with the target
+      "micro", also `micro`, see `micro.check`.
 
     Raises:
       A2vError: the directory, data or output cannot be used, the encoder cannot stream, or a check
         fails. No file is written then.
     """
     model_dir, output = resolve(model_dir), pathlib.Path(output)
-    _check_choices(part, mode, state, input, format)
+    _check_choices(part, mode, state, input, format, target)
     if format == "onnx":
         onnx.check_possible(part, activations)
         state = "external"
+    if target == "micro":
+        micro.check_possible(part, format, quantize)
+        state, input = "external", "log_mel"
     _check_output(output, f".{format}")
     config = read_config(model_dir)
     data: str = calibration_data or config.get("data", "")
@@ -159,11 +166,12 @@ def export_file(
         "task": config.get("task"),
         "front_end": vars(front_end),
         "weights_and_scales": check.fingerprint(window),
-        "config": config,
+        "config": config if target == "any" else None,  # for less flash
     }
     metadata.attach(model, {**facts, **(described or {})})
-    # Files of the other encoders alone keep every byte.
-    shared = part != Part.name or isinstance(find_encoder(config["encoder"]), MultiscaleConfig)
+    # Window and streaming files of the other encoders alone keep every byte.
+    multiscale = isinstance(find_encoder(config["encoder"]), MultiscaleConfig)
+    shared = part != Part.name or target == "micro" or multiscale
     content = fb.write(model, shared=shared)
     summary = {
         "output": str(output),
@@ -179,6 +187,8 @@ def export_file(
         **_check_content(content, window, facts, hop, front_end, _levels(config, front_end)),
         **made.check(content),
     }
+    if target == "micro":
+        summary["micro"] = micro.check(content)
     if format == "onnx":
         converted = onnx.to_onnx(content)
         summary["onnx_runtime"] = onnx.check(converted, content, quantized=quantize)
@@ -304,13 +314,14 @@ def _window_frames(config: dict[str, Any]) -> int:
     return int(config.get("frames") or convert.ANY_LENGTH)
 
 
-def _check_choices(part: str, mode: str, state: str, input: str, format: str) -> None:
+def _check_choices(part: str, mode: str, state: str, input: str, format: str, target: str) -> None:
     for name, value, choices in (
         ("part", part, PARTS),
         ("mode", mode, MODES),
         ("state", state, STATES),
         ("input", input, INPUTS),
         ("format", format, FORMATS),
+        ("target", target, TARGETS),
     ):
         if value not in choices:
             raise A2vError(f"{name} is {value!r}: expected one of {', '.join(choices)}")

@@ -18,7 +18,7 @@ from absl import flags
 
 from a2v_tf.errors import run_app
 from a2v_tf.evaluation.settings import RECONSTRUCTING
-from a2v_tf.export.forms import CALIBRATION_SLICES, FORMATS, INPUTS, MODES, PARTS, STATES
+from a2v_tf.export.forms import CALIBRATION_SLICES, FORMATS, INPUTS, MODES, PARTS, STATES, TARGETS
 from a2v_tf.export.part import Part
 from a2v_tf.export.quantize import ACTIVATIONS, RANGES, Quantization
 from a2v_tf.files import checked_output, write_json
@@ -47,6 +47,13 @@ def define_flags() -> None:
         FORMATS,
         "tflite, or onnx for ONNX Runtime (extra a2v_tf[onnx]): states are then inputs state_* and "
         "outputs next_state_*.",
+    )
+    flags.DEFINE_enum(
+        "target",
+        "any",
+        TARGETS,
+        "any; or micro, a microcontroller with TFLite Micro: log-mel input and external state, and "
+        "the memory that the file needs is printed (with the extra a2v_tf[micro]).",
     )
     flags.DEFINE_enum(
         "part",
@@ -140,6 +147,15 @@ def define_flags() -> None:
         return values["part"] == "reconstruct" or not values["task"]
 
     @flags.multi_flags_validator(
+        ["target", "state", "input"],
+        "--target=micro has external state and takes log-mel: expected no other --state or --input",
+    )
+    def _micro_has_one_form(values: dict[str, Any]) -> bool:
+        forms = {"state": "external", "input": "log_mel"}
+        others = any(FLAGS[name].present and values[name] != form for name, form in forms.items())
+        return values["target"] == "any" or not others
+
+    @flags.multi_flags_validator(
         ["format", "state"], "--format=onnx has external state: expected no --state=internal"
     )
     def _onnx_has_external_state(values: dict[str, Any]) -> bool:
@@ -180,6 +196,7 @@ def main(_: list[str]) -> None:
         activations=FLAGS.activations,
         ranges=FLAGS.ranges,
         format=FLAGS.format,
+        target=FLAGS.target,
         described={name: str(FLAGS[name].value) for name in _DESCRIBED if FLAGS[name].value},
     )
     print(describe(summary))
@@ -212,6 +229,8 @@ def describe(summary: dict[str, Any]) -> str:
     lines["exactness"] = _exactness_line(summary["exactness"])
     if reconstruct := summary.get("reconstruct"):
         lines["reconstruct"] = _reconstruct_line(reconstruct)
+    if memory := summary.get("micro"):
+        lines["microcontroller"] = _memory_line(memory)
     if summary["format"] == "onnx":
         lines["ONNX Runtime"] = _exactness_line(summary["onnx_runtime"], "the TFLite file's")
     rows = [
@@ -232,6 +251,17 @@ def _arithmetic_line(summary: dict[str, Any]) -> str:
     if parts["front_end"]:
         counted.append(f"{parts['front_end'] / 1e6:,.1f}M in the front end")
     return f"{' and '.join(counted)}, multiply-accumulates for each {each}"
+
+
+def _memory_line(memory: dict[str, Any]) -> str:
+    flash = f"{memory['flash_bytes']:,} bytes of flash for the file, without code"
+    if memory["arena_bytes"] is None:
+        return f"{flash}; the arena was not measured: pip install 'a2v_tf[micro]'"
+    same = "equal" if memory["max_steps"] == 0 else f"within {memory['max_steps']} step of"
+    return (
+        f"{flash}; an arena of {memory['arena_bytes']:,} bytes (64-bit); embeddings in TFLite "
+        f"Micro {same} the reference kernels'"
+    )
 
 
 def _exactness_line(

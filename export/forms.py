@@ -2,6 +2,7 @@
 
 PARTS = ("encoder", "reconstruct")  # what a file computes, see `part`
 FORMATS = ("tflite", "onnx")
+TARGETS = ("any", "micro")  # micro: a microcontroller with TFLite Micro
 MODES = ("streaming", "window")
 STATES = ("internal", "external")  # of a streaming file
 INPUTS = ("pcm", "log_mel")
