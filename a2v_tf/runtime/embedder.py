@@ -16,6 +16,7 @@ from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel
 from a2v_tf.pretrained import NAME, STREAMING, WINDOW, resolve
 from a2v_tf.runtime import metadata
+from a2v_tf.runtime.compiled import Compiled
 from a2v_tf.runtime.verify import flaw
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ KERNELS = {
     "reference": "BUILTIN_REF",
 }
 _Result = TypeVar("_Result")
+RUNTIMES = ("interpreter", "compiled")
 _STATE = "state_"
 _USUAL_WINDOW_MS = 975.0  # of files without metadata
 
@@ -141,16 +143,31 @@ class Embedder:
       facts: the facts in the file's metadata, see `metadata.read`; empty without metadata.
     """
 
-    def __init__(self, model: bytes | str | pathlib.Path, kernels: str = "xnnpack") -> None:
-        """Open a file, given by path or content; a name such as `pretrained` is its streaming one.
+    def __init__(
+        self,
+        model: bytes | str | pathlib.Path,
+        kernels: str = "xnnpack",
+        runtime: str = "interpreter",
+    ) -> None:
+        """Open a file.
+
+        Args:
+          model: path or content; a name such as `pretrained` is its streaming file.
+          kernels: as of `make_interpreter`.
+          runtime: "interpreter"; or "compiled", LiteRT's CompiledModel, with the same bits. It
+            needs ai-edge-litert 2.1.5 and has XNNPACK's kernels only.
 
         Raises:
-          A2vError: it is not a file of `export_tflite`.
+          A2vError: it is not a file of `export_tflite`, or there is no such runtime here.
         """
         self._lock = threading.RLock()
+        _check_runtime(runtime, kernels)
         model = model if isinstance(model, bytes) else resolve(model, STREAMING)
-        self.interpreter = make_interpreter(model, kernels)
+        self.interpreter: Any = make_interpreter(model, kernels)
         try:
+            if runtime == "compiled":
+                content = model if isinstance(model, bytes) else model.read_bytes()
+                self.interpreter = Compiled(content, self.interpreter)
             self._open(model)
         except (ValueError, RuntimeError, LookupError, TypeError) as error:  # LiteRT's, NumPy's
             name = "these bytes" if isinstance(model, bytes) else repr(str(model))
@@ -327,6 +344,13 @@ class Embedder:
     def _log_mel(self, pcm: np.ndarray) -> np.ndarray:
         assert self.front_end  # else the file takes no sound
         return log_mel(np.asarray(pcm, np.float32), self.front_end).numpy()
+
+
+def _check_runtime(runtime: str, kernels: str) -> None:
+    if runtime not in RUNTIMES:
+        raise A2vError(f"unknown runtime {runtime!r}: expected one of {', '.join(RUNTIMES)}")
+    if runtime == "compiled" and kernels != "xnnpack":
+        raise A2vError(f"runtime='compiled' with kernels={kernels!r}: expected kernels='xnnpack'")
 
 
 def _zeros(detail: dict) -> np.ndarray:
