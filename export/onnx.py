@@ -216,10 +216,10 @@ def _quantised_sum(
     node: Any, by_output: dict[str, Any], uses: Counter[str]
 ) -> tuple[Any, bool] | None:
     """The Add whose sum of dequantised values a node quantises, and whether a Relu is between."""
-    if node.op_type != "QuantizeLinear":
+    before = by_output.get(node.input[0]) if node.op_type == "QuantizeLinear" else None
+    if before is None:
         return None
-    before = by_output.get(node.input[0])
-    relu = before is not None and before.op_type == "Relu"
+    relu = before.op_type == "Relu"
     add = by_output.get(before.input[0]) if relu else before
     if add is None or add.op_type != "Add":
         return None
@@ -275,7 +275,7 @@ class _Sum:
     def nodes(self, a: str, b: str) -> list[Any]:
         from onnx import TensorProto, helper
 
-        def node(kind: str, inputs: list[str], output: str, **options: int) -> Any:
+        def node(kind: str, inputs: list[str], output: str, **options: Any) -> Any:
             names = [entry if entry in (a, b) else f"{self.name}_{entry}" for entry in inputs]
             result = f"{self.name}_{output}" if output else self.name
             return helper.make_node(kind, names, [result], **options)
