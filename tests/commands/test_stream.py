@@ -253,6 +253,11 @@ class Trickle(io.RawIOBase):
     def read1(self, _):
         return next(self._parts, b"")
 
+    def readinto1(self, buffer):
+        part = self.read1(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
 
 @given(samples=st.lists(st.integers(-32_768, 32_767), min_size=1), cuts=st.data())
 @settings(deadline=None, max_examples=50)
