@@ -16,13 +16,11 @@ import keras
 import tensorflow as tf
 
 from a2v_tf.errors import A2vError
-from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel
 from a2v_tf.runtime.embedder import Embedder
-from a2v_tf.training.model_dir import load_encoder
+from a2v_tf.training.model_dir import load_encoder, sound_front_end
 
 HOP_MS = 50
-_HOP_FRAMES = HOP_MS * FRONT_END.sample_rate // 1000 // FRONT_END.hop_length
-_HOP = _HOP_FRAMES * FRONT_END.hop_length  # samples
 _BATCH = 256  # windows embedded at once: memory does not grow with the length of the audio
 
 
@@ -34,15 +32,21 @@ class HearModel(tf.Module):
       scene_embedding_size: d.
       timestamp_embedding_size: d.
       window: samples in a window.
+      hop: samples in 50 ms.
       embed_windows: from PCM `[n_sounds, window + (n - 1) * hop]` to the embeddings of its windows,
         one every hop of 50 ms, float32 `[n_sounds * n, d]`.
     """
 
     def __init__(
-        self, embed_windows: Callable[[tf.Tensor], tf.Tensor], window: int, embedding_dim: int
+        self,
+        embed_windows: Callable[[tf.Tensor], tf.Tensor],
+        window: int,
+        embedding_dim: int,
+        sample_rate: int = FRONT_END.sample_rate,
     ) -> None:
         super().__init__(name="a2v_tf")
-        self.sample_rate = FRONT_END.sample_rate
+        self.sample_rate = sample_rate
+        self.hop = HOP_MS * sample_rate // 1000
         self.scene_embedding_size = self.timestamp_embedding_size = embedding_dim
         self.window = window
         self.embed_windows = embed_windows
@@ -83,15 +87,16 @@ def get_timestamp_embeddings(audio: tf.Tensor, model: HearModel) -> tuple[tf.Ten
     """
     audio = _checked(audio, model)
     sounds, samples = audio.shape
-    count = 1 + samples // _HOP
+    hop = model.hop
+    count = 1 + samples // hop
     before = model.window // 2
-    after = max(0, (count - 1) * _HOP + model.window - before - samples)
+    after = max(0, (count - 1) * hop + model.window - before - samples)
     audio = tf.pad(audio, [[0, 0], [before, after]])
     block = max(1, _BATCH // sounds)
     embeddings = []
     for first in range(0, count, block):
         last = min(first + block, count) - 1
-        stretch = audio[:, first * _HOP : last * _HOP + model.window]
+        stretch = audio[:, first * hop : last * hop + model.window]
         flat = model.embed_windows(stretch)
         embeddings.append(tf.reshape(flat, [sounds, last + 1 - first, -1]))
     timestamps = HOP_MS * tf.range(count, dtype=tf.float32)
@@ -116,40 +121,55 @@ def get_scene_embeddings(audio: tf.Tensor, model: HearModel) -> tf.Tensor:
 
 
 def _keras_model(path: pathlib.Path) -> HearModel:
-    encoder = load_encoder(path)
+    encoder, front_end = load_encoder(path), sound_front_end(path)
+    _check_hop(path, front_end)
     frames = encoder.input_shape[1]
 
     def embed_windows(pcm: tf.Tensor) -> tf.Tensor:
-        embeddings = encoder(_log_mel_windows(pcm, frames).numpy(), training=False)
+        embeddings = encoder(_log_mel_windows(pcm, frames, front_end).numpy(), training=False)
         return tf.constant(keras.ops.convert_to_numpy(embeddings))
 
-    return HearModel(embed_windows, FRONT_END.samples(frames), encoder.output_shape[-1])
+    window = front_end.samples(frames)
+    return HearModel(embed_windows, window, encoder.output_shape[-1], front_end.sample_rate)
 
 
 def _tflite_model(path: pathlib.Path) -> HearModel:
     embedder = Embedder(path)
     if embedder.streaming:
         raise A2vError(f"{path} streams: expected a window model, export_tflite --mode=window")
-    if embedder.input == "log_mel" and embedder.input_shape[1] != FRONT_END.mel_bins:
+    front_end = embedder.front_end
+    if front_end is None:
         raise A2vError(
             f"{path} takes spectrograms of {embedder.input_shape[1]} bands, not audio: expected "
             f"a model of {FRONT_END.mel_bins} mel bins"
         )
+    _check_hop(path, front_end)
 
     def embed_windows(pcm: tf.Tensor) -> tf.Tensor:
         if embedder.input == "log_mel":
-            windows = _log_mel_windows(pcm, embedder.input_shape[0])
+            windows = _log_mel_windows(pcm, embedder.input_shape[0], front_end)
         else:
-            windows = tf.reshape(tf.signal.frame(pcm, embedder.window, _HOP), [-1, embedder.window])
+            hop = HOP_MS * front_end.sample_rate // 1000
+            windows = tf.reshape(tf.signal.frame(pcm, embedder.window, hop), [-1, embedder.window])
         return tf.stack([embedder.embed(window) for window in windows.numpy()])
 
-    return HearModel(embed_windows, embedder.span, embedder.embedding_dim)
+    return HearModel(embed_windows, embedder.span, embedder.embedding_dim, front_end.sample_rate)
 
 
-def _log_mel_windows(pcm: tf.Tensor, frames: int) -> tf.Tensor:
+def _check_hop(path: pathlib.Path, front_end: FrontEnd) -> None:
+    """Raise `A2vError` unless timestamps are whole frames apart."""
+    if HOP_MS * front_end.sample_rate % (1000 * front_end.hop_length):
+        raise A2vError(
+            f"{path} has a frame every {1000 * front_end.period:g} ms: expected whole frames in "
+            f"{HOP_MS} ms, between two timestamps"
+        )
+
+
+def _log_mel_windows(pcm: tf.Tensor, frames: int, front_end: FrontEnd) -> tf.Tensor:
     """The log-mel windows of `embed_windows`, `[n_sounds * n, frames, F]`; no frame twice."""
-    windows = tf.signal.frame(log_mel(pcm), frames, _HOP_FRAMES, axis=1)
-    return tf.reshape(windows, [-1, frames, FRONT_END.mel_bins])
+    hop_frames = HOP_MS * front_end.sample_rate // 1000 // front_end.hop_length
+    windows = tf.signal.frame(log_mel(pcm, front_end), frames, hop_frames, axis=1)
+    return tf.reshape(windows, [-1, frames, front_end.bins])
 
 
 def _checked(audio: tf.Tensor, model: HearModel) -> tf.Tensor:

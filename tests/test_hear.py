@@ -12,11 +12,12 @@ import tensorflow as tf
 from a2v_tf import hear, pretrained
 from a2v_tf.errors import A2vError
 from a2v_tf.export.build import export_file
-from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel
 from a2v_tf.models.encoder import build_encoder
 from a2v_tf.specs import ENCODERS, InputStats
-from a2v_tf.training.model_dir import write_config
+from a2v_tf.training.model_dir import load_encoder, write_config
 from tests.export.conftest import randomise_batch_norm
+from tests.front_ends import TELEPHONE
 from tests.tiny_models import THIRD_OCTAVES
 
 STATS = InputStats(-1.0, 4.0)
@@ -181,3 +182,21 @@ def test_bad_audio(models):
                 embed(audio, models["keras"])
     with pytest.raises(A2vError, match="the model is a str"):
         hear.get_scene_embeddings(noise(1, 1.0), "encoder.keras")
+
+
+def test_another_front_end(tmp_path):
+    write_model(tmp_path, front_end=vars(TELEPHONE))
+    model = hear.load_model(str(tmp_path))
+    assert (model.sample_rate, model.window) == (8_000, 7_800)
+    pcm = noise(1, 0.5)  # 8,000 samples: a second
+    embeddings, timestamps = hear.get_timestamp_embeddings(pcm, model)
+    assert timestamps[0, 10] == 500
+    window = log_mel(pcm[:, 4_000 - 3_900 : 4_000 + 3_900], TELEPHONE)
+    want = load_encoder(tmp_path)(window, training=False)
+    np.testing.assert_allclose(embeddings[0, 10], want[0], rtol=1e-4, atol=1e-4)
+
+
+def test_frames_that_do_not_fit_between_timestamps(tmp_path):
+    write_model(tmp_path, front_end=vars(FrontEnd(hop_length=192)))
+    with pytest.raises(A2vError, match="a frame every 12 ms: expected whole frames in 50 ms"):
+        hear.load_model(str(tmp_path))

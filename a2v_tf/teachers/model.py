@@ -12,7 +12,7 @@ from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.pretrained import is_packaged, resolve
 from a2v_tf.teachers.base import Teacher, fingerprint, in_batches
-from a2v_tf.training.model_dir import ENCODER, load_encoder
+from a2v_tf.training.model_dir import ENCODER, load_encoder, sound_front_end
 
 BATCH = 64
 REVISION = 1  # increase it with every change of the outputs
@@ -29,9 +29,14 @@ def load(directory: str) -> Teacher:
     """
     name = f"model:{directory}"
     try:
-        encoder = load_encoder(directory)
+        encoder, front_end = load_encoder(directory), sound_front_end(directory)
     except A2vError as error:
         raise A2vError(f"teacher {name}: {error}") from error
+    if front_end != FRONT_END:
+        raise A2vError(
+            f"teacher {name}: takes sound by {front_end}: expected the papers' front end, "
+            f"{FRONT_END}"
+        )
     frames = FRONT_END.frames(SLICE_SAMPLES)
     if encoder.input_shape[1] != frames:
         raise A2vError(

@@ -142,7 +142,7 @@ def test_resampled_recordings_give_nearly_the_same(models, sounds, tmp_path):
     assert np.abs(one - two).max() < 0.05 * np.abs(one).max()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["telephone", pytest.param("birds", marks=pytest.mark.slow)])
 def test_evaluate(name, models, sounds, tmp_path):
     output = tmp_path / "results.json"
     options = [f"--downstream=csv:{sounds[name]}/labels.csv", f"--output={output}"]
@@ -270,6 +270,7 @@ def test_evaluate_refuses_a_baseline_of_another_front_end(models, sounds):
     assert run.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_supervised_training_and_every_way_to_read(name, sounds, tmp_path):
     """Labelled data, a cache and the device compute the same statistics as a folder."""

@@ -18,7 +18,9 @@ from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.teachers import TEACHERS, Teacher, find_teacher
 from a2v_tf.teachers.base import fingerprint
 from a2v_tf.training.model_dir import load_encoder
+from tests.front_ends import TELEPHONE
 from tests.teachers.make_golden import GOLDEN, slices
+from tests.tiny_models import write_model
 
 # What float32 in another order of sums leaves, of outputs up to 60.
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -253,3 +255,9 @@ def test_fingerprint_is_that_of_settings_and_files(tmp_path):
         fingerprint("x1", "", files=[first]),
     ]
     assert len(set(different)) == len(different)
+
+
+def test_an_encoder_of_another_front_end_is_no_teacher(tmp_path):
+    write_model(tmp_path, "autoencoder", front_end=vars(TELEPHONE))
+    with pytest.raises(A2vError, match=r"takes sound by FrontEnd\(sample_rate=8000"):
+        find_teacher(f"model:{tmp_path}")

@@ -87,11 +87,12 @@ public final class FrontEnd {
   /**
    * Reads the front end from the facts of a model's metadata.
    *
-   * @param facts JSON, as {@code export_tflite} writes it; without a front end, the papers' is meant
-   * @throws IllegalArgumentException if it is no JSON, or the model takes no sound
+   * @param facts JSON, as {@code export_tflite} writes it; without a front end, the papers' is
+   *     meant, as of a file without facts
+   * @throws IllegalArgumentException if there is no such front end, or the model takes no sound
    */
   public static FrontEnd ofFacts(String facts) {
-    Object found = facts.isEmpty() ? null : Json.parse(facts);
+    Object found = parsed(facts);
     found = found instanceof Map ? ((Map<?, ?>) found).get("front_end") : null;
     if (found == null) {
       return PAPERS;
@@ -109,6 +110,15 @@ public final class FrontEnd {
         number(numbers, "mel_low_hz"),
         number(numbers, "mel_high_hz"),
         number(numbers, "log_offset"));
+  }
+
+  /** The facts; null if they are no JSON. */
+  private static Object parsed(String facts) {
+    try {
+      return Json.parse(facts);
+    } catch (IllegalArgumentException e) {
+      return null;
+    }
   }
 
   private static int whole(Map<?, ?> numbers, String name) {

@@ -54,6 +54,7 @@ public class LogMelTest {
   @Test
   public void factsWithoutAFrontEndMeanThePapers() {
     assertEquals(FrontEnd.PAPERS, FrontEnd.ofFacts(""));
+    assertEquals(FrontEnd.PAPERS, FrontEnd.ofFacts("{\"front_end\": "));
     assertEquals(FrontEnd.PAPERS, FrontEnd.ofFacts("{\"mode\": \"window\"}"));
   }
 
@@ -71,7 +72,7 @@ public class LogMelTest {
       {"\"mel_bins\": 64", "\"mel_bins\": 6.4"},
       {"\"sample_rate\": 16000", "\"sample_rate\": \"16000\""},
       {"\"fft_length\"", "\"fft\""},
-      {"{\"sample_rate\"", "[{\"sample_rate\""},
+      {"{\"front_end\": {", "{\"front_end\": 3, \"x\": {"},
     };
     for (String[] edit : edits) {
       String bad = good.replace(edit[0], edit[1]);

@@ -2,6 +2,7 @@ package org.a2vtf.runtime;
 
 import java.nio.ByteBuffer;
 import org.a2vtf.core.Encoder;
+import org.a2vtf.core.FrontEnd;
 
 /**
  * Opens files of {@code export_tflite} that take PCM. {@link #open} is for streaming encoders, of
@@ -11,7 +12,7 @@ import org.a2vtf.core.Encoder;
  * <pre>{@code
  * try (Encoder encoder = Models.open(bytes, new Models.Options())) {
  *   float[] embedding = new float[encoder.embeddingDim()];
- *   encoder.embed(pcm, embedding); // encoder.hopSamples() numbers in [-1, 1], at 16 kHz
+ *   encoder.embed(pcm, embedding); // encoder.hopSamples() numbers in [-1, 1]
  * }
  * }</pre>
  */
@@ -25,6 +26,9 @@ public final class Models {
 
     /** Whether to use XNNPACK; otherwise TFLite's builtin kernels, which round differently. */
     public boolean xnnpack = true;
+
+    /** The sample rate of the sound, in Hz; a model for another one is refused. */
+    public int sampleRate = FrontEnd.PAPERS.sampleRate;
   }
 
   /** A file that cannot be used; the message tells the user why. */
@@ -42,10 +46,18 @@ public final class Models {
    * Opens a model.
    *
    * @param model the content of the file
-   * @throws ModelException if it is not a streaming model with PCM input, or does not run here
+   * @throws ModelException if it is not a streaming model with PCM input of the sample rate, or
+   *     does not run here
    */
   public static Encoder open(byte[] model, Options options) throws ModelException {
-    return TfliteEncoder.open(model, options);
+    TfliteEncoder encoder = TfliteEncoder.open(model, options);
+    try {
+      checkRate(model, options.sampleRate);
+    } catch (ModelException e) {
+      encoder.close();
+      throw e;
+    }
+    return encoder;
   }
 
   /** Opens a model: the bytes between the buffer's position and limit, which do not change. */
@@ -67,6 +79,26 @@ public final class Models {
       return encoder.describe() + Metadata.summary(Metadata.read(model));
     } finally {
       encoder.close();
+    }
+  }
+
+  private static void checkRate(byte[] model, int expected) throws ModelException {
+    int rate = frontEnd(model).sampleRate;
+    if (rate != expected) {
+      throw new ModelException("takes sound at " + rate + " Hz: expected " + expected + " Hz");
+    }
+  }
+
+  /**
+   * The front end of a model: the sample rate of its sound, and what makes its frames.
+   *
+   * @throws ModelException if the metadata has none that is possible
+   */
+  public static FrontEnd frontEnd(byte[] model) throws ModelException {
+    try {
+      return FrontEnd.ofFacts(facts(model));
+    } catch (IllegalArgumentException e) {
+      throw new ModelException("has metadata of no front end: " + e.getMessage(), e);
     }
   }
 

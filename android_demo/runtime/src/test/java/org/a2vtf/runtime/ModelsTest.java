@@ -167,6 +167,23 @@ public class ModelsTest {
     assertEquals("", Models.facts(new byte[0]));
   }
 
+  @Test
+  public void refusesSoundOfAnotherRate() throws Exception {
+    assertEquals(16_000, Models.frontEnd(Golden.bytes("internal.tflite")).sampleRate);
+    byte[] model = Golden.bytes("internal.tflite");
+    String text = new String(model, "ISO-8859-1");
+    int at = text.indexOf("\"sample_rate\": 16000") + "\"sample_rate\": ".length();
+    byte[] other = model.clone();
+    System.arraycopy("48000".getBytes("US-ASCII"), 0, other, at, 5);
+    Models.Options options = options(1, true);
+    ModelException error = assertThrows(ModelException.class, () -> Models.open(other, options));
+    assertEquals("takes sound at 48000 Hz: expected 16000 Hz", error.getMessage());
+    options.sampleRate = 48_000;
+    try (Encoder encoder = Models.open(other, options)) {
+      assertEquals(128, encoder.embeddingDim());
+    }
+  }
+
   private static void assertRefused(final byte[] model, String because) {
     ModelException refusal =
         assertThrows(
