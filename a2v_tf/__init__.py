@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from a2v_tf.audio.read import read_audio
     from a2v_tf.errors import A2vError
     from a2v_tf.frontend import log_mel
+    from a2v_tf.runtime.classifier import Classifier
     from a2v_tf.runtime.embedder import Embedder, load
     from a2v_tf.training.model_dir import load_encoder
 
 __version__ = "0.1.0"
-__all__ = ["A2vError", "Embedder", "load", "load_encoder", "log_mel", "read_audio"]
+__all__ = ["A2vError", "Classifier", "Embedder", "load", "load_encoder", "log_mel", "read_audio"]
 
 _MODULES = {
     "A2vError": "a2v_tf.errors",
+    "Classifier": "a2v_tf.runtime.classifier",
     "Embedder": "a2v_tf.runtime.embedder",
     "load": "a2v_tf.runtime.embedder",
     "load_encoder": "a2v_tf.training.model_dir",

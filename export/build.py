@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.saved_heads import SavedHead, read_head
 from a2v_tf.export import arithmetic, check, convert, metadata, micro, onnx, streaming
 from a2v_tf.export import flatbuffer as fb
+from a2v_tf.export.classifier import ClassifierPart
 from a2v_tf.export.forms import CALIBRATION_SLICES, FORMATS, INPUTS, MODES, PARTS, STATES, TARGETS
 from a2v_tf.export.front_end import front_end_model
+from a2v_tf.export.gap import GapPart
 from a2v_tf.export.part import Origin, Part
 from a2v_tf.export.quantize import Quantization
 from a2v_tf.export.reconstruct import Layout, Reconstruct, open_decoder
@@ -36,15 +39,18 @@ _CHECKED_HOPS, _CHECKED_FRAMES = 8, 256  # whichever is longer
 _MAKE: dict[str, Callable[[Origin], Part]] = {  # a value for all PARTS
     Part.name: lambda _: Part(),
     Reconstruct.name: Reconstruct,
+    GapPart.name: GapPart,
+    ClassifierPart.name: ClassifierPart,
 }
 
 
 def export_file(
-    model_dir: pathlib.Path | str,
+    model_dir: pathlib.Path | str | None,
     output: pathlib.Path | str,
     *,
     part: str = Part.name,
     task: str | None = None,
+    head: pathlib.Path | str | None = None,
     quantize: bool = False,
     mode: str = "streaming",
     state: str = "internal",
@@ -66,11 +72,14 @@ def export_file(
     quantised encoder is stored in the model directory and every file is derived from it.
 
     Args:
-      model_dir: directory written by `a2v_train`, or one of `pretrained.names`.
+      model_dir: directory written by `a2v_train`, or one of `pretrained.names`; None for a head
+        that has an encoder of its own.
       output: the file to write, `NAME.tflite` or `NAME.onnx`.
       part: what the file computes, one of `forms.PARTS`.
       task: of the part "reconstruct", which of the model's tasks; None for the first of
         `RECONSTRUCTING` that it learned.
+      head: for a classifier, a directory that `a2v_evaluate --save_heads` wrote. Of a fine-tuned
+        encoder it has the calibration slices, too.
       quantize: quantise the encoder to int8; the front end remains float.
       mode: "streaming" (an embedding of the last window every hop) or "window" (one per slice).
       state: state of a streaming model: "internal", with a signature `reset`, or "external", as
@@ -106,7 +115,7 @@ def export_file(
       A2vError: the directory, data or output cannot be used, the encoder cannot stream, or a check
         fails. No file is written then.
     """
-    model_dir, output = resolve(model_dir), pathlib.Path(output)
+    output = pathlib.Path(output)
     _check_choices(part, mode, state, input, format, target)
     if format == "onnx":
         onnx.check_possible(part, activations)
@@ -115,6 +124,10 @@ def export_file(
         micro.check_possible(part, format, quantize)
         state, input = "external", "log_mel"
     _check_output(output, f".{format}")
+    saved = _read_head(part, head)
+    model_dir = _model_dir(model_dir, head, saved)
+    if saved and saved.slices is not None and calibration is None and not calibration_data:
+        calibration = saved.slices
     config = read_config(model_dir)
     data: str = calibration_data or config.get("data", "")
     if quantize and calibration is None and not data:
@@ -141,7 +154,7 @@ def export_file(
         settings = {"data": data, "slices": calibration_slices, "seed": seed}
     how = Quantization(ranges, activations, silent_and_loudest(front_end))
     window = convert.model_of(model_dir, draw, settings, how)
-    made = _MAKE[part](Origin(model_dir, config, window, draw, how, crops, trained))
+    made = _MAKE[part](Origin(model_dir, config, window, draw, how, crops, trained, saved))
     window = made.extended(window)
     model = build_form(
         window, mode=mode, state=state, input=input, hop_frames=hop, front_end=front_end
@@ -179,6 +192,7 @@ def export_file(
         "format": format,
         "part": part,
         **form,
+        "labels": made.facts.get("labels"),
         "calibration": settings or None,
         "multiply_accumulates": per_call,
         "multiply_accumulates_per_second": (
@@ -325,6 +339,34 @@ def _check_choices(part: str, mode: str, state: str, input: str, format: str, ta
     ):
         if value not in choices:
             raise A2vError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
+
+
+def _read_head(part: str, head: pathlib.Path | str | None) -> SavedHead | None:
+    """Read the head of a classifier; None for the other parts."""
+    if head is None and part == ClassifierPart.name:
+        raise A2vError(
+            f"--part={part}: expected --head, a directory that a2v_evaluate --save_heads wrote"
+        )
+    if head is not None and part != ClassifierPart.name:
+        raise A2vError(f"--head={head}: is for --part={ClassifierPart.name} only, not {part}")
+    return None if head is None else read_head(head)
+
+
+def _model_dir(
+    model_dir: pathlib.Path | str | None, head: pathlib.Path | str | None, saved: SavedHead | None
+) -> pathlib.Path:
+    """The model directory with the encoder: a fine-tuned head's own, or the one given."""
+    if saved and head and saved.has_encoder:
+        if model_dir is not None:
+            raise A2vError(
+                f"--model_dir={model_dir}: --head={head} has an encoder of its own, fine-tuned "
+                "with it; expected no --model_dir"
+            )
+        return pathlib.Path(head)
+    if model_dir is None:
+        whose = f" of the encoder on which --head={head} was trained" if head else ""
+        raise A2vError(f"expected --model_dir{whose}: a directory that a2v_train wrote")
+    return resolve(model_dir)
 
 
 def _check_output(output: pathlib.Path, suffix: str) -> None:

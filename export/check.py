@@ -10,10 +10,12 @@ from a2v_tf.errors import A2vError
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.rewrite import STATE
 from a2v_tf.frontend import FRONT_END, log_mel
+from a2v_tf.runtime.classifier import Classifier
 from a2v_tf.runtime.embedder import Embedder, make_interpreter
 from a2v_tf.specs import InputStats
 
 FLOAT_TOLERANCE = 1e-5  # float kernels may sum in another order for another shape
+SCORE_TOLERANCE = 1e-3  # a head's weights may be large
 # For int8 from PCM. On the tested CPUs, a frame's log-mel does not depend on the number of frames
 # computed with it. If it does on another CPU, a value between two int8 values may be rounded to the
 # other one. Such files are accepted, and the summary says so.
@@ -29,6 +31,7 @@ _STATE_OPS = {
     "SLICE",
     "VAR_HANDLE",
 }
+_CLASSIFIER_OPS = {"SOFTMAX"}  # of the signature `classify`; float, behind the dequantised logits
 _STANDARDISE_OPS = {"SUB", "MUL"}
 _STATISTICS_OPS = {"ADD", "CONCATENATION", "MEAN", "MUL", "RESHAPE", "SQRT", "SQUARED_DIFFERENCE"}
 _FLOAT_STATES = {f"{STATE}{name}" for name in ("pcm", "log_mel")}
@@ -171,6 +174,7 @@ def _check_ops(model: fb.Model, graph: fb.Graph, encoder: list[fb.Op], *, quanti
         if id(op) in inside:
             # int16 encoders have a QUANTIZE from one scale to another before a CONCATENATION.
             more = {"QUANTIZE", "DEQUANTIZE"} if quantized else _STATISTICS_OPS
+            more |= _CLASSIFIER_OPS if _classifies(model) else set()
             allowed = _ENCODER_OPS | _STATE_OPS | more
         else:
             in_front = _FRONT_END_OPS | _STANDARDISE_OPS | _STATISTICS_OPS
@@ -180,23 +184,38 @@ def _check_ops(model: fb.Model, graph: fb.Graph, encoder: list[fb.Op], *, quanti
             raise A2vError(f"the file has the op {kind} in its {where}: expected {sorted(allowed)}")
 
 
+def _classifies(model: fb.Model) -> bool:
+    return any(fb.text(entry.signatureKey) == "classify" for entry in model.signatureDefs)
+
+
 def _check_integers(graph: fb.Graph, encoder: list[fb.Op]) -> None:
     """Check that every computed tensor of the encoder, except the result, has an integer type."""
     kinds = Counter(fb.kind(graph.model, op) for op in graph.subgraph.operators)
     quantized = sum(_is_float(graph, op.inputs[0]) for op in _ops(graph, "QUANTIZE"))
     inputs = 2 if kinds["SQUARED_DIFFERENCE"] else 1  # log-mel, and its statistics
-    if (quantized, kinds["DEQUANTIZE"]) != (inputs, 1):
+    results = 2 if _classifies(graph.model) else 1  # the embedding, and the logits
+    # An int16 head has a scale of its own, so it starts from the float embedding.
+    inputs += results - 1 if _int16(graph) else 0
+    if (quantized, kinds["DEQUANTIZE"]) != (inputs, results):
         raise A2vError(
             f"the file has {quantized} QUANTIZE of float values and {kinds['DEQUANTIZE']} "
-            f"DEQUANTIZE: expected {inputs} before the encoder and 1 after it"
+            f"DEQUANTIZE: expected {inputs} before the encoder and {results} after it"
         )
     for op in encoder:
         kind = fb.kind(graph.model, op)
+        if kind in _CLASSIFIER_OPS or (kind == "QUANTIZE" and _classifies(graph.model)):
+            continue
         ends = [] if kind == "DEQUANTIZE" else op.outputs
         for index in [*op.inputs, *ends]:
             if index >= 0 and _is_float(graph, index):
                 name = fb.text(graph.tensor(index).name)
                 raise A2vError(f"the quantised encoder has a float {kind}: tensor {name!r}")
+
+
+def _int16(graph: fb.Graph) -> bool:
+    return any(
+        fb.dtype(graph.tensor(int(op.outputs[0]))) == "INT16" for op in _ops(graph, "QUANTIZE")
+    )
 
 
 def _ops(graph: fb.Graph, kind: str) -> list[fb.Op]:
@@ -287,6 +306,8 @@ def check_exactness(
 ) -> dict:
     """Compare the embeddings of a file with those of the offline form, on a test signal.
 
+    Scores of a classifier are compared too, if its embeddings are equal: they follow from these.
+
     Args:
       content: the exported file, streaming or window.
       offline: the offline form with the same input; for a window file, with one window's frames.
@@ -300,7 +321,7 @@ def check_exactness(
     Raises:
       A2vError: they differ by more than the tolerance.
     """
-    embedder = Embedder(content)
+    embedder = Classifier(content) if _classifies(fb.read(content)) else Embedder(content)
     reference = make_interpreter(offline).get_signature_runner("embed")
     shape = reference.get_input_details()[embedder.input]["shape"]
     if levels is None:
@@ -308,9 +329,10 @@ def check_exactness(
     else:
         _, frames, bins = map(int, shape)
         values = probe_levels(frames, bins, levels)
-    expected = reference(**{embedder.input: values[None]})["embedding"]
-    got = _embeddings(embedder, values, steps)
-    expected = expected[-len(got) :]
+    outputs = reference(**{embedder.input: values[None]})
+    results = _results(embedder, values, steps)
+    got = results["embedding"]
+    expected = outputs["embedding"][-len(got) :]
     difference = float(np.abs(got - expected).max())
     if quantized and embedder.input == "log_mel":
         tolerance = 0.0
@@ -323,10 +345,18 @@ def check_exactness(
             f"the file differs from the offline encoder by {difference:.3g}: "
             f"expected at most {tolerance:.3g}"
         )
+    bit_exact = bool(np.array_equal(got, expected))
+    if "scores" in results:
+        scores = outputs["scores"][-len(got) :]
+        apart = float(np.abs(results["scores"] - scores).max())
+        allowed = 0.0 if quantized else SCORE_TOLERANCE
+        if apart > allowed and (bit_exact or not quantized):
+            raise A2vError(f"scores differ from those of the offline encoder by {apart:.3g}")
+        bit_exact &= bool(np.array_equal(results["scores"], scores))
     return {
         "steps": len(got),
         "max_abs_difference": difference,
-        "bit_exact": bool(np.array_equal(got, expected)),
+        "bit_exact": bit_exact,
         "tolerance": tolerance,
     }
 
@@ -341,15 +371,25 @@ def _signal_for(shape: np.ndarray, embedder: Embedder) -> np.ndarray:
     return pcm if is_pcm else log_mel(pcm, front_end).numpy()
 
 
-def _embeddings(embedder: Embedder, values: np.ndarray, steps: int) -> np.ndarray:
-    """Embeddings of a window file `[1, d]`, or of every step of a streaming file `[steps, d]`."""
-    if not embedder.streaming:
-        return embedder.embed(values)[None]
-    if embedder.input == "pcm":
-        assert embedder.front_end
-        values = values[embedder.front_end.overlap :]
+def _results(embedder: Embedder, values: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+    """Embeddings of a window file `[1, d]`, or of every step of a streaming file `[steps, d]`.
+
+    Of a classifier the scores, too.
+    """
+    chunks = [values]
+    if embedder.streaming:
+        start = 0
+        if embedder.input == "pcm":
+            assert embedder.front_end
+            start = embedder.front_end.overlap
+        chunks = np.split(values[start:], steps)
     embedder.reset()
-    return np.stack([embedder.embed(chunk) for chunk in np.split(values, steps)])
+    if not isinstance(embedder, Classifier):
+        return {"embedding": np.stack([embedder.embed(chunk) for chunk in chunks])}
+    found = [embedder.classify(chunk) for chunk in chunks]
+    return {
+        name: np.stack([getattr(each, name) for each in found]) for name in ("embedding", "scores")
+    }
 
 
 def smallest_step(embeddings: np.ndarray) -> float:

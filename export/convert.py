@@ -8,7 +8,7 @@ import json
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -192,6 +192,21 @@ def head_model(
         return converted(values)
     scales = {Z: embedding_scale(window)}
     return with_ranges(converted(values), converted(None), values, how.ranges, {}, scales)
+
+
+def dense_head(layers: Sequence[tuple[np.ndarray, np.ndarray]]) -> keras.Model:
+    """Layers with a ReLU in between, `[batch, n]` to `[batch, outputs]`, as `head_model` takes.
+
+    Args:
+      layers: kernel `[inputs, outputs]` and bias `[outputs]` of each.
+    """
+    x = z = keras.Input((layers[0][0].shape[0],))
+    for i, (_, bias) in enumerate(layers, start=1):
+        activation = None if i == len(layers) else "relu"
+        x = keras.layers.Dense(len(bias), activation, name=f"head{i}")(x)
+    model = keras.Model(z, x, name="head")
+    model.set_weights([weight for layer in layers for weight in layer])
+    return model
 
 
 def embedding_scale(window: fb.Model) -> tuple[float, int]:

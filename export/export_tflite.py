@@ -38,7 +38,9 @@ _DESCRIBED = {
 def define_flags() -> None:
     """Define the command's flags; not on import, so that commands can be imported together."""
     flags.DEFINE_string(
-        "model_dir", None, f"Directory that a2v_train wrote, or {in_words()}.", required=True
+        "model_dir",
+        None,
+        f"Directory that a2v_train wrote, or {in_words()}. Not for a --head with its own encoder.",
     )
     flags.DEFINE_string("output", None, "File to write, NAME.tflite or NAME.onnx.", required=True)
     flags.DEFINE_enum(
@@ -59,8 +61,10 @@ def define_flags() -> None:
         "part",
         Part.name,
         PARTS,
-        "What the file computes. encoder: embeddings of audio; reconstruct: also the log-mel that "
-        "the decoder of a model trained on cbow, skip_gram or autoencoder predicts.",
+        "What the file computes. encoder: embeddings of audio. The others have a signature more: "
+        "reconstruct, the log-mel that the decoder of a model trained on cbow, skip_gram "
+        "or autoencoder predicts; gap, how far apart two windows are, of a model of temporal_gap; "
+        "classifier ('classify'), the scores of --head.",
     )
     flags.DEFINE_enum(
         "task",
@@ -68,6 +72,12 @@ def define_flags() -> None:
         list(RECONSTRUCTING),
         "With --part=reconstruct: which task of a multi_head model predicts. Default: the first of "
         "these that the model was trained on.",
+    )
+    flags.DEFINE_string(
+        "head",
+        None,
+        "With --part=classifier: directory of a head that a2v_evaluate --save_heads kept. A frozen "
+        "encoder is taken from --model_dir; a fine-tuned one from --head itself.",
     )
     flags.DEFINE_bool(
         "quantize",
@@ -185,6 +195,7 @@ def main(_: list[str]) -> None:
         FLAGS.output,
         part=FLAGS.part,
         task=FLAGS.task,
+        head=FLAGS.head,
         quantize=FLAGS.quantize,
         mode=FLAGS.mode,
         state=FLAGS.state,
@@ -208,11 +219,19 @@ def describe(summary: dict[str, Any]) -> str:
     """Format the summary of `export_file` for a terminal."""
     numbers = summary["activations"]
     form = f"{summary['state']} state, " if summary["state"] else ""
+    labels = summary["labels"]
+    result = f"embedding [{summary['embedding_dim']}]"
+    if labels:
+        result = f"scores [{len(labels)}], {result}"
     lines = {
-        "model": f"{summary['mode']}, {form}{numbers}: {summary['input']} -> "
-        f"embedding [{summary['embedding_dim']}]",
+        "model": f"{summary['mode']}, {form}{numbers}: {summary['input']} -> {result}",
         "size": f"{summary['file_bytes']:,} bytes",
     }
+    if labels:
+        lines["labels"] = ", ".join(labels)
+    if summary["part"] == "gap":
+        what = "windows" if summary["mode"] == "window" else "embeddings"
+        lines["gap"] = f"of two {what}, 0 to {summary['greatest_seconds']:.2f} s"
     if summary["mode"] == "streaming":
         window = summary["window_ms"]
         states = ", ".join(map(_state, summary["states"]))

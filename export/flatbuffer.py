@@ -379,6 +379,31 @@ class Graph:
         self.op("REDUCE_MAX", [source, over], [maximum], make("ReducerOptionsT", keepDims=False))
         return maximum
 
+    def sum_of(self, name: str, one: int, other: int) -> int:
+        """Add two tensors of equal shape; return the result."""
+        return self._elementwise("ADD", name, one, other, make("AddOptionsT"))
+
+    def multiply(self, name: str, one: int, other: int) -> int:
+        """Multiply two tensors of equal shape; return the result."""
+        return self._elementwise("MUL", name, one, other, make("MulOptionsT"))
+
+    def _elementwise(self, kind: str, name: str, one: int, other: int, options: Any) -> int:
+        result = self.like(self.tensor(one), name, shape(self.tensor(one)))
+        self.op(kind, [one, other], [result], options)
+        return result
+
+    def logistic(self, name: str, source: int) -> int:
+        """Take the sigmoid; return the result."""
+        probability = self.like(self.tensor(source), name, shape(self.tensor(source)))
+        self.op("LOGISTIC", [source], [probability])
+        return probability
+
+    def softmax(self, name: str, source: int) -> int:
+        """Softmax over the last axis; return the result."""
+        probabilities = self.like(self.tensor(source), name, shape(self.tensor(source)))
+        self.op("SOFTMAX", [source], [probabilities], make("SoftmaxOptionsT", beta=1.0))
+        return probabilities
+
     def max_pool(
         self, name: str, source: int, window: tuple[int, int], stride: tuple[int, int]
     ) -> int:
@@ -528,6 +553,14 @@ def insert(target: Graph, source: Model, replacements: dict[int, int]) -> dict[i
 def _mapped(indices: Any, mapping: dict[int, int]) -> list[int]:
     indices = [] if indices is None else indices
     return [_NO_TENSOR if i == _NO_TENSOR else mapping[int(i)] for i in indices]
+
+
+def shallow_copy(model: Model) -> Model:
+    """A model with the same subgraphs, to which others can be added without changing `model`."""
+    copied = copy.copy(model)
+    for name in ("subgraphs", "buffers", "operatorCodes", "signatureDefs", "metadata"):
+        setattr(copied, name, list(getattr(model, name) or []))
+    return copied
 
 
 def empty_model() -> Model:

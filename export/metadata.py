@@ -29,6 +29,7 @@ _DIMENSIONS = {
     "pcm": ["batch", "samples"],
     "log_mel": ["batch", "frames", "bins"],
     "embedding": ["batch", "dimension"],
+    "scores": ["batch", "label"],
 }
 
 
@@ -81,10 +82,13 @@ def _described(model: fb.Model, facts: dict[str, Any]) -> dict[str, Any]:
     """The values of TFLite's metadata table, for `_packed`."""
     signature = fb.signature(model, "embed")
     graph = model.subgraphs[signature.subgraphIndex]
-    inputs, outputs = (
-        {index: name for name, index in fb.names(maps).items()}
-        for maps in (signature.inputs, signature.outputs)
-    )
+    inputs = {index: name for name, index in fb.names(signature.inputs).items()}
+    outputs = {  # of all signatures of this graph
+        index: name
+        for other in model.signatureDefs
+        if other.subgraphIndex == signature.subgraphIndex
+        for name, index in fb.names(other.outputs).items()
+    }
     embedding = graph.tensors[fb.names(signature.outputs)["embedding"]]
     apart = ("name", "version", "author", "license", "config")
     stated = {name: value for name, value in facts.items() if name not in apart}
@@ -119,12 +123,16 @@ def _sentence(facts: Mapping[str, Any]) -> str:
     learned = f", learned with the task {facts['task']}" if facts.get("task") else ""
     window = f"{facts['window_ms']:g} ms"
     when = f"the last {window}, every {facts['hop_ms']:g} ms" if facts["hop_ms"] else window
-    decoder = ""
+    labels, more = facts.get("labels"), ""
+    if labels:
+        more = f" classify: also scores [{len(labels)}] of {', '.join(labels)}."
     if facts.get("part") == "reconstruct":
-        decoder = f" reconstruct: log-mel slices that the task {facts['head']} predicts."
+        more = f" reconstruct: log-mel slices that the task {facts['head']} predicts."
+    if facts.get("part") == "gap":
+        more = f" gap: seconds between two of them, 0 to {facts['greatest_seconds']:.2f}."
     return (
         f"Audio embeddings by the encoder {facts['encoder']}{learned}; {numbers}, {facts['mode']}. "
-        f"embed: {facts['input']} -> embedding [{facts['embedding_dim']}] of {when}.{decoder}"
+        f"embed: {facts['input']} -> embedding [{facts['embedding_dim']}] of {when}.{more}"
     )
 
 
@@ -140,6 +148,9 @@ def _tensor(name: str, tensor: fb.Tensor, facts: Mapping[str, Any], end: str) ->
     described: dict[str, Any] = {"name": name, "dimension_names": _DIMENSIONS[name]}
     if name == "embedding":
         text = "Compare by Euclidean or cosine distance."
+        return {**described, "description": text, "content": {"properties": {"feature": {}}}}
+    if name == "scores":
+        text = "Probabilities of the labels of the facts, in their order."
         return {**described, "description": text, "content": {"properties": {"feature": {}}}}
     # (x - 0) / 1: the input is standardised inside the model.
     described["process_units"] = [{"options": {"normalization": {"mean": [0.0], "std": [1.0]}}}]

@@ -1,15 +1,20 @@
 """What an exported file computes: the encoder alone, or a head behind it as well."""
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.quantize import Quantization
-from a2v_tf.training.trained_task import TrainedTask
+
+if TYPE_CHECKING:
+    from a2v_tf.evaluation.saved_heads import SavedHead
+    from a2v_tf.training.trained_task import TrainedTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Origin:
       crops: returns calibration crops of a number of frames, float32 `[n, frames, F]`; None for a
         float file, and where only slices are given.
       trained: the task whose decoder is asked for.
+      head: that a2v_evaluate kept, for a classifier.
     """
 
     model_dir: pathlib.Path
@@ -34,6 +40,7 @@ class Origin:
     how: Quantization
     crops: Callable[[int], np.ndarray] | None = None
     trained: TrainedTask | None = None
+    head: SavedHead | None = None
 
 
 class Part:

@@ -27,6 +27,7 @@ _OF_WINDOWS = _ELEMENTWISE | {
     "MAX_POOL_2D",
     "MEAN",
     "RESHAPE",
+    "SOFTMAX",
     "SQRT",
     "SQUARED_DIFFERENCE",
 }
@@ -110,7 +111,7 @@ def frames_of(model: fb.Model) -> int:
 def rewrite_window(window: fb.Model, frames: int, hop_frames: int, form: Form) -> fb.Model:
     signature = fb.signature(window, "embed")
     log_mel = fb.names(signature.inputs)["log_mel"]
-    embedding = fb.names(signature.outputs)["embedding"]
+    outputs = fb.names(signature.outputs)
     source, target = fb.single_graph(window), fb.Graph.new(fb.empty_model(), "embed")
     target.model.operatorCodes = list(window.operatorCodes)
     target.model.buffers = list(window.buffers)
@@ -119,14 +120,17 @@ def rewrite_window(window: fb.Model, frames: int, hop_frames: int, form: Form) -
     rewrite.mapping[log_mel] = _retimed(rewrite, log_mel)
     for op in source.subgraph.operators:
         _rewrite_op(rewrite, op, form)
-    if embedding in rewrite.dilation:
+    if rewrite.dilation.keys() & outputs.values():
         raise A2vError("cannot stream: no global max-pooling over time and frequency")
     states = rewrite.states.items()
     fb.set_signature(
         target,
         "embed",
         {"log_mel": rewrite.mapping[log_mel], **{name: state[0] for name, state in states}},
-        {"embedding": rewrite.mapping[embedding], **{name: state[1] for name, state in states}},
+        {
+            **{name: rewrite.mapping[index] for name, index in outputs.items()},
+            **{name: state[1] for name, state in states},
+        },
     )
     return target.model
 

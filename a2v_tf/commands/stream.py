@@ -6,7 +6,8 @@
   arecord -t raw -f S16_LE -r 16000 | a2v_stream --model=mine.tflite --audio=- --format=jsonl
 
 The model is a streaming file of export_tflite, or 'pretrained'. Each line is one embedding: the end
-of its window, in seconds of audio; its Euclidean distance from the embedding 320 ms earlier; with
+of its window, in seconds of audio; its Euclidean distance from the embedding 320 ms earlier; of a
+classifier (export_tflite --part=classifier), the label with the greatest score, and its score; with
 --examples, the most frequent label among the ten nearest examples, and the distance to the nearest
 example with that label; and a strip with a character for each dimension, from ' ' (far below the
 dimension's running mean) to '@' (far above). --format=jsonl prints the numbers. A summary follows
@@ -22,7 +23,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import numpy as np
@@ -35,6 +36,8 @@ from a2v_tf.ending import no_hurry
 from a2v_tf.errors import A2vError, require, run_app
 from a2v_tf.files import checked_output
 from a2v_tf.pretrained import in_words
+from a2v_tf.runtime.classifier import PART as CLASSIFIER
+from a2v_tf.runtime.classifier import Classified, Classifier
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.runtime.nearest import Examples, Nearest, embed_examples
 from a2v_tf.runtime.stream_picture import StreamPicture
@@ -56,6 +59,7 @@ class StreamEmbedding:
       change: Euclidean distance from the embedding 320 ms earlier; None if there is none yet.
       embedding: float32 `[d]`.
       nearest: result of comparing it with the labelled examples, if there are any.
+      classified: of a classifier, the label and the scores of the window.
     """
 
     start_s: float
@@ -63,6 +67,7 @@ class StreamEmbedding:
     change: float | None
     embedding: np.ndarray
     nearest: Nearest | None
+    classified: Classified | None = None
 
 
 class StreamEmbedder:
@@ -90,10 +95,10 @@ class StreamEmbedder:
     def push(self, pcm: np.ndarray) -> Iterator[StreamEmbedding]:
         """Take the next samples, float32 `[any number]`; yield the embeddings they complete."""
         start = time.perf_counter()
-        embeddings = self._embedder.stream(pcm)
+        results = self._results(pcm)
         self.seconds += time.perf_counter() - start
         self.samples += len(pcm)
-        for embedding in embeddings:
+        for embedding, classified in results:
             self.steps += 1
             end = self.steps * self._embedder.stream_hop
             rate = self._embedder.sample_rate
@@ -104,8 +109,14 @@ class StreamEmbedder:
                 float(np.linalg.norm(embedding - self._before[0])) if full else None,
                 embedding,
                 self._examples.nearest(embedding) if self._examples else None,
+                classified,
             )
             self._before.append(embedding)
+
+    def _results(self, pcm: np.ndarray) -> list[tuple[np.ndarray, Classified | None]]:
+        if isinstance(self._embedder, Classifier):
+            return [(found.embedding, found) for found in self._embedder.classify_stream(pcm)]
+        return [(embedding, None) for embedding in self._embedder.stream(pcm)]
 
 
 def define_flags() -> None:
@@ -113,8 +124,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model",
         None,
-        "Streaming .tflite file of export_tflite, any hop and state; or an encoder that comes with "
-        f"this package, with a hop of 80 ms: {in_words()}.",
+        "Streaming .tflite file of export_tflite, any hop and state, also a classifier; or an "
+        f"encoder that comes with this package, with a hop of 80 ms: {in_words()}.",
         required=True,
     )
     flags.DEFINE_string(
@@ -149,7 +160,8 @@ def main(_: list[str]) -> None:
     examples = embed_examples(FLAGS.examples, embedder, FLAGS.channels) if FLAGS.examples else None
     stream = StreamEmbedder(embedder, examples)
     picture = StreamPicture() if plot else None
-    show = json_line if FLAGS.format == "jsonl" else Lines(examples)
+    labels = embedder.labels if isinstance(embedder, Classifier) else ()
+    show = json_line if FLAGS.format == "jsonl" else Lines(examples, labels)
     with contextlib.ExitStack() as stack:
         microphone = (
             stack.enter_context(Microphone(embedder.sample_rate)) if FLAGS.audio is None else None
@@ -171,7 +183,7 @@ def main(_: list[str]) -> None:
 
 
 def open_stream(path: str) -> Embedder:
-    """Open a file that embeds a stream of audio.
+    """Open a file that embeds a stream of audio; a `Classifier` if it is one.
 
     Raises:
       A2vError: there is no such file, or it takes windows or band levels instead of audio.
@@ -187,27 +199,42 @@ def open_stream(path: str) -> Embedder:
             f"--model={path!r} takes spectrograms of {embedder.input_shape[1]} bands, no audio: "
             "expected a file of export_tflite --input=pcm"
         )
-    return embedder
+    return Classifier(path) if embedder.facts.get("part") == CLASSIFIER else embedder
 
 
 def json_line(embedded: StreamEmbedding) -> str:
-    """JSON with the fields of `StreamEmbedding`; the numbers keep every bit of float32."""
-    fields = dataclasses.asdict(embedded)
-    fields["embedding"] = [float(f"{value:.9g}") for value in embedded.embedding.tolist()]
+    """JSON with the fields of `StreamEmbedding`; the numbers keep every bit of float32.
+
+    Of a classifier: `label`, `score` and `scores`.
+    """
+    fields = dataclasses.asdict(dataclasses.replace(embedded, classified=None))
+    del fields["classified"]
+    fields["embedding"] = _numbers(embedded.embedding)
+    if embedded.classified:
+        fields["label"], scores = embedded.classified.label, _numbers(embedded.classified.scores)
+        fields |= {"score": max(scores), "scores": scores}
     return json.dumps(fields)
+
+
+def _numbers(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.9g}") for value in values.tolist()]
 
 
 class Lines:
     """Lines for a terminal, as wide as it is."""
 
-    def __init__(self, examples: Examples | None) -> None:
+    def __init__(self, examples: Examples | None, labels: Sequence[str] = ()) -> None:
         self._label_width = max(map(len, examples.labels)) if examples else 0
+        self._class_width = max(map(len, labels), default=0)
         self._count = 0
         self._mean: np.ndarray | float = 0.0
         self._greatest = 1e-9  # greatest distance from the mean so far
 
     def __call__(self, embedded: StreamEmbedding) -> str:
         line = f"{embedded.end_s:9.2f} s  change {embedded.change or 0:5.2f}  "
+        if embedded.classified:
+            found = embedded.classified
+            line += f"{found.label:<{self._class_width}} {found.score:4.2f}  "
         if embedded.nearest:
             near = embedded.nearest
             votes = f"{near.votes}/{near.of}"
@@ -249,7 +276,8 @@ def _follow(
         for embedded in stream.push(pcm):
             print(show(embedded), flush=True)
             if picture is not None:
-                label = embedded.nearest.label if embedded.nearest else None
+                named = embedded.nearest or embedded.classified
+                label = named.label if named else None
                 picture.add(embedded.end_s, embedded.embedding, embedded.change or 0.0, label)
         second = stream.samples // sample_rate
         if microphone is not None and microphone.overruns > reported and second > reported_at:

@@ -21,16 +21,19 @@ from a2v_tf.audio.live import raw_blocks
 from a2v_tf.audio.read import audio_blocks, read_audio
 from a2v_tf.commands.stream import StreamEmbedder, json_line
 from a2v_tf.errors import A2vError
+from a2v_tf.evaluation.saved_heads import Head, HeadOrigin, HeadStore, weights_key
+from a2v_tf.evaluation.settings import Few
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.build import export_file
 from a2v_tf.export.check import probe_signal
 from a2v_tf.frontend import FRONT_END
 from a2v_tf.models.encoder import build_encoder
+from a2v_tf.runtime.classifier import Classifier
 from a2v_tf.runtime.embedder import Embedder
 from a2v_tf.runtime.nearest import Examples, embed_examples
 from a2v_tf.runtime.stream_picture import StreamPicture
 from a2v_tf.specs import ENCODERS, InputStats
-from a2v_tf.training.model_dir import write_config
+from a2v_tf.training.model_dir import load_encoder, write_config
 from tests.conftest import command, run_command, run_here
 from tests.export.conftest import randomise_batch_norm
 
@@ -108,6 +111,23 @@ def endless(start, samples):
 
 
 endless.tile = np.round(probe_signal(163_841) * 32_767).astype(np.int16).astype(np.float32) / 32_768
+
+
+@pytest.fixture(scope="module")
+def classifier(models, tmp_path_factory):
+    """A classifier of the same encoder, with two labels."""
+    directory = models["internal"].parent
+    encoder = load_encoder(directory)
+    weights = np.random.default_rng(0).normal(0, 0.1, (encoder.output_shape[-1], 2))
+    embeddings = encoder.predict(np.zeros((2, 96, 64)), verbose=0)
+    origin = HeadOrigin("a", "linear", "none", Few(), {"encoder": weights_key(encoder)})
+    store = HeadStore(tmp_path_factory.mktemp("heads"), {})
+    store.save(origin, Head(("hum", "click"), ((weights, np.zeros(2)),)), 1.0, embeddings)
+    output = store.directory / "classifier.tflite"
+    slices = np.zeros((2, 96, 64), np.float32)
+    options = {"part": "classifier", "head": store.directory / origin.name}
+    export_file(directory, output, quantize=True, calibration=slices, **options)
+    return output
 
 
 # Embeddings and their times ----------------------------------------------------------------------
@@ -582,3 +602,20 @@ def test_command_refuses_bad_input_in_one_line(models, sound, tmp_path, flags, m
     assert run.stdout == ""
     assert " s of audio" not in run.stderr
     assert "Traceback" not in run.stderr
+
+
+# Classifiers -------------------------------------------------------------------------------------
+
+
+def test_a_classifier_names_each_hop(classifier, sound):
+    expected = Classifier(classifier).classify_stream(read_audio(sound))
+    command = ["a2v_stream", f"--model={classifier}", f"--audio={sound}"]
+    lines = run_command(*command, here=True).stdout.splitlines()
+    assert len(lines) == len(expected) == 64_000 // HOP
+    for line, found in zip(lines, expected, strict=True):
+        assert f"  {found.label:<5} {found.score:4.2f}  |" in line
+    run = run_command(*command, "--format=jsonl", here=True)
+    for line, found in zip(map(json.loads, run.stdout.splitlines()), expected, strict=True):
+        assert (line["label"], np.float32(line["score"])) == (found.label, np.float32(found.score))
+        assert np.float32(line["scores"]).tolist() == found.scores.tolist()
+        assert np.float32(line["embedding"]).tolist() == found.embedding.tolist()

@@ -26,6 +26,7 @@ STAND_INS: dict[str, list[Callable[[pathlib.Path], None]]] = {
     "tutorials/distillation.md": [stand_ins.several_recordings],
     "tutorials/ten-examples.md": [stand_ins.recordings, stand_ins.examples],
     "tutorials/app.md": [stand_ins.recordings],
+    "tutorials/classifier.md": [stand_ins.recordings, stand_ins.labelled],
     "tutorials/archive.md": [stand_ins.recordings],
     "tutorials/raspberry-pi.md": [stand_ins.recordings, stand_ins.examples],
     "tutorials/many-gpus.md": [stand_ins.recordings],
@@ -36,6 +37,7 @@ STAND_INS: dict[str, list[Callable[[pathlib.Path], None]]] = {
 SLOW = {
     *("extend/data.md", "extend/encoder.md", "extend/task.md"),
     *(
+        "tutorials/classifier.md",
         "tutorials/own-recordings.md",
         "tutorials/reconstruction.md",
         "tutorials/distillation.md",
@@ -53,6 +55,7 @@ SMALLER = {
     "--context=1 ",
     r"--context=1 (?=.*spectrogram:)": "",
     r"--teachers=": "--components=4 --teachers=",
+    r" --finetune_steps=\d+": " --finetune_steps=2 --finetune_batch_size=4",
     r"a2v_evaluate ": "a2v_evaluate --untrained_seeds=1 ",
     r"(--model_dir=models/.*)--quantize": r"\1--quantize --calibration_slices=4",
 }

@@ -20,7 +20,9 @@ def test_every_part_can_be_made() -> None:
 def test_an_unknown_part_is_an_error_of_one_line(
     model_dir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    with pytest.raises(A2vError, match="part is 'all': expected one of encoder") as error:
+    with pytest.raises(
+        A2vError, match="part is 'all': expected one of encoder, reconstruct, gap, classifier"
+    ) as error:
         build.export_file(model_dir, tmp_path / "m.tflite", part="all")
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
