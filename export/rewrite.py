@@ -253,8 +253,19 @@ def _copy_on_windows(rewrite: Rewrite, op: fb.Op) -> None:
     if kind == "RESHAPE":
         rewrite.mapping[result] = rewrite.target.reshape(name, inputs[computed], size)
         return
+    if kind == "SOFTMAX" and rows > 1:
+        rewrite.mapping[result] = _softmax_rows(rewrite.target, name, inputs[computed], rows)
+        return
     rewrite.mapping[result] = rewrite.target.like(tensor, name, size)
     _copy(rewrite, op)
+
+
+def _softmax_rows(graph: fb.Graph, name: str, x: int, rows: int) -> int:
+    """Softmax of each row on its own: of a matrix, TFLite's kernel rounds differently."""
+    parts = [
+        graph.softmax(f"{name}_{i}", graph.cut(f"{name}_{i}_row", x, 0, i, 1)) for i in range(rows)
+    ]
+    return graph.concatenate(name, parts, 0)
 
 
 def _copy(rewrite: Rewrite, op: fb.Op) -> fb.Op:

@@ -52,7 +52,7 @@ def saved(
         rng = np.random.default_rng(layers)
         sizes = [128, *([8] if layers == 2 else []), 3]
         x, weights = embeddings, []
-        for size in sizes[1:]:  # centred logits, so that every label wins at times
+        for size in sizes[1:]:  # logits of about the same size
             kernel = rng.normal(0, 2 / x.std(axis=0).mean() / len(x[0]) ** 0.5, (len(x[0]), size))
             weights.append((kernel, -x.mean(axis=0) @ kernel))
             x = np.maximum(x @ kernel + weights[-1][1], 0)
@@ -91,7 +91,9 @@ def classifier(
     def _part(numbers: str, layers: int) -> tuple[ClassifierPart, fb.Model]:
         slices = (lambda: calibration) if numbers == "int8" else None
         head = read_head(saved(layers))
-        part = ClassifierPart(Origin(model_dir, {}, windows[numbers], slices, Quantization(), head))
+        part = ClassifierPart(
+            Origin(model_dir, {}, windows[numbers], slices, Quantization(), head=head)
+        )
         return part, part.extended(windows[numbers])
 
     content.window = lambda numbers, layers=1: _part(numbers, layers)[1]
@@ -119,7 +121,7 @@ def test_int8_scores_of_stream_window_and_offline_are_equal(
     values = pcm if input == "pcm" else frames_of(pcm)
     whole = with_silence(pcm) if input == "pcm" else values
     expected = run_offline(classifier.window("int8", layers), kernels, input, whole)
-    assert len(np.unique(expected.argmax(axis=1))) > 1  # other labels win at other times
+    assert np.ptp(expected, axis=0).min() > 0.1  # every score changes in time
     streaming = Classifier(classifier("int8", "streaming", input, state, layers), kernels)
     window = Classifier(classifier("int8", "window", input, "", layers), kernels)
     first = 15_600 if input == "pcm" else 96

@@ -131,7 +131,7 @@ def test_the_file_has_its_weights_once_and_says_what_it_is(
         for buffer in fb.read(plain.read_bytes()).buffers
         if buffer.data is not None
     )
-    assert path.stat().st_size < plain.stat().st_size + 0.5 * weights
+    assert path.stat().st_size < plain.stat().st_size + 0.4 * weights  # not twice more
     facts = metadata.read(path)["facts"]
     assert (facts["part"], facts["greatest_seconds"]) == ("gap", pytest.approx(1.0))
     assert facts["weights_and_scales"] == encoder["weights_and_scales"]
