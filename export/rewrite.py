@@ -19,6 +19,9 @@ TIME = 1  # the time axis in [batch, frames, bins] and [batch, frames, bins, cha
 _ELEMENTWISE = {"ADD", "SUB", "MUL", "RELU", "RELU6", "QUANTIZE", "DEQUANTIZE"}
 _CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D"}
 _SAME_SCALES = {"PAD", "MAX_POOL_2D", "RESHAPE", "REDUCE_MAX"}  # state input and output match
+# TFLite's builtin kernels of these round the last values of a tensor differently, unless their number
+# is a multiple of what a processor computes at once. Scores of a classifier are any number.
+_ROUND_BY_PLACE, _SIMD = {"DEQUANTIZE", "SOFTMAX"}, 16
 # On what was computed from a whole window: one row per step.
 _OF_WINDOWS = _ELEMENTWISE | {
     "CONCATENATION",
@@ -253,19 +256,22 @@ def _copy_on_windows(rewrite: Rewrite, op: fb.Op) -> None:
     if kind == "RESHAPE":
         rewrite.mapping[result] = rewrite.target.reshape(name, inputs[computed], size)
         return
-    if kind == "SOFTMAX" and rows > 1:
-        rewrite.mapping[result] = _softmax_rows(rewrite.target, name, inputs[computed], rows)
+    if kind in _ROUND_BY_PLACE and rows > 1 and size[-1] % _SIMD:
+        rewrite.mapping[result] = _copy_by_rows(rewrite, op, name, inputs[computed])
         return
     rewrite.mapping[result] = rewrite.target.like(tensor, name, size)
     _copy(rewrite, op)
 
 
-def _softmax_rows(graph: fb.Graph, name: str, x: int, rows: int) -> int:
-    """Softmax of each row on its own: of a matrix, TFLite's kernel rounds differently."""
-    parts = [
-        graph.softmax(f"{name}_{i}", graph.cut(f"{name}_{i}_row", x, 0, i, 1)) for i in range(rows)
-    ]
-    return graph.concatenate(name, parts, 0)
+def _copy_by_rows(rewrite: Rewrite, op: fb.Op, name: str, x: int) -> int:
+    """Copy an op for each row on its own, as a stream has them; return the rows."""
+    graph, tensor = rewrite.target, rewrite.source.tensor(int(op.outputs[0]))
+    rows, *rest = fb.shape(graph.tensor(x))
+    results = []
+    for i in range(rows):
+        results.append(graph.like(tensor, f"{name}_{i}", (1, *rest)))
+        graph.copy_op(op, [graph.cut(f"{name}_{i}_input", x, 0, i, 1)], [results[-1]])
+    return graph.concatenate(name, results, 0)
 
 
 def _copy(rewrite: Rewrite, op: fb.Op) -> fb.Op:
