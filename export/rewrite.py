@@ -19,8 +19,8 @@ TIME = 1  # the time axis in [batch, frames, bins] and [batch, frames, bins, cha
 _ELEMENTWISE = {"ADD", "SUB", "MUL", "RELU", "RELU6", "QUANTIZE", "DEQUANTIZE"}
 _CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D"}
 _SAME_SCALES = {"PAD", "MAX_POOL_2D", "RESHAPE", "REDUCE_MAX"}  # state input and output match
-# TFLite's builtin kernels of these round the last values of a tensor differently, unless their number
-# is a multiple of what a processor computes at once. Scores of a classifier are any number.
+# TFLite's builtin kernels of these round the last values of a tensor differently, unless there is a
+# multiple of what a processor computes at once. A classifier has any number of scores.
 _ROUND_BY_PLACE, _SIMD = {"DEQUANTIZE", "SOFTMAX"}, 16
 # On what was computed from a whole window: one row per step.
 _OF_WINDOWS = _ELEMENTWISE | {
