@@ -10,15 +10,16 @@ import pytest
 from a2v_tf.errors import A2vError
 from a2v_tf.export import build, reconstruct
 from a2v_tf.export import flatbuffer as fb
-from a2v_tf.export.check import probe_signal
+from a2v_tf.export.check import probe_levels, probe_signal
 from a2v_tf.export.decoder import folded
 from a2v_tf.frontend import FRONT_END, log_mel
 from a2v_tf.models.decoder import build_decoder
 from a2v_tf.runtime import metadata
 from a2v_tf.runtime.embedder import KERNELS, Embedder, make_interpreter
+from a2v_tf.runtime.reconstructor import Reconstructor
 from a2v_tf.specs import ENCODERS, InputStats, Slicing
 from tests.export.conftest import randomise_batch_norm, write_trained
-from tests.tiny_models import SLICING
+from tests.tiny_models import SLICING, STATS, THIRD_OCTAVES
 
 N = SLICING.frames
 TASKS = ["cbow", *(pytest.param(x, marks=pytest.mark.slow) for x in ("skip_gram", "autoencoder"))]
@@ -303,3 +304,42 @@ def test_every_model(
         expected = model.predict_on_batch(given)[task][0]
         np.testing.assert_allclose(results[False], expected, rtol=1e-2, atol=1e-2)
         assert np.abs(results[True] - results[False]).mean() < 0.1 * np.std(results[False])
+
+
+@pytest.mark.slow
+def test_band_levels(tmp_path: pathlib.Path) -> None:
+    model = write_trained(tmp_path, "cbow", bins=29, front_end=THIRD_OCTAVES)
+    output = tmp_path / "m.tflite"
+    build.export_file(tmp_path, output, part="reconstruct", mode="window", input="log_mel")
+    levels = probe_levels(100, 29, STATS)
+    reconstructor = Reconstructor(output)
+    slices = np.stack([levels[i : i + N] for i in reconstructor.input_frames])
+    expected = model.predict_on_batch(slices[None])["cbow"][0]
+    np.testing.assert_allclose(reconstructor.of_excerpt(levels), expected, rtol=1e-3, atol=1e-3)
+    with pytest.raises(A2vError, match="the file takes log-mel"):
+        reconstructor.feed(np.zeros(100, np.float32))
+
+
+@pytest.mark.slow
+def test_int16_is_nearer_to_float(
+    model_of: Callable,
+    part_of: Callable,
+    file_of: Callable,
+    short_calibration: np.ndarray,
+    tmp_path: pathlib.Path,
+) -> None:
+    output = tmp_path / "m.tflite"
+    build.export_file(
+        model_of("cbow")[0],
+        output,
+        part="reconstruct",
+        mode="window",
+        quantize=True,
+        activations="int16",
+        calibration=short_calibration,
+    )
+    pcm = excerpt_of(part_of("cbow", "float").layout)
+    expected, int8 = (run(file_of("cbow", n, "window"), pcm=pcm) for n in ("float", "int8"))
+    int16 = run(output.read_bytes(), pcm=pcm)
+    # What is left is the error of the weights, which are int8 in both.
+    assert np.abs(int16 - expected).mean() < 0.5 * np.abs(int8 - expected).mean()
