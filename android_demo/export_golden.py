@@ -24,15 +24,19 @@ from absl import app, flags
 from flatbuffers.table import Table
 
 from a2v_tf.evaluation import inversion
+from a2v_tf.evaluation.saved_heads import Head, SavedHead, weights_key
 from a2v_tf.export import build, convert, metadata
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.check import probe_signal
+from a2v_tf.export.classifier import ClassifierPart
 from a2v_tf.export.forms import MODES
+from a2v_tf.export.gap import GapPart
 from a2v_tf.export.part import Origin, Part
 from a2v_tf.export.quantize import DEFAULT, Quantization
 from a2v_tf.export.reconstruct import Reconstruct, open_decoder
 from a2v_tf.frontend import FRONT_END, FrontEnd, log_mel, pcm_to_float
 from a2v_tf.models.encoder import build_encoder
+from a2v_tf.runtime.classifier import Classifier
 from a2v_tf.runtime.embedder import Embedder, make_interpreter
 from a2v_tf.runtime.flatbuffer import root, slot_of, tables
 from a2v_tf.runtime.nearest import Examples
@@ -70,7 +74,9 @@ PART_ENCODER = EncoderConfig(channels=(4, 4, 4, 8, 8), embedding_dim=16)
 PART_TASKS = ("cbow", "temporal_gap")
 PART_SLICING = Slicing(frames=32, context=1, gap=2, max_frames=132)
 PART_HOP_FRAMES = 2  # N + G is a multiple
-PARTS = {"reconstruct": Reconstruct}
+PARTS = {"classifier": ClassifierPart, "gap": GapPart, "reconstruct": Reconstruct}
+PART_LABELS = ("kettle", "door", "狗")
+PART_SECOND = 21_000  # sample where the second window of a gap starts
 PART_START = 7_003  # sample of the PCM
 
 DAMAGED = ("internal.tflite", "external.tflite", "log_mel.tflite", "reconstruct_streaming.tflite")
@@ -345,9 +351,24 @@ def part_origin(folder: pathlib.Path) -> Origin:
     count = len(frames) // PART_SLICING.frames
     slices = frames[: count * PART_SLICING.frames].reshape(count, PART_SLICING.frames, -1)
     window = convert.model_of(folder, lambda: slices, {})
-    trained = open_decoder(folder, None)
-    config = read_config(folder)
-    return Origin(folder, config, window, lambda: slices, DEFAULT, trained=trained)
+    return Origin(
+        folder,
+        read_config(folder),
+        window,
+        lambda: slices,
+        DEFAULT,
+        trained=open_decoder(folder, None),
+        head=untrained_head(model.get_layer("encoder"), convert.embeddings_of(window, slices)),
+    )
+
+
+def untrained_head(encoder: keras.Model, embeddings: np.ndarray) -> SavedHead:
+    """A linear head, as `a2v_evaluate --save_heads` would keep it."""
+    kernel = np.random.default_rng(18).normal(0, 1, (embeddings.shape[1], len(PART_LABELS)))
+    kernel /= embeddings.std() * len(kernel) ** 0.5
+    head = Head(PART_LABELS, ((as_float32(kernel), np.zeros(len(PART_LABELS), np.float32)),))
+    facts = {"depends_on": {"encoder": weights_key(encoder)}}
+    return SavedHead(head, facts, embeddings, None)
 
 
 def strengthen(decoder: keras.Model) -> None:
@@ -380,23 +401,39 @@ def part_file(made: Part, origin: Origin, mode: str) -> bytes:
 
 
 def result_of(content: bytes, wave: np.ndarray, kernels: str) -> np.ndarray:
-    """What a file computes of the slices that begin at `PART_START`, or from there on."""
+    """What a file computes of the window or slices from `PART_START` on."""
     facts = metadata.read(content)["facts"]
-    runner = make_interpreter(content, kernels).get_signature_runner(facts["part"])
-    starts = facts["input_frames"]
-    ends = [PART_START + FRONT_END.samples(first + PART_SLICING.frames) for first in starts]
-    if facts["mode"] == "window":
+    part, is_window = facts["part"], facts["mode"] == "window"
+    end = PART_START + FRONT_END.samples(PART_SLICING.frames)
+    if part == "classifier":
+        classifier = Classifier(content, kernels)
+        chunks = [wave[PART_START:end]] if is_window else hops(wave, end)
+        return [classifier.classify(chunk).scores for chunk in chunks][-1]
+    runner = make_interpreter(content, kernels).get_signature_runner(part)
+    if part == "gap":
+        ends = [end, end - PART_START + PART_SECOND]
+        if is_window:
+            given = [wave[i - (end - PART_START) : i] for i in ends]
+        else:
+            given = [embeddings_at(content, wave, [i], kernels)[0] for i in ends]
+        return runner(first=given[0][np.newaxis], second=given[1][np.newaxis])["seconds"]
+    ends = [end + first * FRONT_END.hop_length for first in facts["input_frames"]]
+    if is_window:
         return runner(pcm=wave[np.newaxis, PART_START : ends[-1]])["log_mel"]
-    z = embeddings_at(content, wave, ends, kernels)
-    return runner(embeddings=z[np.newaxis])["log_mel"]
+    return runner(embeddings=embeddings_at(content, wave, ends, kernels)[np.newaxis])["log_mel"]
+
+
+def hops(wave: np.ndarray, end: int) -> np.ndarray:
+    """The hops of a stream of which one ends at a sample, `[n, hop]`."""
+    hop = PART_HOP_FRAMES * FRONT_END.hop_length
+    return wave[end % hop : end].reshape(-1, hop)
 
 
 def embeddings_at(content: bytes, wave: np.ndarray, ends: list[int], kernels: str) -> np.ndarray:
     """Embeddings `[n, d]` of a stream at some samples, a whole number of hops apart."""
     hop = PART_HOP_FRAMES * FRONT_END.hop_length
-    start = ends[0] % hop
-    stream = np.stack(Embedder(content, kernels).stream(wave[start : ends[-1]]))
-    return stream[[(end - start) // hop - 1 for end in ends]]
+    stream = np.stack(Embedder(content, kernels).stream(hops(wave, ends[-1]).ravel()))
+    return stream[[end // hop - 1 for end in ends]]
 
 
 # Damage -------------------------------------------------------------------------------------------

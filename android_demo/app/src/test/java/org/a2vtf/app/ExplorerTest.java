@@ -14,6 +14,8 @@ import java.io.IOException;
 import java.util.Arrays;
 import java.util.concurrent.Callable;
 import org.a2vtf.core.LogMel;
+import org.a2vtf.runtime.Classifier;
+import org.a2vtf.runtime.GapEstimator;
 import org.a2vtf.runtime.Models;
 import org.a2vtf.runtime.Reconstructor;
 import org.junit.Before;
@@ -75,8 +77,11 @@ public final class ExplorerTest {
   }
 
   private static Reconstructor reconstructor() throws Exception {
-    return Reconstructor.open(
-        golden("reconstruct_streaming.tflite"), new Models.Options());
+    return Reconstructor.open(golden("reconstruct_streaming.tflite"), options());
+  }
+
+  private static Models.Options options() {
+    return new Models.Options();
   }
 
   @Test
@@ -95,6 +100,28 @@ public final class ExplorerTest {
     assertTrue(findings.expected.errors[0] > 0);
     assertFalse(findings.expected.fromItself);
     assertNull(findings.failure);
+  }
+
+  @Test
+  public void labelsAndGapAreThoseOfTheFiles() throws Exception {
+    explorer.hold(SOUND);
+    explorer.mark(16_000, 32_000);
+    Explorer.Findings findings = answer();
+    float[] wave = wave(SOUND);
+    int end = 16_000 + Explorer.SPAN;
+    try (Classifier model = Classifier.open(golden("classifier_streaming.tflite"), options())) {
+      float[] scores = model.classifyAt(wave, end);
+      assertEquals(3, findings.labels.size());
+      float before = 1;
+      for (Explorer.Label label : findings.labels) {
+        assertEquals(scores[model.labels().indexOf(label.name)], label.score, 0f);
+        assertTrue(label.score <= before);
+        before = label.score;
+      }
+    }
+    try (GapEstimator model = GapEstimator.open(golden("gap_streaming.tflite"), options())) {
+      assertEquals(model.secondsBetween(wave, end, end + 16_000), findings.seconds, 0f);
+    }
   }
 
   @Test

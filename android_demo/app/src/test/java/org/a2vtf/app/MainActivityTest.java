@@ -480,6 +480,13 @@ public final class MainActivityTest {
     assertEquals(activity().getString(R.string.moment_a_at, 1.0), text(R.id.moment_a_name));
     String expected = text(R.id.explore_expected);
     assertTrue(expected, expected.startsWith(activity().getString(R.string.explore_muted)));
+    Explorer.Findings findings = app.explorer().findings();
+    Explorer.Label best = findings.labels.get(0);
+    String label = activity().getString(R.string.explore_label, best.name, best.score);
+    assertTrue(text(R.id.explore_labels).startsWith(label + "\n"));
+    double apart = Math.abs(app.explorer().first() - app.explorer().second()) / 16_000.0;
+    assertEquals(
+        activity().getString(R.string.explore_gap, findings.seconds, apart), text(R.id.explore_gap));
     click(R.id.explore_hold);
     assertTrue(isSeen(R.id.explore_live));
     waitForSamples(16_000);

@@ -135,14 +135,121 @@ public class PartsTest {
     }
   }
 
+  // Gap ---------------------------------------------------------------------------------------
+
+  private static final int WINDOW = LogMel.samples(32);
+  private static final int FIRST_END = START + WINDOW;
+  private static final int SECOND_END = 21_000 + WINDOW; // PART_SECOND of export_golden.py
+
+  private static GapEstimator gap(String mode, String kernels) throws Exception {
+    return GapEstimator.open(Golden.bytes("gap_" + mode + ".tflite"), options(kernels));
+  }
+
+  @Test
+  public void gapsArePythons() throws Exception {
+    for (String mode : new String[] {"window", "streaming"}) {
+      for (String kernels : new String[] {"xnnpack", "builtin"}) {
+        GapEstimator model = gap(mode, kernels);
+        float[] expected = Golden.floats("gap_" + mode + "_" + kernels + ".f32");
+        assertEquals(1, expected.length);
+        assertEquals(mode.equals("window") ? WINDOW : 16, model.size());
+        for (int run = 0; run < 2; run++) {
+          float got = model.secondsBetween(Golden.pcm(), FIRST_END, SECOND_END);
+          assertSame(kernels, expected, new float[] {got});
+        }
+        model.close();
+      }
+    }
+  }
+
+  @Test
+  public void embeddingsThatWereKeptGiveTheSameGap() throws Exception {
+    GapEstimator model = gap("streaming", "xnnpack");
+    float[][] kept = Recordings.embedAt(model.encoder(), Golden.pcm(), FIRST_END, SECOND_END);
+    float seconds = model.secondsBetween(Golden.pcm(), FIRST_END, SECOND_END);
+    assertEquals(seconds, model.seconds(kept[0], kept[1]), 0f);
+    assertEquals(seconds, model.seconds(kept[1], kept[0]), 0f); // the mean of both orders
+    assertThrows(
+        IllegalArgumentException.class, () -> model.seconds(kept[0], new float[WINDOW]));
+    model.close();
+    assertThrows(IllegalStateException.class, () -> model.seconds(kept[0], kept[1]));
+  }
+
+  @Test
+  public void gapsOfWindowsOutsideTheRecordingAreRefused() throws Exception {
+    float[] pcm = Golden.pcm();
+    GapEstimator model = gap("window", "xnnpack");
+    assertNull(model.encoder());
+    for (int end : new int[] {WINDOW - 1, pcm.length + 1}) {
+      assertThrows(
+          IndexOutOfBoundsException.class, () -> model.secondsBetween(pcm, end, pcm.length));
+    }
+    model.close();
+  }
+
+  // Classifier --------------------------------------------------------------------------------
+
+  private static Classifier classifier(String mode, String kernels) throws Exception {
+    return Classifier.open(
+        Golden.bytes("classifier_" + mode + ".tflite"), options(kernels));
+  }
+
+  @Test
+  public void scoresArePythons() throws Exception {
+    for (String mode : new String[] {"window", "streaming"}) {
+      for (String kernels : new String[] {"xnnpack", "builtin"}) {
+        Classifier model = classifier(mode, kernels);
+        assertEquals(Arrays.asList("kettle", "door", "狗"), model.labels());
+        assertEquals(mode.equals("streaming"), model.streams());
+        float[] expected = Golden.floats("classifier_" + mode + "_" + kernels + ".f32");
+        for (int run = 0; run < 2; run++) {
+          float[] got = model.classifyAt(Golden.pcm(), FIRST_END);
+          assertSame(kernels, expected, got);
+          float sum = got[0] + got[1] + got[2];
+          assertEquals(1, sum, 1e-6);
+        }
+        model.close();
+      }
+    }
+  }
+
+  @Test
+  public void aStreamIsClassifiedHopByHop() throws Exception {
+    Classifier model = classifier("streaming", "xnnpack");
+    float[] pcm = Golden.pcm();
+    float[] scores = new float[3];
+    int hop = model.samples();
+    for (int run = 0; run < 2; run++) {
+      for (int end = FIRST_END % hop + hop; end <= FIRST_END; end += hop) {
+        model.classify(Arrays.copyOfRange(pcm, end - hop, end), scores);
+      }
+      assertArrayEquals(model.classifyAt(pcm, FIRST_END), scores, 0f); // resets
+      model.classify(new float[hop], scores);
+      model.reset();
+    }
+    model.close();
+    model.close();
+    assertThrows(IllegalStateException.class, () -> model.classify(new float[hop], scores));
+  }
+
+  @Test
+  public void classifiersWithoutALabelForEachScoreAreRefused() throws Exception {
+    byte[] file =
+        renamed(
+            Golden.bytes("classifier_window.tflite"), "kettle\", \"door", "kettle or door");
+    assertRefused("3 scores and", () -> Classifier.open(file, new Models.Options()));
+  }
+
   // Files -------------------------------------------------------------------------------------
 
   @Test
   public void saysWhatAFileComputes() throws Exception {
     assertEquals("encoder", Models.part(Golden.bytes("internal.tflite")));
     assertEquals("encoder", Models.part(new byte[0]));
-    assertEquals("reconstruct", Models.part(Golden.bytes("reconstruct_window.tflite")));
-    assertEquals("reconstruct", Models.part(Golden.bytes("reconstruct_streaming.tflite")));
+    for (String part : new String[] {"classifier", "gap", "reconstruct"}) {
+      assertEquals(part, Models.part(Golden.bytes(part + "_window.tflite")));
+      assertEquals(part, Models.part(Golden.bytes(part + "_streaming.tflite")));
+    }
   }
 
   @Test
