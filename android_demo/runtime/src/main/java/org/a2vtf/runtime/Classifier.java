@@ -36,6 +36,7 @@ public final class Classifier implements Closeable {
    */
   public static Classifier open(byte[] model, Models.Options options) throws ModelException {
     final Map<String, Object> facts = Metadata.read(model);
+    Models.checkRate(model, options.sampleRate);
     return Tflite.open(
         model,
         options,

@@ -44,6 +44,7 @@ public final class GapEstimator implements Closeable {
    * @throws ModelException if it does not estimate gaps from PCM, or does not run here
    */
   public static GapEstimator open(byte[] model, Models.Options options) throws ModelException {
+    Models.checkRate(model, options.sampleRate);
     return Tflite.open(
         model,
         options,

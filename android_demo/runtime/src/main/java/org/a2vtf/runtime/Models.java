@@ -82,7 +82,7 @@ public final class Models {
     }
   }
 
-  private static void checkRate(byte[] model, int expected) throws ModelException {
+  static void checkRate(byte[] model, int expected) throws ModelException {
     int rate = frontEnd(model).sampleRate;
     if (rate != expected) {
       throw new ModelException("takes sound at " + rate + " Hz: expected " + expected + " Hz");

@@ -83,6 +83,7 @@ public final class Reconstructor implements Closeable {
    */
   public static Reconstructor open(byte[] model, Models.Options options) throws ModelException {
     final Map<String, Object> facts = Metadata.read(model);
+    Models.checkRate(model, options.sampleRate);
     return Tflite.open(
         model,
         options,

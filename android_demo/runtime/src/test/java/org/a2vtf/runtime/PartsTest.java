@@ -279,6 +279,26 @@ public class PartsTest {
         () -> Reconstructor.open(renamed(file, "[34]", "[{}]"), options));
   }
 
+  @Test
+  public void filesForAnotherSampleRateAreRefused() throws Exception {
+    Models.Options options = new Models.Options();
+    String because = "takes sound at 48000 Hz: expected 16000 Hz";
+    for (String part : new String[] {"classifier", "gap", "reconstruct"}) {
+      byte[] file =
+          renamed(
+              Golden.bytes(part + "_streaming.tflite"),
+              "\"sample_rate\": 16000",
+              "\"sample_rate\": 48000");
+      if (part.equals("classifier")) {
+        assertRefused(because, () -> Classifier.open(file, options));
+      } else if (part.equals("gap")) {
+        assertRefused(because, () -> GapEstimator.open(file, options));
+      } else {
+        assertRefused(because, () -> Reconstructor.open(file, options));
+      }
+    }
+  }
+
   /** The model with a text replaced by another one of the same length. */
   private static byte[] renamed(byte[] model, String from, String to) throws Exception {
     String text = new String(model, "ISO-8859-1");
