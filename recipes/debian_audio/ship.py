@@ -22,9 +22,8 @@ from a2v_tf.errors import A2vError, run_app
 FLAGS = flags.FLAGS
 
 HERE = pathlib.Path(__file__).parent
-# Candidates that the cards compare with besides: the papers' tasks with the shipped encoder, and
-# the paper's encoder with the same teachers.
-COMPARED = ("cbow_multiscale", "skip_gram_multiscale", "distilled_small")
+# Candidates that the cards compare with besides: the papers' tasks with the shipped encoder.
+COMPARED = ("cbow_multiscale", "skip_gram_multiscale")
 
 
 def define_flags() -> None:

@@ -5,10 +5,10 @@ import pytest
 from tests.conftest import run_here
 from tests.recipes.conftest import FOLDER
 
-CANDIDATES = sorted((FOLDER / "candidates").glob("*.flags"))
+CANDIDATES = sorted([*(FOLDER / "candidates").glob("*.flags"), *(FOLDER / "first").glob("*.flags")])
 
 
-@pytest.mark.parametrize("flags", CANDIDATES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("flags", CANDIDATES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_candidate_lacks_nothing_but_data(flags, tmp_path):
     options = [f"--flagfile={FOLDER / 'train.flags'}", f"--flagfile={flags}"]
     options += [f"--data={tmp_path / 'none'}", f"--model_dir={tmp_path / 'model'}"]
