@@ -1,10 +1,14 @@
 """Start from the weights of a trained encoder, for --initial_encoder."""
 
+from typing import Any
+
 import keras
 
 from a2v_tf.errors import A2vError
 from a2v_tf.frontend import FrontEnd
+from a2v_tf.pretrained import resolve
 from a2v_tf.specs import BandLevels, InputStats
+from a2v_tf.training.checkpoints import latest_checkpoint
 from a2v_tf.training.model_dir import front_end_of, load_encoder, read_config
 from a2v_tf.training.settings import TrainSettings
 
@@ -30,6 +34,12 @@ def initial_stats(settings: TrainSettings, front_end: FrontEnd | BandLevels) -> 
             f"{vars(front_end)}"
         )
     return InputStats(config["input_mean"], config["input_variance"])
+
+
+def initial_run(name: str) -> dict[str, Any]:
+    """The `config.json` of an initial encoder, with the steps that it was trained for until now."""
+    config, checkpoint = read_config(name), latest_checkpoint(resolve(name))
+    return {**config, "steps": checkpoint.step} if checkpoint else config
 
 
 def set_initial_weights(model: keras.Model, settings: TrainSettings) -> None:

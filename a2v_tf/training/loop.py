@@ -32,7 +32,7 @@ from a2v_tf.training.checkpoints import (
     trim_log,
     undo_round,
 )
-from a2v_tf.training.initial import initial_stats, set_initial_weights
+from a2v_tf.training.initial import initial_run, initial_stats, set_initial_weights
 from a2v_tf.training.interruption import EndOnSignal, GoOn, fits, read_interruption
 from a2v_tf.training.model_dir import (
     INITIAL_RUN,
@@ -316,7 +316,7 @@ def _write_config(
         FINGERPRINTS: fingerprints(settings),
     }
     if settings.initial_encoder:
-        config[INITIAL_RUN] = read_config(settings.initial_encoder)
+        config[INITIAL_RUN] = initial_run(settings.initial_encoder)
     write_config(model_dir, config)
 
 

@@ -386,6 +386,7 @@ def test_learns_in_a_stream_from_an_encoder_that_is_trained(corpus, tmp_path, mo
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     assert load_encoder(tmp_path / "then").input_shape == (None, 96, 64)
     configs = [read_config(tmp_path / name) for name in ("first", "then")]
+    assert configs[1]["initial_run"] == configs[0]
     assert configs[0]["input_mean"] == configs[1]["input_mean"]
 
     longer = dataclasses.replace(then, steps=3)
