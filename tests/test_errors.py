@@ -60,8 +60,8 @@ def test_a_required_flag_is_shown_by_an_example():
     assert error_of("a2v_stream") == (
         "error: --model is required, as in: a2v_stream --model=pretrained --audio=song.flac"
     )
-    assert error_of("export_tflite").startswith(
-        "error: --model_dir and --output are required, as in: export_tflite --model_dir=models/mine"
+    assert error_of("a2v_evaluate").startswith(
+        "error: --model_dir and --downstream are required, as in: a2v_evaluate --model_dir=DIR"
     )
     assert error_of("export_tflite", "--model_dir=x").startswith(
         "error: --output is required, as in: export_tflite --model_dir="

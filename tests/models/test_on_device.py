@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from a2v_tf import frontend
 from a2v_tf.frontend import FRONT_END, float_to_pcm, pcm_to_float
-from a2v_tf.models.on_device import OnDevice, log_mel, trained_part
+from a2v_tf.models.in_stream import trained_part
+from a2v_tf.models.on_device import OnDevice, log_mel
 from a2v_tf.specs import EncoderConfig
 from a2v_tf.tasks import TASKS, multi_head
 from a2v_tf.tasks.task import Setup, find_tasks

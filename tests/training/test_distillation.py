@@ -350,8 +350,9 @@ def test_is_a_head_beside_others_from_the_same_cache(corpus, tmp_path):
     assert len(list((tmp_path / "cache").glob("log_mel-*/*.npy"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_teacher")
-def test_learns_in_a_stream_from_an_encoder_that_is_trained(corpus, tmp_path, monkeypatch):
+def test_learns_in_a_stream_from_a_trained_encoder_and_resumes(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CLEAN_SLICES", 32)
     first = TrainSettings(
         task="distill",
