@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -186,7 +187,11 @@ def test_other_front_ends(kernels: str, spec: FrontEnd) -> None:
         hops = range(0, 12 - frames + 1, frames)
         parts = [pcm[spec.hop_length * i :][: spec.samples(frames)] for i in hops]
         got = np.concatenate([run(part) for part in parts])
-        np.testing.assert_array_equal(got, whole[: len(got)])
+        if spec is OTHERS["birds"] and tf.__version__ < "2.17":
+            # That runtime sums its larger matrices in another order for another number of frames.
+            np.testing.assert_allclose(got, whole[: len(got)], rtol=0, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(got, whole[: len(got)])
 
 
 @pytest.mark.parametrize("name", OTHERS)
