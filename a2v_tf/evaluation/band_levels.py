@@ -202,7 +202,15 @@ def _read_labels(path: pathlib.Path) -> list[dict[str, str]]:
                 raise A2vError(
                     f"--labels={path}: has no column {lacks[0]!r}; expected {','.join(_LABELS)}"
                 )
-            return list(reader)
+            rows = []
+            for row in reader:
+                if empty := [name for name in _LABELS if not row[name]]:
+                    raise A2vError(
+                        f"--labels={path} line {reader.line_num}: has no {empty[0]}; expected "
+                        f"{','.join(_LABELS)}"
+                    )
+                rows.append(row)
+            return rows
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise A2vError(f"--labels={path}: cannot be read as CSV: {error}") from error
 

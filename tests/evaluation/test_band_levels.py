@@ -211,6 +211,8 @@ def test_the_flag_says_how_many_files_may_be_bad(model_dir, corpus, tmp_path):
     [
         (["path,start,label"], "has no column 'end'; expected path,start,end,label"),
         (["path,start,end,label", "no.csv,0,1,a"], "'no.csv' is no CSV file of"),
+        (["path,start,end,label", "test/3.csv,1000,1020"], "labels.csv line 2: has no label; exp"),
+        (["path,start,end,label", "test/3.csv,,1020,a"], "labels.csv line 2: has no start; expect"),
         (["path,start,end,label", "test/3.csv,soon,1,a"], "'soon' is neither ISO 8601 nor seconds"),
         (["path,start,end,label", "test/3.csv,1000,1020,a"], "no row of a train file has room"),
         (

@@ -117,9 +117,9 @@ class Log:
     def add(self, kind: str, index: int, outcome: str, case: Case, ended: warm.Ended) -> None:
         """Add a finished case."""
         if self._path:
-            last = (ended.err.strip().splitlines() or [""])[-1]
+            last = [line for line in ended.err.splitlines() if line.startswith("error: ")][-1:]
             record = {"kind": kind, "index": index, "outcome": outcome, "command": case.command}
-            record |= {"what": case.what, "last": last if ended.code else ""}
+            record |= {"what": case.what, "error": "".join(last)}
             with self._path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
 
@@ -173,7 +173,7 @@ def _run_kind(kind, options, log, folder, valid, kept) -> collections.Counter[st
 
 
 def _outcome(case: Case, ended: warm.Ended, directory: pathlib.Path) -> str:
-    last = (ended.err.strip().splitlines() or [""])[-1]
+    said = [line for line in ended.err.splitlines() if line.startswith("error: ")]
     if ended.hung:
         return "hung"
     if ended.code < 0 and ended.seconds <= _MOST_SECONDS:
@@ -184,7 +184,7 @@ def _outcome(case: Case, ended: warm.Ended, directory: pathlib.Path) -> str:
         return "took too long"
     if ended.memory > _MOST_MEMORY:
         return "took too much memory"
-    if ended.code == 1 and last.startswith("error: "):
+    if ended.code == 1 and len(said) == 1:  # threads that read may still warn after it
         return "refused in one line"
     if ended.code:
         return f"exit code {ended.code} without a line"
