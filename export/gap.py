@@ -15,7 +15,7 @@ import scipy.special
 
 from a2v_tf.errors import A2vError
 from a2v_tf.evaluation.gap import greatest
-from a2v_tf.evaluation.saved_heads import Head, weights_key
+from a2v_tf.evaluation.saved_heads import Head
 from a2v_tf.export import convert
 from a2v_tf.export import flatbuffer as fb
 from a2v_tf.export.check import probe_signal
@@ -46,8 +46,7 @@ class GapPart(Part):
                 f"{str(origin.model_dir)!r} was trained with --max_frames=clip, so it estimates "
                 "fractions of a recording's length; expected a model with a number of frames"
             )
-        encoder = load_encoder(origin.model_dir, for_audio=False)
-        if weights_key(encoder) != weights_key(task.model.get_layer("encoder")):
+        if not task.goes_with(load_encoder(origin.model_dir, for_audio=False)):
             raise A2vError(
                 f"{str(origin.model_dir)!r} has an encoder that is not that of its head (--whiten "
                 "changes it): expected a model without"

@@ -78,9 +78,7 @@ def open_decoder(model_dir: pathlib.Path, task: str | None) -> TrainedTask:
     if task and task not in RECONSTRUCTING:
         raise A2vError(f"--task={task}: expected one of {', '.join(RECONSTRUCTING)}")
     trained = open_task(model_dir, [task] if task else list(RECONSTRUCTING))
-    ours = load_encoder(model_dir, for_audio=False).get_weights()
-    theirs = trained.model.get_layer("encoder").get_weights()
-    if not all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)):
+    if not trained.goes_with(load_encoder(model_dir, for_audio=False)):
         raise A2vError(
             f"{str(model_dir)!r}: the decoder was trained on other embeddings than those of "
             "encoder.keras (--whiten changes them): expected a model trained without --whiten"

@@ -46,6 +46,9 @@ class CachedLogMel:
 
     For a folder they are the crops that the folder itself gives, up to rounding to half precision.
     Other sources draw in another order.
+
+    Attributes:
+      silence: the value of every bin in digital silence.
     """
 
     gives_places = True
@@ -68,7 +71,7 @@ class CachedLogMel:
             )
         assert isinstance(source.front_end, FrontEnd)  # as only audio lists its clips
         self.bad, self.front_end = source.bad, source.front_end
-        self._silent = float(np.float16(np.log(self.front_end.log_offset)))
+        self.silence = float(np.float16(np.log(self.front_end.log_offset)))
         self._source = source
         self._clips = source.clips()
         self._frames = np.array(
@@ -123,7 +126,7 @@ class CachedLogMel:
                 return nothing, np.int64(-1), sampling.NO_PLACE, np.False_
             clip, place = sampling.locate(cumulative, int(position))
             values = self.read(clip, int(place[0]), frames)
-            return values, np.int64(clip), place, np.bool_(values.max() > self._silent)
+            return values, np.int64(clip), place, np.bool_(values.max() > self.silence)
 
         def crop(position: tf.Tensor) -> sampling.Drawn:
             values, clip, place, usable = tf.numpy_function(

@@ -19,7 +19,6 @@ from a2v_tf.data.sampling import Share
 from a2v_tf.data.sources import Source
 from a2v_tf.errors import A2vError
 from a2v_tf.files import read_npz, whole_file
-from a2v_tf.frontend import FRONT_END
 from a2v_tf.specs import InputStats
 from a2v_tf.tasks.distill import task_name
 from a2v_tf.training.batches import Draw
@@ -99,8 +98,8 @@ class Lead(NamedTuple):
         """The frames before frame `start` of a clip, float16 `[L, F]`."""
         known = min(self.frames, start)
         read = self.corpus.read(clip, start - known, known)
-        silence = math.log(FRONT_END.log_offset)
-        return np.pad(read, ((self.frames - known, 0), (0, 0)), constant_values=silence)
+        missing = ((self.frames - known, 0), (0, 0))
+        return np.pad(read, missing, constant_values=self.corpus.silence)
 
 
 @dataclasses.dataclass(frozen=True)

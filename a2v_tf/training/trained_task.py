@@ -52,6 +52,14 @@ class TrainedTask:
         """Frames of the crops that `run` takes: enough for every task of the model."""
         return multi_head.crop_frames(self.tasks, self.slicing)
 
+    def goes_with(self, encoder: keras.Model) -> bool:
+        """Whether an encoder has the weights that the task's head was trained with.
+
+        That of `encoder.keras` has others after --whiten.
+        """
+        ours, theirs = encoder.get_weights(), self.model.get_layer("encoder").get_weights()
+        return len(ours) == len(theirs) and all(map(np.array_equal, ours, theirs))
+
     def read(self, path: pathlib.Path | str, channels: str) -> np.ndarray:
         """Read a recording as the model takes it.
 

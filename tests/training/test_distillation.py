@@ -128,6 +128,8 @@ def test_frames_before_slices(tmp_path):
     class Corpus:
         """Frames that say where in which clip they are."""
 
+        silence = float(np.log(FRONT_END.log_offset))
+
         def read(self, clip, first, frames):
             steps = np.arange(first, first + frames)[:, None] / 2
             return np.repeat(clip + steps, 64, axis=1).astype(np.float16)
